@@ -1,0 +1,69 @@
+/**
+ * Error numbers by name, with Linux's values, which are also Xen's for everything used here
+ * (xen/include/public/errno.h). Knows no platform and throws nothing by itself.
+ */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  EMFILE: 24,
+  ENOTTY: 25,
+  EFBIG: 27,
+  ENOSPC: 28,
+  EROFS: 30,
+  EPIPE: 32,
+  ERANGE: 34,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ENODATA: 61,
+  EPROTO: 71,
+  EOVERFLOW: 75,
+  EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
+  EADDRINUSE: 98,
+  ECONNRESET: 104,
+  EISCONN: 106,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+  EINPROGRESS: 115,
+} as const;
+
+export type ErrnoName = keyof typeof Errno;
+
+const names = new Map<number, ErrnoName>(
+  Object.entries(Errno).map(([name, value]) => [value, name as ErrnoName]),
+);
+
+/** `EINVAL` for 22; `E<n>` for a number that this table does not know. */
+export function errnoName(value: number): string {
+  return names.get(value) ?? `E${value}`;
+}
+
+/** What osdep calls throw: `errno` is positive, `code` its name, `message` says what was tried. */
+export class OsError extends Error {
+  override readonly name = 'OsError';
+  readonly errno: number;
+  readonly code: string;
+
+  constructor(errno: number, what: string) {
+    super(`${what}: ${errnoName(errno)}`);
+    this.errno = errno;
+    this.code = errnoName(errno);
+  }
+}
