@@ -3,6 +3,7 @@
  * in the bytes just given are read in place; only a part that is still growing is copied. Follows xs_wire.h.
  * Knows nothing of what a message means. `len` is never trusted: above PAYLOAD_MAX the stream is over.
  */
+import { writeLatin1 } from './latin1.ts';
 import { HEADER_BYTES, PAYLOAD_MAX } from './ops.ts';
 
 /** `message`: the fields below hold the next one. `more`: bytes are missing. `oversize`: the peer broke the protocol. */
@@ -24,10 +25,10 @@ export class Framer {
   #partial: Buffer = NOTHING;
   #partialBytes = 0;
 
-  /** Gives the next piece of the stream. The piece is read in place: it may be reused once `next` has answered `more`. */
+  /** Gives the next piece of the stream. It is read in place: it may be reused once `next` has answered `more`, or after `settle`. */
   push(bytes: Buffer): void {
-    if (this.#at < this.#input.length) this.#keep(this.#input.subarray(this.#at));
-    this.#input = bytes;
+    const unread = this.#input.subarray(this.#at);
+    this.#input = unread.length > 0 ? Buffer.concat([unread, bytes]) : bytes;
     this.#at = 0;
   }
 
@@ -48,6 +49,12 @@ export class Framer {
     this.#input = NOTHING;
     this.#at = 0;
     return 'more';
+  }
+
+  /** Copies what is not read yet, so that the piece last pushed may be reused. */
+  settle(): void {
+    this.#input = Buffer.from(this.#input.subarray(this.#at));
+    this.#at = 0;
   }
 
   /** Bytes of a message that has begun and not ended: what a dump or a journal must keep. A copy. */
@@ -119,7 +126,7 @@ export function encodeMessage(
   const length = payload.length;
   const message = Buffer.allocUnsafe(HEADER_BYTES + length);
   writeHeader(message, 0, type, reqId, txId, length);
-  if (typeof payload === 'string') message.latin1Write(payload, HEADER_BYTES, length);
+  if (typeof payload === 'string') writeLatin1(message, payload, HEADER_BYTES);
   else message.set(payload, HEADER_BYTES);
   return message;
 }
