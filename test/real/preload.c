@@ -5,7 +5,8 @@
  * and for /proc/xen, from files in one directory (STUBDOM0_PEER), so that Debian's C xenstored and its
  * oxenstored run on any Linux machine, and a test can be every domain that they serve:
  *
- *   domains     one line a domain: "<domid> <state bits> <capability bits> <unique id>" (bits as in xenmanage.h)
+ *   domains     one line a domain: "<domid> <state bits> <capability bits> <unique id> <changes>" (bits as in
+ *               xenmanage.h; no state: the domain has gone; changes: how often its state changed)
  *   page.<n>    domain n's xenstore ring page (its grant 1, and any frame number)
  *   port        dom0's event channel, as /proc/xen/xsd_port shows it
  *   events      fifo, test to daemon: records of two u32, domain and its port; domain VIRQ: the VIRQ's number
@@ -63,11 +64,11 @@ static char *in_host(char *buf, size_t size, const char *name)
 
 struct domain {
     unsigned int domid, state, caps;
-    uint64_t unique_id;
+    uint64_t unique_id, changes;
 };
 
-/* The lowest domain >= first; the file is replaced by rename, so one reading of it is always whole. */
-static bool find_domain(unsigned int first, struct domain *found)
+/* The lowest line >= first; the file is replaced by rename, so one reading of it is always whole. */
+static bool find_line(unsigned int first, struct domain *found)
 {
     char path[PATH_MAX];
     struct domain d;
@@ -76,13 +77,24 @@ static bool find_domain(unsigned int first, struct domain *found)
 
     if (!f)
         return false;
-    while (fscanf(f, "%u %u %u %lu", &d.domid, &d.state, &d.caps, &d.unique_id) == 4)
+    while (fscanf(f, "%u %u %u %lu %lu", &d.domid, &d.state, &d.caps, &d.unique_id, &d.changes) == 5)
         if (d.domid >= first && (!any || d.domid < found->domid)) {
             *found = d;
             any = true;
         }
     fclose(f);
     return any;
+}
+
+/* The lowest existing domain >= first. */
+static bool find_domain(unsigned int first, struct domain *found)
+{
+    while (find_line(first, found)) {
+        if (found->state)
+            return true;
+        first = found->domid + 1;
+    }
+    return false;
 }
 
 static void *map_page(unsigned int domid)
@@ -309,7 +321,7 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned int max, x
 
 /* ---- libxenmanage (its header came after the 4.17 that we compile against) --------------------------------- */
 
-static struct domain reported[32768];
+static uint64_t reported[32768]; /* the changes already told, by domain */
 
 void *xenmanage_open(struct xentoollog_logger *logger, unsigned int flags)
 {
@@ -341,26 +353,19 @@ int xenmanage_get_domain_info(void *handle, unsigned int domid, unsigned int *st
 int xenmanage_poll_changed_domain(void *handle, unsigned int *domid, unsigned int *state, unsigned int *caps,
                                   uint64_t *unique_id)
 {
-    struct domain next;
-    bool any = find_domain(0, &next);
+    struct domain d;
 
-    for (unsigned int id = 0; id < 32768; id++) {
-        struct domain now = { .domid = id };
-
-        if (any && next.domid == id) {
-            now = next;
-            any = find_domain(id + 1, &next);
-        }
-        if (now.state == reported[id].state && now.unique_id == reported[id].unique_id)
+    for (unsigned int first = 0; find_line(first, &d); first = d.domid + 1) {
+        if (d.domid >= 32768 || d.changes == reported[d.domid])
             continue;
-        reported[id] = now;
-        *domid = id;
+        reported[d.domid] = d.changes;
+        *domid = d.domid;
         if (state)
-            *state = now.state;
+            *state = d.state;
         if (caps)
-            *caps = now.caps;
+            *caps = d.caps;
         if (unique_id)
-            *unique_id = now.unique_id;
+            *unique_id = d.unique_id;
         return 0;
     }
     return errno = ENOENT, -1;
