@@ -34,6 +34,8 @@ export interface Machine {
   attach(domid: number, evtchn: number): Attached;
   /** Binds another port of a domain that is attached already. `false`: it could not be bound, the ring stays mapped without one. */
   rebind(domid: number, evtchn: number): boolean;
+  /** For CONTROL: the ring's fields; `undefined` where no ring is mapped. */
+  ring(domid: number): RingFields | undefined;
 }
 
 /** Done by io after the turn's commit is safe, in order. */
@@ -49,10 +51,7 @@ export type Effect =
   /** A socket link is over: send what is queued (as far as the peer takes it), then close. */
   | { readonly kind: 'shut'; readonly link: Link }
   /** A line for syslog or the daemon's log. */
-  | { readonly kind: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
-  /** CONTROL log, logfile, memreport, print: things only io can do. */
-  | { readonly kind: 'trace'; readonly on: boolean }
-  | { readonly kind: 'print'; readonly text: string };
+  | { readonly kind: 'note'; readonly level: 'info' | 'warn'; readonly text: string };
 
 /** A node as it is kept: one record. `born` orders children, `generation` is that of the last change. */
 export interface NodeRecord {
@@ -107,7 +106,10 @@ export interface RingRecord {
   /** The output stream's position at which `appended` starts. */
   readonly appendedAt: number;
   readonly appended: Buffer;
-  /** The link was reset in this turn: everything recorded before is void, positions start at 0. */
+  /**
+   * Everything recorded of this ring before is void: its unsent output is exactly `appended`, and starts at `appendedAt`. Set when the link
+   * was reset (all positions 0 then), and when queued events were dropped.
+   */
   readonly reset: boolean;
 }
 
@@ -123,6 +125,39 @@ export interface Commit {
   /** Global values, present when changed: the quota defaults by name. */
   readonly settings: Readonly<Record<string, number>> | undefined;
   readonly generation: number;
+}
+
+/** What a restarted daemon finds: the store as it was acknowledged. Parents come before children, children in the order of `born`. */
+export interface SavedState {
+  readonly generation: number;
+  readonly settings: Readonly<Record<string, number>>;
+  readonly nodes: Iterable<NodeRecord>;
+  readonly domains: Iterable<DomainRecord>;
+  readonly watches: Iterable<WatchRecord>;
+  readonly rings: Iterable<RingRecord>;
+}
+
+/** What CONTROL can do to the daemon's own surroundings. */
+export interface Console {
+  /** The switches of the trace (obj io wrl acc tdb), by name. */
+  readonly switches: Map<string, boolean>;
+  /** Opens or closes the trace file. */
+  setTrace(on: boolean): void;
+  /** Traces to another file; `false`: it cannot be opened. */
+  setLogFile(file: string): boolean;
+  /** Appends a report on memory to a file, by default the trace; `false`: it cannot be opened, or there is none. */
+  memreport(file: string | undefined): boolean;
+  print(text: string): void;
+}
+
+/** The indices and fields of a ring page as they stand. */
+export interface RingFields {
+  readonly reqCons: number;
+  readonly reqProd: number;
+  readonly rspCons: number;
+  readonly rspProd: number;
+  readonly connection: number;
+  readonly error: number;
 }
 
 export interface Turn {
