@@ -1,0 +1,8 @@
+/** All chapters of the store's conformance suite. */
+import type { Chapter } from '../row.ts';
+import { framing } from './framing.ts';
+import { nodes } from './nodes.ts';
+import { paths } from './paths.ts';
+import { permissions } from './permissions.ts';
+
+export const chapters: readonly Chapter[] = [framing, paths, nodes, permissions];

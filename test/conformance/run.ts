@@ -1,0 +1,35 @@
+/**
+ * The conformance rows from the command line, against any daemon: `node dist/test/conformance/run.js c417|ox|PATH [TITLE]`. PATH is a C
+ * daemon's (put to the column of today's, unless it is ours). Prints what differs and ends with 1 if anything does.
+ */
+import { startC, startOx, startXenstored } from '../kit/peers.ts';
+import type { Column } from './row.ts';
+import { chapters } from './rows/index.ts';
+import { type Factory, playRow, runs } from './store.ts';
+
+const peers: Record<string, { readonly column: Column; readonly factory: Factory }> = {
+  c417: { column: 'c417', factory: ({ args = [] }) => startC({ args }) },
+  ox: { column: 'ox', factory: ({ config = [] }) => startOx({ config }) },
+};
+
+const [peer = '', filter = ''] = process.argv.slice(2);
+const { column, factory } = peers[peer] ?? {
+  column: 'chead' as const,
+  factory: (({ args = [] }) => startXenstored(peer, { args })) satisfies Factory,
+};
+const supports = { column, rings: true, pages: true, options: true };
+let failed = 0;
+let played = 0;
+for (const chapter of chapters)
+  for (const row of chapter.rows) {
+    if (!`${chapter.title}: ${row.title}`.includes(filter) || !runs(row, supports)) continue;
+    played++;
+    try {
+      await playRow(row, factory, column);
+    } catch (error) {
+      failed++;
+      console.log(`--- ${error instanceof Error ? error.message : error}`);
+    }
+  }
+console.log(`${column}: ${played} rows played, ${failed} differ`);
+process.exitCode = failed > 0 ? 1 : 0;
