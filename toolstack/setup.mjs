@@ -37,9 +37,13 @@ function unlessStamped(stamp, state, work) {
 }
 
 const read = (name) => readFileSync(join(top, name), 'utf8');
-const files = sources.filter((folder) => existsSync(join(top, folder))).flatMap((folder) => [...census(folder)]);
+const files = sources
+  .filter((folder) => existsSync(join(top, folder)))
+  .flatMap((folder) => [...census(folder)]);
 
-unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.json'), () => run('npm', ['ci']));
+unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.json'), () =>
+  run('npm', ['ci']),
+);
 unlessStamped(join(top, 'dist/.stubdom0-built'), read('tsconfig.json') + files.join(''), () =>
   run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']),
 );
