@@ -95,6 +95,10 @@ export class Play {
         client.link.close();
         this.#clients.delete(who);
         return;
+      case 'PAUSE':
+        return (client.link as RingLink).pause();
+      case 'UNPAUSE':
+        return (client.link as RingLink).resume();
       case 'PEEK': {
         const wanted = typeof step[3] === 'number' ? step[3] : pick(step[3], this.#column);
         return same((client.link as RingLink).peek(Ring[step[2]]), wanted);

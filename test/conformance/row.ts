@@ -38,6 +38,10 @@ export type CloseStep = readonly [who: string, 'CLOSE'];
 /** A field of the ring page, read or overwritten by the guest (and the daemon told). */
 export type PeekStep = readonly [who: string, 'PEEK', field: keyof typeof Ring, value: number | FieldCells];
 export type PokeStep = readonly [who: string, 'POKE', field: keyof typeof Ring, value: number];
+/** A guest that leaves what comes in its ring, and one that takes it out again. */
+export type PauseStep = readonly [who: string, 'PAUSE' | 'RESUME'];
+/** A guest that leaves what comes in its ring, and one that takes it out again. */
+export type PauseStep = readonly [who: string, 'PAUSE' | 'UNPAUSE'];
 /** What happens to a domain in the hypervisor. */
 export type HostStep = readonly ['host', 'create' | 'shutdown' | 'kill', domid: number];
 export type Step =
@@ -48,6 +52,7 @@ export type Step =
   | CloseStep
   | PeekStep
   | PokeStep
+  | PauseStep
   | HostStep;
 
 export interface EventCells {

@@ -63,7 +63,7 @@ export function runs(row: Row, supports: Supports): boolean {
   if (row.skip?.[supports.column]) return false;
   if (row.args && supports.column !== 'ox' && !supports.options) return false;
   if (!supports.rings && row.steps.some(needsRing)) return false;
-  return supports.pages || !row.steps.some((step) => step[1] === 'PEEK' || step[1] === 'POKE');
+  return supports.pages || !row.steps.some((step) => ['PEEK', 'POKE', 'PAUSE'].includes(step[1]));
 }
 
 function needsRing(step: Step): boolean {

@@ -4,5 +4,7 @@ import { framing } from './framing.ts';
 import { nodes } from './nodes.ts';
 import { paths } from './paths.ts';
 import { permissions } from './permissions.ts';
+import { transactions } from './transactions.ts';
+import { watches } from './watches.ts';
 
-export const chapters: readonly Chapter[] = [framing, paths, nodes, permissions];
+export const chapters: readonly Chapter[] = [framing, paths, nodes, permissions, watches, transactions];
