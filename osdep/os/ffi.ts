@@ -1,0 +1,150 @@
+/**
+ * The C library, as far as this project needs it: the only file that imports koffi. It knows prototypes and
+ * nothing of what they are used for. Every function returns what C returns; the reason of a -1 is in `errno()`,
+ * to be read before the next call. Prototypes are those of Linux with a 64-bit `long` (x86-64, aarch64); variadic
+ * ones (`fcntl`, `ioctl`, `open`) are declared with the arguments used here, which those ABIs pass alike.
+ */
+import koffi from 'koffi';
+
+/** What stands for a pointer: bytes of JavaScript (kept alive by the caller), an address, or NULL. */
+export type Pointer = ArrayBufferView | ArrayBuffer | bigint | null;
+
+/** An open file of the operating system, or -1. */
+export type Descriptor = number;
+
+const library = koffi.load(null);
+
+function declare<F extends (...args: never[]) => unknown>(prototype: string): F {
+  return library.func(prototype) as unknown as F;
+}
+
+type WithBytes = (fd: Descriptor, bytes: Pointer, length: number) => number;
+type WithAddress = (fd: Descriptor, address: Pointer, length: number) => number;
+
+// Descriptors
+export const read: WithBytes = declare('int64_t read(int fd, void *bytes, size_t length)');
+export const write: WithBytes = declare('int64_t write(int fd, void *bytes, size_t length)');
+export const open: (path: string, flags: number, mode: number) => Descriptor = declare(
+  'int open(const char *path, int flags, int mode)',
+);
+export const close: (fd: Descriptor) => number = declare('int close(int fd)');
+export const dup2: (from: Descriptor, to: Descriptor) => Descriptor = declare('int dup2(int from, int to)');
+export const fcntl: (fd: Descriptor, command: number, argument: number) => number = declare(
+  'int fcntl(int fd, int command, long argument)',
+);
+/** `fcntl` whose argument is a pointer to a struct, such as the locks. */
+export const fcntlWith: (fd: Descriptor, command: number, argument: Pointer) => number = (() => {
+  return library.func('fcntl', 'int', ['int', 'int', 'void *']) as unknown as typeof fcntlWith;
+})();
+export const ioctl: (fd: Descriptor, request: number, argument: Pointer) => number = declare(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
+/** `ioctl` whose argument is the value itself, as `IOCTL_XENBUS_BACKEND_SETUP` has it. */
+export const ioctlValue: (fd: Descriptor, request: number, argument: number) => number = (() => {
+  return library.func('ioctl', 'int', ['int', 'unsigned long', 'long']) as unknown as typeof ioctlValue;
+})();
+export const lockf: (fd: Descriptor, command: number, length: number) => number = declare(
+  'int lockf(int fd, int command, long length)',
+);
+export const ftruncate: (fd: Descriptor, length: number) => number = declare(
+  'int ftruncate(int fd, long length)',
+);
+export const pipe2: (fds: Int32Array, flags: number) => number = declare('int pipe2(void *fds, int flags)');
+
+// Waiting
+export const epollCreate1: (flags: number) => Descriptor = declare('int epoll_create1(int flags)');
+export const epollCtl: (epfd: Descriptor, operation: number, fd: Descriptor, event: Pointer) => number =
+  declare('int epoll_ctl(int epfd, int operation, int fd, void *event)');
+export const epollWait: (epfd: Descriptor, events: Pointer, max: number, timeoutMs: number) => number =
+  declare('int epoll_wait(int epfd, void *events, int max, int timeoutMs)');
+
+// Sockets
+export const socket: (family: number, type: number, protocol: number) => Descriptor = declare(
+  'int socket(int family, int type, int protocol)',
+);
+export const socketpair: (family: number, type: number, protocol: number, fds: Int32Array) => number =
+  declare('int socketpair(int family, int type, int protocol, void *fds)');
+export const bind: WithAddress = declare('int bind(int fd, void *address, uint32_t length)');
+export const connect: WithAddress = declare('int connect(int fd, void *address, uint32_t length)');
+export const listen: (fd: Descriptor, backlog: number) => number = declare('int listen(int fd, int backlog)');
+export const accept4: (fd: Descriptor, address: null, length: null, flags: number) => Descriptor = declare(
+  'int accept4(int fd, void *address, void *length, int flags)',
+);
+export const shutdown: (fd: Descriptor, how: number) => number = declare('int shutdown(int fd, int how)');
+type Transfer = (fd: Descriptor, bytes: Pointer, length: number, flags: number) => number;
+export const recv: Transfer = declare('int64_t recv(int fd, void *bytes, size_t length, int flags)');
+export const send: Transfer = declare('int64_t send(int fd, void *bytes, size_t length, int flags)');
+type Message = (fd: Descriptor, message: Pointer, flags: number) => number;
+export const sendmsg: Message = declare('int64_t sendmsg(int fd, void *message, int flags)');
+export const recvmsg: Message = declare('int64_t recvmsg(int fd, void *message, int flags)');
+type Option = (fd: Descriptor, level: number, name: number, value: Pointer, length: Pointer) => number;
+export const getsockopt: Option = declare(
+  'int getsockopt(int fd, int level, int name, void *value, void *length)',
+);
+export const setsockopt: (
+  fd: Descriptor,
+  level: number,
+  name: number,
+  value: Pointer,
+  length: number,
+) => number = declare('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
+
+// Memory
+export const mmap: (
+  address: bigint | null,
+  length: number,
+  protection: number,
+  flags: number,
+  fd: Descriptor,
+  offset: number,
+) => bigint = declare(
+  'void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)',
+);
+export const munmap: (address: bigint, length: number) => number = declare(
+  'int munmap(void *address, size_t length)',
+);
+export const madvise: (address: bigint, length: number, advice: number) => number = declare(
+  'int madvise(void *address, size_t length, int advice)',
+);
+export const memfdCreate: (name: string, flags: number) => Descriptor = declare(
+  'int memfd_create(const char *name, unsigned int flags)',
+);
+export const mlockall: (flags: number) => number = declare('int mlockall(int flags)');
+export const munlockall: () => number = declare('int munlockall()');
+export const mlock: (address: bigint, length: number) => number = declare(
+  'int mlock(void *address, size_t length)',
+);
+
+// The process
+export const prlimit: (pid: number, resource: number, next: Pointer, previous: Pointer) => number = declare(
+  'int prlimit(int pid, int resource, void *next, void *previous)',
+);
+export const umask: (mask: number) => number = declare('uint32_t umask(uint32_t mask)');
+
+/** Why the last call failed: a positive error number. Only meaningful right after a failure. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** Where the bytes of a Buffer or typed array lie; valid while the caller keeps it. */
+export function addressOf(bytes: ArrayBufferView | ArrayBuffer): bigint {
+  return koffi.address(bytes);
+}
+
+/** Memory as an ArrayBuffer. For `mmap.ts` alone: nothing else can know when the memory goes away. */
+export function viewOf(address: bigint, length: number): ArrayBuffer {
+  return koffi.view(address, length);
+}
+
+/** A readiness watch in Node's own event loop. Whoever starts one keeps it in a field: unreferenced, it stops. */
+export interface Watch {
+  ref(): void;
+  unref(): void;
+  /** Ends it; once only (the poller sees to that). */
+  close(): void;
+}
+
+/** Calls back whenever `fd` is readable. A callback that throws would stop the loop for good: it must not. */
+export function watchReadable(fd: Descriptor, callback: () => void): Watch {
+  return koffi.node.poll(fd, callback);
+}

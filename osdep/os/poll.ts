@@ -1,0 +1,150 @@
+/**
+ * Readiness of any number of descriptors (sockets, TAP, /dev/xen/evtchn): one epoll descriptor for all of them,
+ * watched by one handle of Node's own loop and drained without waiting, so that timers and everything else of
+ * Node go on. Knows nothing of what the descriptors are; level-triggered, as epoll(7) has it.
+ *
+ *     const poller = new Poller();
+ *     poller.add(fd, READABLE, (events) => { ... });
+ *     poller.onTurn(() => { ... });      // once after all callbacks of one wake-up: the place to commit and send
+ */
+import { OsError } from '../errno.ts';
+import {
+  close,
+  type Descriptor,
+  epollCreate1,
+  epollCtl,
+  epollWait,
+  errno,
+  type Watch,
+  watchReadable,
+} from './ffi.ts';
+
+/** Bits of interest and of readiness; `FAILED` and `HUNG_UP` come unasked. */
+export const READABLE = 0x1;
+export const WRITABLE = 0x4;
+export const FAILED = 0x8;
+export const HUNG_UP = 0x10;
+/** The peer will send no more (only reported if asked for). */
+export const PEER_CLOSED = 0x2000;
+
+const EPOLL_CLOEXEC = 0o2000000;
+const [ADD, DEL, MOD] = [1, 2, 3];
+
+// struct epoll_event is packed on x86-64 alone: u32 events, then u64 data.
+const EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
+const DATA_WORD = process.arch === 'x64' ? 1 : 2;
+
+/** Events taken in one wake-up. More wait for the next turn of the loop, so that timers get theirs. */
+const EVENTS_PER_TURN = 256;
+
+/** `events` is a mask of the bits above. May add and remove anything, itself included. */
+export type ReadyCallback = (events: number, fd: Descriptor) => void;
+
+interface Entry {
+  readonly fd: Descriptor;
+  readonly callback: ReadyCallback;
+  /** Told apart from an earlier entry of the same number, whose event may still lie in this turn's list. */
+  readonly generation: number;
+}
+
+export class Poller {
+  readonly #epfd: Descriptor;
+  /** Kept here on purpose: a watch that nothing refers to is collected and silently stops. */
+  #watch: Watch | undefined;
+  readonly #entries: (Entry | undefined)[] = [];
+  readonly #turnCallbacks: (() => void)[] = [];
+  readonly #events: Uint32Array = new Uint32Array(EVENTS_PER_TURN * EVENT_WORDS);
+  readonly #event: Uint32Array = new Uint32Array(EVENT_WORDS);
+  #generation = 0;
+
+  constructor() {
+    this.#epfd = epollCreate1(EPOLL_CLOEXEC);
+    if (this.#epfd < 0) throw new OsError(errno(), 'epoll_create1');
+    this.#watch = watchReadable(this.#epfd, () => this.#turn());
+  }
+
+  /** Watches a descriptor. One entry a descriptor; whoever closes it removes it first. */
+  add(fd: Descriptor, interest: number, callback: ReadyCallback): void {
+    this.#generation = (this.#generation + 1) >>> 0;
+    const entry = { fd, callback, generation: this.#generation };
+    this.#control(ADD, entry, interest);
+    this.#entries[fd] = entry;
+  }
+
+  /** Changes what is waited for; 0 still reports `FAILED` and `HUNG_UP`. */
+  modify(fd: Descriptor, interest: number): void {
+    const entry = this.#entries[fd];
+    if (entry !== undefined) this.#control(MOD, entry, interest);
+  }
+
+  /** Stops watching; no callback comes for it any more, not even in the running turn. Idempotent. */
+  remove(fd: Descriptor): void {
+    const entry = this.#entries[fd];
+    if (entry === undefined) return;
+    this.#entries[fd] = undefined;
+    this.#control(DEL, entry, 0);
+  }
+
+  /** `callback` runs once after all the callbacks of a wake-up, in order of registration. */
+  onTurn(callback: () => void): void {
+    this.#turnCallbacks.push(callback);
+  }
+
+  /** Whether watching keeps the process alive: it does, from the start, until `unref`. */
+  ref(): void {
+    this.#watch?.ref();
+  }
+
+  unref(): void {
+    this.#watch?.unref();
+  }
+
+  /** Ends all watching; the descriptors stay open, they are their owners'. Idempotent. */
+  close(): void {
+    const watch = this.#watch;
+    if (watch === undefined) return;
+    this.#watch = undefined;
+    this.#entries.length = 0;
+    watch.close();
+    close(this.#epfd);
+  }
+
+  #control(operation: number, entry: Entry, interest: number): void {
+    if (this.#watch === undefined) return;
+    this.#event[0] = interest;
+    this.#event[DATA_WORD] = entry.fd;
+    this.#event[DATA_WORD + 1] = entry.generation;
+    if (epollCtl(this.#epfd, operation, entry.fd, this.#event) < 0 && operation !== DEL) {
+      throw new OsError(errno(), `epoll_ctl of descriptor ${entry.fd}`);
+    }
+  }
+
+  /** One wake-up. What a callback throws goes to Node as an uncaught exception: in here it would end the loop. */
+  #turn(): void {
+    const events = this.#events;
+    const count = epollWait(this.#epfd, events, EVENTS_PER_TURN, 0);
+    for (let i = 0, at = 0; i < count; i++, at += EVENT_WORDS) {
+      const entry = this.#entries[events[at + DATA_WORD]!];
+      if (entry === undefined || entry.generation !== events[at + DATA_WORD + 1]) continue;
+      try {
+        entry.callback(events[at]!, entry.fd);
+      } catch (error) {
+        rethrowLater(error);
+      }
+    }
+    if (count <= 0) return;
+    for (const callback of this.#turnCallbacks) {
+      try {
+        callback();
+      } catch (error) {
+        rethrowLater(error);
+      }
+    }
+  }
+}
+
+function rethrowLater(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
