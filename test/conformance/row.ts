@@ -39,8 +39,6 @@ export type CloseStep = readonly [who: string, 'CLOSE'];
 export type PeekStep = readonly [who: string, 'PEEK', field: keyof typeof Ring, value: number | FieldCells];
 export type PokeStep = readonly [who: string, 'POKE', field: keyof typeof Ring, value: number];
 /** A guest that leaves what comes in its ring, and one that takes it out again. */
-export type PauseStep = readonly [who: string, 'PAUSE' | 'RESUME'];
-/** A guest that leaves what comes in its ring, and one that takes it out again. */
 export type PauseStep = readonly [who: string, 'PAUSE' | 'UNPAUSE'];
 /** What happens to a domain in the hypervisor. */
 export type HostStep = readonly ['host', 'create' | 'shutdown' | 'kill', domid: number];

@@ -124,6 +124,7 @@ struct xenevtchn_handle {
 static struct {
     bool used;
     uint32_t domid, remote;
+    uint64_t unique_id;
 } ports[PORTS];
 static int signals = -1;
 
@@ -165,13 +166,14 @@ int xenevtchn_fd(xenevtchn_handle *xce)
     return xce->fd;
 }
 
-static int bind_port(uint32_t domid, uint32_t remote)
+static int bind_port(uint32_t domid, uint32_t remote, uint64_t unique_id)
 {
     for (int port = 1; port < PORTS; port++)
         if (!ports[port].used) {
             ports[port].used = true;
             ports[port].domid = domid;
             ports[port].remote = remote;
+            ports[port].unique_id = unique_id;
             return port;
         }
     return errno = ENOSPC, -1;
@@ -186,12 +188,19 @@ xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint
         return errno = ESRCH, -1;
     if (remote == 0 || remote >= FIRST_BAD_PORT)
         return errno = EINVAL, -1;
-    return bind_port(domid, remote);
+    for (int port = 1; port < PORTS; port++) {
+        if (!ports[port].used || ports[port].domid != domid || ports[port].remote != remote)
+            continue;
+        if (ports[port].unique_id == d.unique_id)
+            return errno = EINVAL, -1; /* the domain has offered the port once, and it was taken */
+        ports[port].remote = 0; /* of an earlier domain of this number */
+    }
+    return bind_port(domid, remote, d.unique_id);
 }
 
 xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq)
 {
-    return bind_port(VIRQ, virq);
+    return bind_port(VIRQ, virq, 0);
 }
 
 int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
