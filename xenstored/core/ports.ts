@@ -44,6 +44,10 @@ export type Effect =
   | { readonly kind: 'features'; readonly domid: number; readonly features: number }
   /** Sets the four indices to 0; if the connection field is 1 sets it to 0 and signals. */
   | { readonly kind: 'reset'; readonly domid: number }
+  /** Sets the connection field to 0 and signals: the store is there. */
+  | { readonly kind: 'connected'; readonly domid: number }
+  /** Sets `req_cons` to what `link.consumed` says, after a restart, and signals. */
+  | { readonly kind: 'resume'; readonly link: Link }
   /** Writes the error field. */
   | { readonly kind: 'error'; readonly domid: number; readonly error: number }
   /** Unbinds the port and unmaps the page. */

@@ -51,16 +51,24 @@ export class Framer {
     return 'more';
   }
 
-  /** Copies what is not read yet, so that the piece last pushed may be reused. */
-  settle(): void {
-    this.#input = Buffer.from(this.#input.subarray(this.#at));
+  /** Hands back what was pushed and not read: answers how many bytes, and forgets them. A message begun before stays begun. */
+  giveBack(): number {
+    const unread = this.#input.length - this.#at;
+    this.#input = NOTHING;
     this.#at = 0;
+    return unread;
   }
 
   /** Bytes of a message that has begun and not ended: what a dump or a journal must keep. A copy. */
   partial(): Buffer {
     const rest = this.#input.subarray(this.#at);
     return Buffer.concat([this.#partial.subarray(0, this.#partialBytes), rest]);
+  }
+
+  /** Takes up a message that had begun. */
+  restore(partial: Buffer): void {
+    this.reset();
+    this.#keep(partial);
   }
 
   /** Is a message begun, or are whole ones still unread? */

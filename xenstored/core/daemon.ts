@@ -1,0 +1,377 @@
+/**
+ * The whole server as a state machine: bytes, closed connections, the machine's news and time go in; once a turn, its changes, effects and links with output come
+ * out. No I/O, no clock: io sets `now`, hands over what it read, and does what a turn says, commit first.
+ */
+
+import { Domid, RingError } from '../wire/ops.ts';
+import { Dispatcher } from './dispatch.ts';
+import type { Domain } from './domain.ts';
+import { check, domainsChanged, INTRODUCED, introduce, RELEASED, reset, violated } from './lifecycle.ts';
+import { type Link, watchKey } from './link.ts';
+import { ROOT } from './path.ts';
+import { Perms } from './perms.ts';
+import type {
+  Commit,
+  Console,
+  Machine,
+  RingRecord,
+  SavedState,
+  StoredPerm,
+  Tracer,
+  Turn,
+  WatchRecord,
+} from './ports.ts';
+import { defaultQuotas, type QuotaKey, quotaKeys } from './quota.ts';
+import { SOCKET_OUTBOX_FULL, State, type StateOptions } from './state.ts';
+import type { Work } from './store.ts';
+import type { Watch } from './watch.ts';
+
+export type DaemonOptions = StateOptions;
+
+/** What the C daemon does unless told otherwise. */
+export const defaultOptions: DaemonOptions = {
+  privDomid: 0,
+  storeDomid: 0,
+  quotas: defaultQuotas,
+  quotaCompare: 'at-most',
+  eventTimeoutMs: 20_000,
+  keepOrphans: false,
+  persistent: false,
+};
+
+/** Requests that one link may have served in one turn, so that nobody starves. */
+const BUDGET = 64;
+const ERROR_FEATURE = 2;
+
+const entry = (letter: StoredPerm['letter'], domid: number): StoredPerm => ({ letter, domid, stale: false });
+
+export class Daemon {
+  readonly #state: State;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(options: DaemonOptions, machine: Machine, console: Console) {
+    this.#state = new State(options, machine, console);
+    this.#dispatcher = new Dispatcher(this.#state);
+  }
+
+  /** Milliseconds on io's monotonic clock; set at the start of each turn. */
+  set now(value: number) {
+    this.#state.now = value;
+  }
+
+  get now(): number {
+    return this.#state.now;
+  }
+
+  set tracer(tracer: Tracer | undefined) {
+    this.#state.tracer = tracer;
+  }
+
+  /** What requests touched since the start. */
+  get work(): Readonly<Work> {
+    return this.#state.store.work;
+  }
+
+  /** The link of an introduced domain. */
+  ringOf(domid: number): Link | undefined {
+    return this.#state.domains.introduced(domid)?.link;
+  }
+
+  // Beginnings.
+
+  /** A new store: the initial tree, and every domain that there is. Failures to introduce one are not fatal, and noted. */
+  start(): void {
+    const state = this.#state;
+    const { privDomid } = state.options;
+    state.domains.make(privDomid, state.machine.domain(privDomid)?.uniqueId ?? 0n);
+    this.#initialTree();
+    this.#introduceAtStart(privDomid);
+    for (let next = state.machine.pollChanged(); next; next = state.machine.pollChanged()) {
+      if (next.exists && !next.dead && next.domid !== privDomid) this.#introduceAtStart(next.domid);
+    }
+  }
+
+  /** The store as it was recorded, with its domains, rings and watches; what has died meanwhile is buried. */
+  restore(saved: SavedState): void {
+    const state = this.#state;
+    for (const [name, value] of Object.entries(saved.settings)) {
+      if ((quotaKeys as readonly string[]).includes(name)) state.domains.defaults[name as QuotaKey] = value;
+    }
+    state.domains.make(state.options.privDomid, 0n);
+    const targets = this.#restoreDomains(saved);
+    for (const node of saved.nodes) state.store.restore(node, new Perms(node.perms));
+    state.store.generation = Math.max(state.store.generation, saved.generation);
+    if (state.store.size === 0) this.#initialTree();
+    this.#restoreRings(saved);
+    for (const [domain, target] of targets) {
+      const known = state.domains.get(target.domid);
+      if (known?.uniqueId === target.uniqueId) domain.serve(known);
+    }
+    for (const watch of [...saved.watches].sort((a, b) => a.seq - b.seq)) this.#restoreWatch(watch);
+    this.#buryTheDead();
+    state.store.takeChanges();
+    state.watchesAdded = [];
+  }
+
+  // Links.
+
+  connectSocket(): Link {
+    return this.#state.addLink('socket', this.#state.options.storeDomid);
+  }
+
+  /**
+   * Serves what has come in. Answers how many of the bytes were taken: the rest stays with the caller, to be given again when the link
+   * may be read. A request that has only begun is taken and kept.
+   */
+  receive(link: Link, bytes: Buffer): number {
+    if (link.closed || link.ignored || link.closing) return bytes.length;
+    const { framer, resets } = link;
+    framer.push(bytes);
+    for (let budget = BUDGET; budget > 0 && this.mayRead(link); budget--) {
+      const status = framer.next();
+      if (status === 'more') break;
+      if (status === 'oversize') {
+        this.#state.giveUp(link, RingError.PROTO, ERROR_FEATURE);
+        return bytes.length;
+      }
+      this.#dispatcher.serve(link);
+      if (link.resets !== resets || link.closed) return bytes.length;
+    }
+    const taken = bytes.length - framer.giveBack();
+    if (link.kind === 'ring' && taken > 0) {
+      link.consumed += taken;
+      this.#state.fed.add(link);
+    }
+    return taken;
+  }
+
+  /** May more be read from the link now? If not: it is over, has answers or memory enough outstanding, or spoils others' transactions. */
+  mayRead(link: Link): boolean {
+    if (link.closed || link.ignored || link.closing) return false;
+    if (link.kind === 'socket') return link.outbox.bytes < SOCKET_OUTBOX_FULL;
+    const { domain } = link;
+    if (!domain || domain.privileged) return true;
+    if (this.#state.throttled.size > 0 && this.#isThrottled(link, domain)) return false;
+    return !domain.account.stalled;
+  }
+
+  closed(link: Link): void {
+    this.#state.removeLink(link);
+  }
+
+  /** The ring's indices make no sense: it is left alone from now on. */
+  violated(link: Link, error: number = RingError.RINGIDX): void {
+    if (link.domain) violated(this.#state, link.domain, error);
+  }
+
+  /** The guest asks for a fresh connection through the ring (where that was offered). */
+  reconnect(link: Link): void {
+    if (link.domain) reset(this.#state, link.domain);
+  }
+
+  /** VIRQ_DOM_EXC. */
+  domainsChanged(): void {
+    domainsChanged(this.#state);
+  }
+
+  /** Does what is due at `now`; answers when there is something to do next (ms), if at all. */
+  tick(): number | undefined {
+    const { now, expiring, throttled, rewritten } = this.#state;
+    let next = Number.POSITIVE_INFINITY;
+    for (const link of expiring) {
+      if (link.outbox.expire(now)) rewritten.add(link);
+      const at = link.outbox.nextExpiry;
+      if (at === undefined) expiring.delete(link);
+      else next = Math.min(next, at);
+    }
+    for (const link of throttled) {
+      if (link.domain && this.#isThrottled(link, link.domain))
+        next = Math.min(next, link.domain.creditAt(now));
+    }
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  /** What the turn changed, wants done and has to say. */
+  endTurn(): Turn {
+    const state = this.#state;
+    const { effects } = state;
+    const output = state.output.size > 0 ? [...state.output] : NONE;
+    const commit = state.options.persistent ? this.#commit() : undefined;
+    if (effects.length > 0) state.effects = [];
+    state.output.clear();
+    return { commit, effects, output };
+  }
+
+  #isThrottled(link: Link, domain: Domain): boolean {
+    if (!this.#state.throttled.has(link)) return false;
+    if (domain.credit(this.#state.now) <= 0) return true;
+    this.#state.throttled.delete(link);
+    this.#state.effects.push({
+      kind: 'note',
+      level: 'info',
+      text: `domain ${domain.domid} has conflict credit again`,
+    });
+    return false;
+  }
+
+  #initialTree(): void {
+    const { store, options } = this.#state;
+    const { privDomid } = options;
+    const own = new Perms([entry('n', privDomid)]);
+    store.create(ROOT, '', own, privDomid);
+    store.create('/tool/xenstored', '', own, privDomid);
+    store.create(INTRODUCED, '', own, privDomid);
+    const everybody = new Perms([entry('n', privDomid), entry('r', Domid.ANY)]);
+    store.create(RELEASED, '', everybody, privDomid);
+  }
+
+  #introduceAtStart(domid: number): void {
+    const state = this.#state;
+    const result = introduce(state, domid, 0);
+    if (result.ok) {
+      const link = state.domains.introduced(domid)?.link;
+      const fields = state.machine.ring(domid);
+      if (link && fields) {
+        link.consumed = fields.reqCons;
+        link.outbox.restore(fields.rspProd, '', fields.rspProd);
+      }
+      state.effects.push({ kind: 'connected', domid });
+    } else {
+      const text = `Could not initialize dom${domid}: ${result.errno}`;
+      state.effects.push({ kind: 'note', level: 'warn', text });
+    }
+  }
+
+  #restoreDomains(saved: SavedState): Map<Domain, { domid: number; uniqueId: bigint }> {
+    const { domains, machine } = this.#state;
+    const targets = new Map<Domain, { domid: number; uniqueId: bigint }>();
+    for (const record of saved.domains) {
+      const domain = domains.make(record.domid, record.uniqueId, record.generation);
+      domain.features = record.features;
+      domain.shutdownReported = record.shutdownReported;
+      domain.introduced = record.introduced;
+      domain.port = record.port;
+      for (const [i, key] of quotaKeys.entries()) domain.account.limits[key] = record.quotas[i] ?? 0;
+      if (record.target) targets.set(domain, record.target);
+      if (!record.introduced) continue;
+      domain.link = this.#state.addLink('ring', record.domid);
+      const attached = machine.attach(record.domid, record.port);
+      domain.link.ignored = record.ignored || !attached.ok;
+    }
+    return targets;
+  }
+
+  #restoreRings(saved: SavedState): void {
+    const state = this.#state;
+    const recorded = new Map<number, RingRecord>();
+    for (const ring of saved.rings) recorded.set(ring.domid, ring);
+    for (const domain of state.domains.all()) {
+      const { link, domid } = domain;
+      const fields = link && !link.ignored && state.machine.ring(domid);
+      if (!fields) continue;
+      const ring = recorded.get(domid);
+      if (!ring) {
+        link.consumed = fields.reqCons;
+        link.outbox.restore(fields.rspProd, '', fields.rspProd);
+        continue;
+      }
+      const given = (fields.rspProd - ring.appendedAt) >>> 0;
+      if (given > ring.appended.length) {
+        violated(state, domain);
+        continue;
+      }
+      link.consumed = ring.consumed;
+      link.framer.restore(ring.partial);
+      link.outbox.restore(ring.appendedAt, ring.appended.toString('latin1'), ring.appendedAt + given);
+      state.effects.push({ kind: 'resume', link });
+      if (link.outbox.pending) state.output.add(link);
+    }
+  }
+
+  #restoreWatch({ seq, domid, path, token, depth }: WatchRecord): void {
+    const state = this.#state;
+    const link = state.domains.get(domid)?.link;
+    if (!link || link.ignored) return;
+    const relative = !path.startsWith('/') && !path.startsWith('@');
+    state.nextSeq = seq;
+    state.addWatch(link, relative ? `${link.home}/${path}` : path, token, depth, relative);
+  }
+
+  /** Domains that ended while nobody was looking, and those whose ring could not be mapped again. */
+  #buryTheDead(): void {
+    const state = this.#state;
+    let shutdown = false;
+    for (const domain of [...state.domains.all()]) {
+      if (domain.domid === state.options.privDomid) continue;
+      if (check(state, domain, state.machine.domain(domain.domid)) === 'shutdown') shutdown = true;
+    }
+    if (shutdown) state.fireSpecial(RELEASED, 0, { plain: true, domain: false });
+  }
+
+  #commit(): Commit | undefined {
+    const state = this.#state;
+    const { store, domains, watchesAdded, watchesRemoved } = state;
+    const rings = this.#ringRecords();
+    const quiet =
+      !store.changed &&
+      rings.length === 0 &&
+      domains.changed.size === 0 &&
+      domains.removed.size === 0 &&
+      watchesAdded.length === 0 &&
+      watchesRemoved.length === 0 &&
+      !state.settingsChanged;
+    if (quiet) return undefined;
+    const { nodes, removed } = store.takeChanges();
+    const commit: Commit = {
+      nodes,
+      removed,
+      domains: [...domains.changed].map((domain) => domain.record()),
+      removedDomains: [...domains.removed],
+      watches: watchesAdded.filter(stillSet).map(watchRecord),
+      removedWatches: watchesRemoved,
+      rings,
+      settings: state.settingsChanged ? { ...domains.defaults } : undefined,
+      generation: store.generation,
+    };
+    domains.changed.clear();
+    domains.removed.clear();
+    if (watchesAdded.length > 0) state.watchesAdded = [];
+    if (watchesRemoved.length > 0) state.watchesRemoved = [];
+    state.settingsChanged = false;
+    return commit;
+  }
+
+  #ringRecords(): RingRecord[] {
+    const { output, fed, rewritten } = this.#state;
+    if (output.size === 0 && fed.size === 0 && rewritten.size === 0) return [];
+    const records: RingRecord[] = [];
+    for (const link of new Set([...output, ...fed, ...rewritten])) {
+      if (link.kind !== 'ring' || link.closed) continue;
+      const anew = rewritten.has(link);
+      if (!anew && !fed.has(link) && !link.outbox.unrecorded) continue;
+      const { at, bytes } = link.outbox.takeAppended(anew);
+      const { domid, consumed, framer } = link;
+      records.push({
+        domid,
+        consumed,
+        partial: framer.partial(),
+        appendedAt: at,
+        appended: bytes,
+        reset: anew,
+      });
+    }
+    fed.clear();
+    rewritten.clear();
+    return records;
+  }
+}
+
+const NONE: readonly Link[] = [];
+
+function watchRecord({ seq, link, path, token, depth, prefixBytes }: Watch): WatchRecord {
+  return { seq, domid: link.domid, path: path.slice(prefixBytes), token, depth };
+}
+
+function stillSet(watch: Watch): boolean {
+  return watch.link.watches.get(watchKey(watch.path, watch.token)) === watch;
+}

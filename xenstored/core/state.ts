@@ -1,0 +1,314 @@
+/**
+ * The server's whole state and the few acts that every handler needs: queue a reply, fire watches, take a link's things away. Handlers of
+ * single requests are elsewhere; io, time and chance come from outside.
+ */
+import { Op, PAYLOAD_MAX } from '../wire/ops.ts';
+import { Domains } from './domain.ts';
+import { History } from './history.ts';
+import { Link, type LinkKind, watchKey } from './link.ts';
+import type { Node } from './node.ts';
+import type { Cause, Message } from './outbox.ts';
+import { isSpecial, parentPath } from './path.ts';
+import { type Perms, Right } from './perms.ts';
+import type { Console, Effect, Machine, Tracer } from './ports.ts';
+import type { QuotaCompare, Quotas } from './quota.ts';
+import { Store } from './store.ts';
+import { LiveView } from './view.ts';
+import { type Match, type Watch, WatchTrie } from './watch.ts';
+
+export interface StateOptions {
+  /** The domain whose links may do everything. */
+  readonly privDomid: number;
+  /** The domain that the store runs in: sockets speak for it. */
+  readonly storeDomid: number;
+  readonly quotas: Quotas;
+  readonly quotaCompare: QuotaCompare;
+  /** How long an unprivileged domain may leave an event unread (ms); 0: for ever. */
+  readonly eventTimeoutMs: number;
+  /** Nodes of a dead domain go to the privileged one instead of being removed. */
+  readonly keepOrphans: boolean;
+  /** Are changes to be handed out as commits? */
+  readonly persistent: boolean;
+}
+
+const MEMORY_NOTE_EVERY_MS = 10_000;
+/** A socket that leaves this much unread is closed: nobody can be that slow and alive. */
+export const SOCKET_OUTBOX_MAX: number = 64 << 20;
+/** A socket with this much unsent is not read. */
+export const SOCKET_OUTBOX_FULL: number = 256 << 10;
+
+export class State {
+  readonly options: StateOptions;
+  readonly machine: Machine;
+  readonly console: Console;
+  readonly store: Store;
+  readonly live: LiveView;
+  readonly trie: WatchTrie;
+  readonly domains: Domains;
+  readonly history: History = new History();
+  readonly links: Set<Link> = new Set();
+  now = 0;
+  tracer: Tracer | undefined = undefined;
+  nextSeq = 1;
+  nextLinkId = 1;
+  openTransactions = 0;
+
+  // The turn.
+  effects: Effect[] = [];
+  output: Set<Link> = new Set();
+  settingsChanged = false;
+  watchesAdded: Watch[] = [];
+  watchesRemoved: number[] = [];
+  /** Rings whose record has to be written anew, because something queued was dropped. */
+  readonly rewritten: Set<Link> = new Set();
+  /** Rings from which bytes were taken. */
+  readonly fed: Set<Link> = new Set();
+  /** Unprivileged links with events that may expire, and domains without credit. */
+  readonly expiring: Set<Link> = new Set();
+  readonly throttled: Set<Link> = new Set();
+
+  constructor(options: StateOptions, machine: Machine, console: Console) {
+    this.options = options;
+    this.machine = machine;
+    this.console = console;
+    this.store = new Store({ owner: (domid) => this.domains.get(domid), trackChanges: options.persistent });
+    this.live = new LiveView(this.store);
+    this.trie = new WatchTrie(this.store.work);
+    this.domains = new Domains({
+      machine,
+      privDomid: options.privDomid,
+      defaults: { ...options.quotas },
+      compare: options.quotaCompare,
+      generation: () => this.store.generation,
+    });
+  }
+
+  // Links.
+
+  addLink(kind: LinkKind, domid: number): Link {
+    const domain = kind === 'ring' ? this.domains.get(domid) : undefined;
+    const privileged = domid === this.options.privDomid;
+    const account = privileged ? undefined : domain?.account;
+    const onSettled = account && (({ payload }: Message) => account.add('memory', -(payload.length + 16)));
+    const link = new Link({ kind, id: this.nextLinkId++, domid, privileged, domain, onSettled });
+    if (kind === 'ring') link.outbox.grant(0);
+    this.links.add(link);
+    this.tracer?.object('CREATE', 'connection', link);
+    return link;
+  }
+
+  /** Everything that a link holds, but for the link itself. */
+  clearLink(link: Link): void {
+    this.dropWatches(link);
+    this.dropTransactions(link);
+    link.framer.reset();
+    link.outbox.reset();
+    link.consumed = 0;
+    link.resets++;
+    this.rewritten.add(link);
+  }
+
+  removeLink(link: Link): void {
+    if (link.closed) return;
+    link.closed = true;
+    this.dropWatches(link);
+    this.dropTransactions(link);
+    link.outbox.reset();
+    this.links.delete(link);
+    for (const set of [this.output, this.rewritten, this.fed, this.expiring, this.throttled])
+      set.delete(link);
+    this.tracer?.object('DESTROY', 'connection', link);
+  }
+
+  /** The peer broke the protocol. A socket is closed once it has what it is due; a ring is left alone from now on. */
+  giveUp(link: Link, error: number, offered: number): void {
+    if (link.kind === 'socket') {
+      this.shut(link);
+      return;
+    }
+    const { domid, domain } = link;
+    link.ignored = true;
+    this.clearLink(link);
+    if (domain) this.domains.changed.add(domain);
+    if (domain && (domain.features & offered) !== 0) this.effects.push({ kind: 'error', domid, error });
+    this.effects.push({ kind: 'note', level: 'warn', text: `domain ${domid} ignored, reason ${error}` });
+  }
+
+  shut(link: Link): void {
+    if (link.closing) return;
+    link.closing = true;
+    this.effects.push({ kind: 'shut', link });
+  }
+
+  // Watches.
+
+  addWatch(link: Link, path: string, token: string, depth: number | undefined, relative: boolean): Watch {
+    const prefixBytes = relative ? link.home.length + 1 : 0;
+    const watch: Watch = { link, seq: this.nextSeq++, path, token, depth, prefixBytes };
+    link.watches.set(watchKey(path, token), watch);
+    this.trie.add(watch);
+    const account = link.domain?.account;
+    account?.add('watches', 1);
+    account?.add('memory', path.length + token.length);
+    if (link.kind === 'ring') this.watchesAdded.push(watch);
+    this.tracer?.object('CREATE', 'watch', link);
+    return watch;
+  }
+
+  removeWatch(watch: Watch): void {
+    const { link, path, token } = watch;
+    link.watches.delete(watchKey(path, token));
+    this.trie.remove(watch);
+    const account = link.domain?.account;
+    account?.add('watches', -1);
+    account?.add('memory', -(path.length + token.length));
+    if (link.kind === 'ring') this.watchesRemoved.push(watch.seq);
+    this.tracer?.object('DESTROY', 'watch', link);
+  }
+
+  dropWatches(link: Link): void {
+    for (const watch of [...link.watches.values()]) this.removeWatch(watch);
+  }
+
+  // Transactions.
+
+  endTransaction(link: Link, id: number): void {
+    const transaction = link.transactions.get(id);
+    if (!transaction) return;
+    transaction.end();
+    link.transactions.delete(id);
+    link.domain?.account.add('transactions', -1);
+    this.openTransactions--;
+    this.tracer?.object('DESTROY', 'transaction', link);
+  }
+
+  dropTransactions(link: Link): void {
+    for (const id of [...link.transactions.keys()]) this.endTransaction(link, id);
+  }
+
+  // What goes out.
+
+  reply(
+    link: Link,
+    type: number,
+    reqId: number,
+    txId: number,
+    payload: string,
+    cause: Cause | undefined,
+  ): void {
+    let answer = payload;
+    let kind = type;
+    const account = link.privileged ? undefined : link.domain?.account;
+    if (answer.length > PAYLOAD_MAX) {
+      kind = Op.ERROR;
+      answer = 'E2BIG\0';
+    } else if (account && answer.length > 16 && !this.memoryAllows(link, answer.length + 16)) {
+      kind = Op.ERROR;
+      answer = 'ENOMEM\0';
+    }
+    if (account) {
+      account.add('memory', answer.length + 16);
+      account.add('outstanding', 1);
+    }
+    this.tracer?.io('OUT', link, kind, reqId, txId, answer);
+    link.outbox.push(kind, reqId, txId, answer, cause);
+    this.output.add(link);
+  }
+
+  event(link: Link, path: string, token: string, cause: Cause | undefined): void {
+    const payload = `${path}\0${token}\0`;
+    if (payload.length > PAYLOAD_MAX) return;
+    this.store.work.links++;
+    const { outbox } = link;
+    if (path.charCodeAt(0) !== 0x40 && outbox.waits(payload)) return;
+    const account = link.privileged ? undefined : link.domain?.account;
+    let expiresAt = 0;
+    if (account) {
+      if (!this.memoryAllows(link, payload.length + 16)) return;
+      account.add('memory', payload.length + 16);
+      if (this.options.eventTimeoutMs > 0) {
+        expiresAt = this.now + this.options.eventTimeoutMs;
+        this.expiring.add(link);
+      }
+    }
+    if (cause) cause.unsettled++;
+    this.tracer?.io('OUT', link, Op.WATCH_EVENT, 0, 0, payload);
+    outbox.pushEvent(Op.WATCH_EVENT, payload, cause, expiresAt);
+    this.output.add(link);
+    if (link.kind === 'socket' && outbox.bytes > SOCKET_OUTBOX_MAX) this.shut(link);
+  }
+
+  /** Sends an event for `path` to every watch that matches and may know. `node`: as it is, or was when it died. */
+  fire(
+    path: string,
+    match: Match,
+    node: Node | undefined,
+    oldPerms: Perms | undefined,
+    cause: Cause | undefined,
+  ): void {
+    const matches = this.trie.matches(path, match);
+    let last: Link | undefined;
+    let permitted = false;
+    for (const { link, token, prefixBytes } of matches) {
+      if (link !== last) {
+        last = link;
+        permitted = this.#mayKnow(link, path, node, oldPerms);
+      }
+      if (permitted) this.event(link, prefixBytes === 0 ? path : path.slice(prefixBytes), token, cause);
+    }
+  }
+
+  /** A domain came, went or shut down. The two forms are for watches without and with a depth or a domid. */
+  fireSpecial(
+    name: string,
+    domid: number,
+    forms: { readonly plain: boolean; readonly domain: boolean },
+  ): void {
+    const node = this.store.get(name);
+    if (!node) return;
+    if (forms.plain) this.fire(name, 'nodepth', node, undefined, undefined);
+    if (forms.domain) this.fire(`${name}/${domid}`, 'depth', node, undefined, undefined);
+  }
+
+  #mayKnow(link: Link, path: string, node: Node | undefined, oldPerms: Perms | undefined): boolean {
+    if (oldPerms?.allows(link, Right.READ)) return true;
+    const seen = node ?? this.store.get(path);
+    if (!seen) return false;
+    if (seen.perms.allows(link, Right.READ)) return true;
+    if (isSpecial(seen.path)) return false;
+    const parent = seen.parent ?? this.store.get(parentPath(path));
+    return parent?.perms.allows(link, Right.READ) ?? false;
+  }
+
+  /** Has the link's domain memory left for `bytes` more? Says so in the log, as often as the C daemon does. */
+  memoryAllows(link: Link, bytes: number): boolean {
+    const domain = link.domain;
+    if (!domain || link.privileged) return true;
+    const { account, memoryNotes, domid } = domain;
+    const over = account.exceedsBy('memory', bytes);
+    const note = (level: 'info' | 'warn', text: string) => {
+      memoryNotes.at = this.now;
+      this.effects.push({ kind: 'note', level, text: `Domain ${domid} ${text}` });
+    };
+    if (over) {
+      if (!memoryNotes.hard) {
+        memoryNotes.hard = true;
+        note('warn', 'exceeds hard memory quota, Xenstore interface to domain stalled');
+      }
+      return false;
+    }
+    if (this.now - memoryNotes.at >= MEMORY_NOTE_EVERY_MS) {
+      const soft = account.limits['soft-memory'];
+      const above = soft > 0 && account.used.memory + bytes >= soft;
+      if (memoryNotes.hard) {
+        memoryNotes.hard = false;
+        note('info', 'below hard memory quota again');
+      }
+      if (above !== memoryNotes.soft) {
+        memoryNotes.soft = above;
+        note(above ? 'warn' : 'info', above ? 'exceeds soft memory quota' : 'below soft memory quota again');
+      }
+    }
+    return true;
+  }
+}
