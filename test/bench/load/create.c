@@ -1,7 +1,7 @@
 /*
  * The store work of "xl create", domain after domain: what libxl, the hotplug scripts, the backends' kernel, xenconsoled
  * and the guest itself ask of xenstored while one domain with two disks, a network card and a keyboard comes up (after libxl
- * and Linux's xenbus, and in docs/misc/xenstore-paths.pandoc). Some 600 requests on 20 new connections, one at a time;
+ * and Linux's xenbus; the paths are those of docs/misc/xenstore-paths.pandoc). Some 600 requests on 20 new connections, one at a time;
  * two connections and fifteen watches stay behind for each domain, so that the store is as full as on a real host.
  *
  * The first and the last few domains are measured. Those between are made before anybody watches and their connections and

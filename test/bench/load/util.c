@@ -51,7 +51,7 @@ uint32_t random_below(uint32_t n)
 int connect_to(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    struct timeval limit = { .tv_sec = 10 };
+    struct timeval limit = { .tv_sec = 60 };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)

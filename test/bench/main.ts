@@ -1,0 +1,164 @@
+/**
+ * `npm run bench`: our xenstored side by side with Xen's own, as README.md here says. Reads the command line, introduces the parts to each
+ * other and prints their tables; measures nothing itself.
+ */
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { contest, contestTable } from './contest.ts';
+import { type Contestant, contestant, nodeFlags, ourFlags, Stable, stopAll } from './contestants.ts';
+import { type CreateScore, create, createTable } from './create.ts';
+import { domains, domainsTable } from './domains.ts';
+import { loadProgram } from './load.ts';
+import { type MemoryScore, memory, memoryTable } from './memory.ts';
+import { rows } from './rows.ts';
+import { type StartScore, startup, startupTable } from './startup.ts';
+import { markdown, plain, type Table } from './table.ts';
+
+const PARTS = ['rows', 'domains', 'create', 'memory', 'startup'] as const;
+type Part = (typeof PARTS)[number];
+
+interface Asked {
+  readonly rounds?: number;
+  readonly seconds?: number;
+  readonly rows: RegExp;
+  readonly peer: readonly string[];
+  readonly onlyOurs?: true;
+  readonly only: readonly Part[];
+  readonly quick?: true;
+  readonly json?: string;
+  readonly markdown?: string;
+  readonly node: readonly string[];
+  readonly daemon: readonly string[];
+}
+
+/** What `--quick` shortens: it shows that everything runs, its figures mean little. */
+const PACES = {
+  full: { rounds: 5, seconds: 1, warmup: 0.25, starts: 9, nodes: 100_000, many: 1000, others: 300 },
+  quick: { rounds: 1, seconds: 0.2, warmup: 0.1, starts: 3, nodes: 10_000, many: 100, others: 50 },
+} as const;
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('not a number above 0.');
+  return value;
+}
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch {
+    throw new InvalidArgumentError('not a regular expression.');
+  }
+}
+
+const collect = (text: string, before: readonly string[]) => [...before, text];
+
+function command(): Command {
+  return new Command('bench')
+    .description('measures our xenstored beside Debian\u2019s C xenstored and oxenstored')
+    .option('--rounds <n>', 'how often each row is measured', positive)
+    .option('--seconds <s>', 'how long each measurement takes', positive)
+    .option('--rows <pattern>', 'only rows whose name matches', pattern, /./)
+    .option('--peer <who>', 'ours, c, ox, or the path of a C xenstored; may be repeated', collect, [])
+    .option('--only-ours', 'no peers')
+    .addOption(new Option('--only <part...>', 'only these parts').choices(PARTS).default([]))
+    .option('--quick', 'one short round of everything, to see that it runs')
+    .option('--json <file>', 'writes every figure')
+    .option('--markdown <file>', 'writes the tables as Markdown')
+    .option(
+      '--node <flag>',
+      'a flag for the node that runs ours, as --node=--cpu-prof; may be repeated',
+      collect,
+      [],
+    )
+    .option(
+      '--daemon <flag>',
+      'a flag for ours, as --daemon=--database=memory; may be repeated',
+      collect,
+      [],
+    );
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function contestants(asked: Asked): Contestant[] {
+  const names = asked.onlyOurs ? ['ours'] : asked.peer.length > 0 ? asked.peer : ['ours', 'c', 'ox'];
+  return names.map(contestant).filter((one) => {
+    if (one.missing) say(`SKIPPED ${one.name}: ${one.missing}`);
+    return !one.missing;
+  });
+}
+
+async function main(): Promise<void> {
+  const program = command().parse();
+  const asked = program.opts<Asked>();
+  const pace = PACES[asked.quick ? 'quick' : 'full'];
+  const wanted = (part: Part) => (asked.only.length > 0 ? asked.only.includes(part) : true);
+  const rounds = asked.rounds ?? pace.rounds;
+  const seconds = asked.seconds ?? pace.seconds;
+  nodeFlags.push(...asked.node);
+  ourFlags.push(...asked.daemon);
+
+  const who = contestants(asked);
+  const tables: Table[] = [];
+  const raw: Record<string, unknown> = {};
+  const show = (table: Table, scores: unknown, part: Part) => {
+    process.stdout.write(`${plain(table)}\n`);
+    tables.push(table);
+    raw[part] = scores;
+  };
+  if (who.length === 0) return;
+  if (availableParallelism() < 2)
+    say('one core only: daemon and generator share it, the figures mean little');
+  loadProgram();
+
+  if (wanted('rows')) {
+    const stable = new Stable();
+    try {
+      const chosen = rows.filter((row) => asked.rows.test(row.name));
+      const timing = { rounds, seconds, warmup: pace.warmup };
+      const scores = await contest(chosen, who, timing, stable, say);
+      const names = who.map(({ name }) => name);
+      show(
+        contestTable(scores, names, timing),
+        [...scores].map(([row, cells]) => ({ ...row, figures: Object.fromEntries(cells) })),
+        'rows',
+      );
+    } finally {
+      await stable.close();
+    }
+  }
+  if (wanted('domains')) {
+    const counts: [number, number] = [10, pace.many];
+    const scores = await domains(who, { rounds: Math.min(rounds, 3), seconds, counts });
+    show(domainsTable(scores, counts), scores, 'domains');
+  }
+  if (wanted('create')) {
+    const scores: CreateScore[] = [];
+    for (const one of who) {
+      scores.push(await create(one, pace.others));
+      if (one.name === 'ours') scores.push(await create(one, pace.many));
+    }
+    show(createTable(scores), scores, 'create');
+  }
+  if (wanted('memory')) {
+    const scores: MemoryScore[] = [];
+    for (const one of who) scores.push(await memory(one, pace.nodes, seconds));
+    show(memoryTable(scores), scores, 'memory');
+  }
+  if (wanted('startup')) {
+    const scores: StartScore[] = [];
+    for (const one of who) scores.push(await startup(one, pace.starts));
+    show(startupTable(scores, pace.starts), scores, 'startup');
+  }
+  if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);
+  if (asked.markdown) writeFileSync(asked.markdown, tables.map(markdown).join('\n'));
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => stopAll().finally(() => process.exit(130)));
+}
+await main().finally(stopAll);
