@@ -5,18 +5,15 @@
  */
 import * as fs from 'node:fs';
 import { DatabaseError } from './database-error.ts';
+import { lockFile } from './database-lock.ts';
 import { type Durability, syncDirectory } from './journal.ts';
 import { FORMAT } from './records.ts';
-
-/** Locks a file until the process ends or `release` is called. `undefined`: another process holds it. */
-export type LockFile = (path: string) => { release(): void } | undefined;
 
 export interface DirectoryOptions {
   readonly directory: string;
   /** Differs from boot to boot of the hypervisor: what the store describes ends with it. */
   readonly boot: string;
   readonly durability: Durability;
-  readonly lockFile: LockFile;
   /** Takes one line for the daemon's log. */
   readonly log: (line: string) => void;
 }
@@ -49,7 +46,7 @@ export function claimDirectory(options: DirectoryOptions): Claim {
   return claimDirectory(options);
 }
 
-function lock({ directory, lockFile }: DirectoryOptions): Claim {
+function lock({ directory }: DirectoryOptions): Claim {
   const path = `${directory}/lock`;
   try {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });

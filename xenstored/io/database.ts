@@ -254,7 +254,9 @@ function asDatabaseError(error: unknown, directory: string): DatabaseError {
   // LevelDB's own reason is the cause of what `level` throws.
   const { code, message, cause } = error as Error & { code?: string; cause?: Error & { code?: string } };
   if (cause?.code === 'LEVEL_LOCKED') {
-    return new DatabaseError(`${directory}/level is in use by another process: name another directory, or stop that one`);
+    return new DatabaseError(
+      `${directory}/level is in use by another process: name another directory, or stop that one`,
+    );
   }
   if (code?.startsWith('LEVEL_')) return damaged(`${directory}/level`, directory, cause?.message ?? message);
   return new DatabaseError(`cannot use ${directory} for the store: ${message}`);

@@ -3,7 +3,7 @@
  * numbered and carry a CRC, so that reading back tells an entry that was being written when the daemon died (it was never
  * acknowledged: dropped) from damage among those that were. Knows nothing of what a commit means.
  *
- * File: 16 bytes `stubdom0 journal`, u32 format, u32 salt, then entries.
+ * File: 16 bytes `stubdom0 journal`, u32 format, u32 salt, u32 CRC-32 of these, then entries.
  * Entry: u32 magic, u32 body bytes, u32 CRC-32 of all that follows (begun with the salt), u32 sequence, body.
  */
 import { randomInt } from 'node:crypto';
@@ -18,7 +18,7 @@ import { encodeCommit, FORMAT } from './records.ts';
 export type Durability = 'process' | 'sync';
 
 const FILE_MAGIC = 'stubdom0 journal';
-const FILE_HEADER_BYTES = 24;
+const FILE_HEADER_BYTES = 28;
 const ENTRY_MAGIC = 0x316a7378;
 const ENTRY_HEADER_BYTES = 16;
 /** Where in an entry the checked part begins: the sequence. */
@@ -142,10 +142,7 @@ export class JournalCursor {
     if (file.length < FILE_HEADER_BYTES) {
       this.state = 'torn';
       this.end = 0;
-    } else if (
-      file.toString('latin1', 0, FILE_MAGIC.length) === FILE_MAGIC &&
-      file.readUInt32LE(16) === FORMAT
-    ) {
+    } else if (file.subarray(0, FILE_HEADER_BYTES).equals(fileHeader(file.readUInt32LE(20)))) {
       this.#salt = file.readUInt32LE(20);
     } else {
       this.state = 'damaged';
@@ -205,6 +202,7 @@ function fileHeader(salt: number): Buffer {
   header.write(FILE_MAGIC, 'latin1');
   header.writeUInt32LE(FORMAT, 16);
   header.writeUInt32LE(salt, 20);
+  header.writeUInt32LE(zlib.crc32(header.subarray(0, 24)), 24);
   return header;
 }
 
