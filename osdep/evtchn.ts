@@ -25,7 +25,7 @@ export interface Evtchn {
   pending(): number | undefined;
   /** Lets a port fire again. A port that is not ours or not masked is ignored, as Linux does. */
   unmask(port: number): void;
-  /** A new port, waiting for `domid` to bind to it. ESRCH, ENOSPC. */
+  /** A new port, waiting for `domid`, who need not exist yet, to bind to it. ENOSPC. */
   bindUnboundPort(domid: number): number;
   /** A new port, connected. It is pending at once, so that no early event is lost. ESRCH, EINVAL, ENOSPC. */
   bindInterdomain(domid: number, remotePort: number): number;

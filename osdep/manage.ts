@@ -22,8 +22,8 @@ export interface Manage {
   /** ESRCH (for the unprivileged EPERM) without such a domain, EINVAL for a reserved id, EACCES on an old hypervisor. */
   getDomainInfo(domid: number): DomainStatus;
   /**
-   * A domain whose state changed since it was last told, or undefined. EACCES for anybody but the domain that
-   * has VIRQ_DOM_EXC bound. Binding that makes every domain a changed one.
+   * A domain whose state changed since it was last told, or undefined. EACCES for anybody but the domain that may
+   * bind VIRQ_DOM_EXC. Binding that makes every domain a changed one; before, none is.
    */
   pollChangedDomain(): DomainStatus | undefined;
   close(): void;

@@ -12,10 +12,11 @@ export interface Memory {
   /** A private copy. */
   read(extent: number, offset: number, length: number): Uint8Array;
   write(extent: number, offset: number, bytes: Uint8Array): void;
-  /** Aligned, atomic, little-endian. */
-  load16(extent: number, offset: number): number;
-  /** Aligned, atomic; the result is what was there before. */
-  compareExchange16(extent: number, offset: number, expected: number, replacement: number): number;
+  /** Aligned, atomic, little-endian, as the three below. */
+  load32(extent: number, offset: number): number;
+  /** The result is what was there before. */
+  compareExchange32(extent: number, offset: number, expected: number, replacement: number): number;
+  and16(extent: number, offset: number, mask: number): void;
 }
 
 export type Effect =

@@ -25,9 +25,10 @@ interface Op<Args, Value> {
 
 type Nothing = Record<never, never>;
 
-/** A side of a copy: a granted page, or an index into the bytes that travel with the request. */
+/** A side of a copy: a granted page, a frame of the caller's own, or bytes that travel with the request. */
 export type CopyEnd =
   | { readonly domid: number; readonly ref: number; readonly offset: number }
+  | { readonly gfn: number; readonly offset: number }
   | { readonly local: true };
 
 export interface CopyOp {
@@ -93,6 +94,7 @@ export interface EvtchnRequests {
 export interface GrantRequests {
   /** A mapping of /dev/xen/gntdev: all or EINVAL. */
   gntdevMap: Op<{ refs: readonly GrantRef[]; writable: boolean; notify?: UnmapNotify }, MapResult>;
+  /** GNTTABOP_copy, and EINVAL for what the device refuses before asking the hypervisor. */
   gntdevCopy: Op<{ ops: readonly CopyOp[] }, { results: CopyResult[] }>;
   /** Pages of /dev/xen/gntalloc; `unmap` ends the sharing. */
   gntallocShare: Op<
@@ -104,6 +106,7 @@ export interface GrantRequests {
     { ops: readonly { domid: number; ref: number; flags: number }[] },
     { results: { status: number; handle: number; frame: number }[] }
   >;
+  gnttabCopy: Op<{ ops: readonly CopyOp[] }, { results: CopyResult[] }>;
   gnttabUnmap: Op<{ handles: readonly number[] }, { statuses: number[] }>;
   /** The caller's own table, at least `frames` pages of it, to read and write its entries. */
   gnttabSetup: Op<{ frames: number }, MapResult>;
