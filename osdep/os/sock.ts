@@ -10,6 +10,7 @@ import * as ffi from './ffi.ts';
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
@@ -103,6 +104,35 @@ export function send(fd: Descriptor, buffer: Uint8Array, length: number = buffer
 export function shutdown(fd: Descriptor, how: 'receive' | 'send' | 'both'): number {
   const result = ffi.shutdown(fd, how === 'receive' ? 0 : how === 'send' ? 1 : 2);
   return result < 0 ? -ffi.errno() : 0;
+}
+
+/** A pipe, both ends non-blocking: a writer never waits for its reader. */
+export function pipe(): { readonly readEnd: Descriptor; readonly writeEnd: Descriptor } {
+  const fds = new Int32Array(2);
+  if (ffi.pipe2(fds, SOCK_NONBLOCK | SOCK_CLOEXEC) < 0) throw new OsError(ffi.errno(), 'pipe2');
+  return { readEnd: fds[0]!, writeEnd: fds[1]! };
+}
+
+/** Reads what is there: bytes, 0 at the end, or minus an error number. For non-blocking descriptors of any kind. */
+export function read(fd: Descriptor, buffer: Uint8Array, length: number = buffer.length): number {
+  const count = ffi.read(fd, buffer, length);
+  return count < 0 ? -ffi.errno() : count;
+}
+
+/** Writes what fits: bytes, or minus an error number. For non-blocking descriptors of any kind. */
+export function write(fd: Descriptor, buffer: Uint8Array, length: number = buffer.length): number {
+  const count = ffi.write(fd, buffer, length);
+  return count < 0 ? -ffi.errno() : count;
+}
+
+/** Sends one datagram to a unix socket; 0, or minus an error number. */
+export function sendDatagram(path: string, bytes: Uint8Array): number {
+  const fd = ffi.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -ffi.errno();
+  const connected = connectTo(fd, path);
+  const count = connected < 0 ? connected : send(fd, bytes);
+  ffi.close(fd);
+  return Math.min(count, 0);
 }
 
 /** Closes any descriptor. One that a `Poller` watches is removed there first. */
