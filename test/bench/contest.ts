@@ -91,7 +91,8 @@ export function contestTable(scores: Scores, names: readonly string[], pace: Pac
     ...names.map((name) => short(median(cells.get(name)!.flatMap((figures) => figures?.p99Us ?? [])))),
   ]);
   const notes = [
-    'A transaction is start, read, two writes and end; mixed is 55 % read, 20 % write, 10 % directory, 5 % each of permissions, creation with removal, transaction.',
+    'A transaction is start, read, two writes and end. Mixed is 55 % read, 20 % write, 10 % directory, and 5 % each of',
+    'permissions, creation with removal, transaction.',
     `Medians of ${pace.rounds} rounds of ${pace.seconds} s; ratios are of one round each, median (lowest-highest). * the generator was the limit.`,
     ...verdicts(scores, first, others),
   ];

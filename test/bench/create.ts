@@ -41,7 +41,8 @@ export function createTable(scores: readonly CreateScore[]): Table {
       `x${(lastMs / firstMs).toFixed(2)}`,
     ]),
     notes: [
-      `${scores[0]?.requests ?? 0} requests on 20 connections, one at a time; two connections and fifteen watches stay behind for each domain. Medians of five domains.`,
+      `${scores[0]?.requests ?? 0} requests on 20 connections, one at a time; two connections and fifteen watches stay`,
+      'behind for each domain. Medians of five domains.',
     ],
   };
 }
