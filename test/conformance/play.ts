@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op, opName, Ring } from '../../xenstored/wire/ops.ts';
-import type { RingLink } from '../kit/filering.ts';
+import type { RingLink } from '../kit/guestring.ts';
 import { type Link, LinkClosed, type Packet } from '../kit/link.ts';
 import {
   type Answer,

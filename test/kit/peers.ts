@@ -22,7 +22,7 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FileRing, type RingLink } from './filering.ts';
+import { FilePage, GuestRing, type RingLink } from './guestring.ts';
 import { type Link, socketLink } from './link.ts';
 
 /** A running store and the host around it. */
@@ -165,7 +165,7 @@ interface Domain {
   state: number;
   uniqueId: number;
   changes: number;
-  ring: FileRing | undefined;
+  ring: GuestRing | undefined;
 }
 
 /** The files that the preload library reads, and the fifos between it and us. */
@@ -209,9 +209,9 @@ class PreloadHost {
     this.#publish();
   }
 
-  ring(domid: number): FileRing {
+  ring(domid: number): GuestRing {
     const domain = this.#domain(domid);
-    domain.ring ??= new FileRing(domid, join(this.dir, `page.${domid}`), () =>
+    domain.ring ??= new GuestRing(domid, new FilePage(join(this.dir, `page.${domid}`)), () =>
       this.#raise(domid, STORE_PORT),
     );
     return domain.ring;

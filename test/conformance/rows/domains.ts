@@ -101,7 +101,7 @@ export const domains: Chapter = {
         ['dom0', 'IS_DOMAIN_INTRODUCED', '1|', 'F|'],
         ['dom0', 'RELEASE', '1|', at('!ENOENT', { ox: '!EINVAL' })],
         ['dom0', 'READ', '/g|', '!ENOENT'],
-        ['dom0', 'INTRODUCE', '1|1|1|', 'OK|'],
+        ['dom0', 'INTRODUCE', '1|1|1|', at('OK|', { ox: '!EINVAL' })],
       ],
     },
     {

@@ -261,7 +261,7 @@ export const quotas: Chapter = {
         ['d1', 'WRITE', `/g/a|${value(1500)}`, 'OK|'],
         ['d1', 'WRITE', `/g/b|${value(1500)}`, 'OK|'],
         ['d1', 'WRITE', `/g/c|${value(1000)}`, '!EIO'],
-        ['d1', 'WRITE', `/g/a|${value(2000)}`, /^!E/],
+        ['d1', 'WRITE', `/g/a|${value(2020)}`, /^!E/],
         ['d1', 'READ', '/g/c|', '!ENOENT'],
         ['d1', 'RM', '/g/b|', 'OK|'],
         ['d1', 'WRITE', `/g/c|${value(1500)}`, 'OK|'],

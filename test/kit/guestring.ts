@@ -1,7 +1,7 @@
 /**
- * A domain's end of a xenstore ring whose page is a file, mapped by the daemon under test and read and written here with
- * plain system calls: no mapping, no native code, and every field of the page is in the test's reach, so that a hostile
- * guest can be played too. Follows docs/misc/xenstore-ring.txt. Knows nothing of what the messages say.
+ * A domain's end of a xenstore ring, with every field of the page in the test's reach, so that a hostile guest can be played too. The page
+ * is somebody's memory, or a file that a daemon has mapped, read and written here with plain system calls: no mapping, no native code.
+ * Follows docs/misc/xenstore-ring.txt. Knows nothing of what the messages say.
  */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { Ring } from '../../xenstored/wire/ops.ts';
@@ -22,20 +22,86 @@ export interface RingLink extends Link {
   resume(): void;
 }
 
-export class FileRing implements RingLink {
-  readonly domid: number;
+/** Where the ring lies. */
+export interface Page {
+  peek(offset: number): number;
+  poke(offset: number, value: number): void;
+  read(offset: number, target: Buffer): void;
+  write(offset: number, source: Buffer): void;
+  close(): void;
+}
+
+export class FilePage implements Page {
   readonly #fd: number;
+  readonly #word: Buffer = Buffer.alloc(4);
+
+  constructor(path: string) {
+    this.#fd = openSync(path, constants.O_RDWR);
+  }
+
+  peek(offset: number): number {
+    readSync(this.#fd, this.#word, 0, 4, offset);
+    return this.#word.readUInt32LE(0);
+  }
+
+  poke(offset: number, value: number): void {
+    this.#word.writeUInt32LE(value >>> 0, 0);
+    writeSync(this.#fd, this.#word, 0, 4, offset);
+  }
+
+  read(offset: number, target: Buffer): void {
+    readSync(this.#fd, target, 0, target.length, offset);
+  }
+
+  write(offset: number, source: Buffer): void {
+    writeSync(this.#fd, source, 0, source.length, offset);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** A page of this process's own memory, or of any that it can see. */
+export class MemoryPage implements Page {
+  readonly bytes: Buffer;
+
+  constructor(bytes: Buffer = Buffer.alloc(4096)) {
+    this.bytes = bytes;
+  }
+
+  peek(offset: number): number {
+    return this.bytes.readUInt32LE(offset);
+  }
+
+  poke(offset: number, value: number): void {
+    this.bytes.writeUInt32LE(value >>> 0, offset);
+  }
+
+  read(offset: number, target: Buffer): void {
+    this.bytes.copy(target, 0, offset);
+  }
+
+  write(offset: number, source: Buffer): void {
+    source.copy(this.bytes, offset);
+  }
+
+  close(): void {}
+}
+
+export class GuestRing implements RingLink {
+  readonly domid: number;
+  readonly #page: Page;
   readonly #kick: () => void;
   readonly #inbox = new Inbox();
-  readonly #word = Buffer.alloc(4);
   readonly #waiting = new Set<() => void>();
   #outgoing: Buffer = Buffer.alloc(0);
   #paused = false;
   #open = true;
 
-  constructor(domid: number, pagePath: string, kick: () => void) {
+  constructor(domid: number, page: Page, kick: () => void) {
     this.domid = domid;
-    this.#fd = openSync(pagePath, constants.O_RDWR);
+    this.#page = page;
     this.#kick = kick;
   }
 
@@ -51,18 +117,16 @@ export class FileRing implements RingLink {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    closeSync(this.#fd);
+    this.#page.close();
     this.#inbox.end(new LinkClosed(`the ring of domain ${this.domid} is closed`));
   }
 
   peek(offset: number): number {
-    readSync(this.#fd, this.#word, 0, 4, offset);
-    return this.#word.readUInt32LE(0);
+    return this.#page.peek(offset);
   }
 
   poke(offset: number, value: number): void {
-    this.#word.writeUInt32LE(value >>> 0, 0);
-    writeSync(this.#fd, this.#word, 0, 4, offset);
+    this.#page.poke(offset, value);
   }
 
   kick(): void {
@@ -112,7 +176,7 @@ export class FileRing implements RingLink {
     for (let done = 0; done < piece.length; ) {
       const at = prod % Ring.AREA_BYTES;
       const run = Math.min(piece.length - done, Ring.AREA_BYTES - at);
-      writeSync(this.#fd, piece, done, run, Ring.REQ + at);
+      this.#page.write(Ring.REQ + at, piece.subarray(done, done + run));
       done += run;
       prod = (prod + run) >>> 0;
     }
@@ -130,7 +194,7 @@ export class FileRing implements RingLink {
     for (let done = 0; done < length; ) {
       const at = cons % Ring.AREA_BYTES;
       const run = Math.min(length - done, Ring.AREA_BYTES - at);
-      readSync(this.#fd, bytes, done, run, Ring.RSP + at);
+      this.#page.read(Ring.RSP + at, bytes.subarray(done, done + run));
       done += run;
       cons = (cons + run) >>> 0;
     }
