@@ -1,0 +1,31 @@
+/**
+ * The way from options to a client: which address, which transport. Follows libxenstore's rules for where a store is
+ * (tools/libs/store/xs.c, xenstore-common.h). Knows nothing of requests.
+ */
+import type { Clock } from '../../osdep/clock.ts';
+import type { Client } from './store.ts';
+import type { Connector } from './transport.ts';
+
+export interface ConnectOptions {
+  /** A socket or a device, as XENSTORED_PATH. */
+  readonly path?: string;
+  /** A run directory of this project: the socket is `xenstored/socket` below it. */
+  readonly run?: string;
+  /** A way of one's own, such as a ring; then the two above do not count. */
+  readonly connector?: Connector;
+  /** Where XENSTORED_PATH and XENSTORED_RUNDIR are looked up if neither is given; default: the process's. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What to do if there is no store yet: fail at once (default), or wait for one until `signal`. */
+  readonly first?: 'fail' | 'wait';
+  /** What to do when the connection is lost: make it anew (default), or end with every watch throwing ECONNRESET. */
+  readonly lost?: 'reconnect' | 'end';
+  /** Ends the waiting for a first connection. */
+  readonly signal?: AbortSignal;
+  /** For the pauses between attempts. Default: the system's. */
+  readonly clock?: Pick<Clock, 'after'>;
+}
+
+/** A connected client. Rejects with a `XenstoreError` whose code says why there is no connection, such as ENOENT or ECONNREFUSED. */
+export function connect(options: ConnectOptions = {}): Promise<Client> {
+  throw new Error(`not yet: ${options.path}`);
+}
