@@ -1,0 +1,190 @@
+/**
+ * Domains' rings, served: when an event channel fires, what the guest has put in is copied out once and offered to the daemon; when the turn is
+ * safe, what it says goes into the ring and the indices move. A guest that breaks the rules of the ring costs itself its connection. Knows no
+ * message. (xen/docs/misc/xenstore-ring.txt)
+ */
+import { type Poller, READABLE } from '../../osdep/os/poll.ts';
+import type { Link } from '../core/link.ts';
+import { Ring, RingError } from '../wire/ops.ts';
+import type { Loop, Peer } from './loop.ts';
+import type { AttachedRing, PlatformMachine } from './machine.ts';
+
+export interface RingServerOptions {
+  readonly loop: Loop;
+  readonly machine: PlatformMachine;
+  /** Watches the event channels' descriptor; `undefined`: the platform tells by itself. */
+  readonly poller: Poller | undefined;
+  /** The hypervisor is not there any more. */
+  readonly lost: () => void;
+}
+
+export class RingServer {
+  readonly loop: Loop;
+  readonly machine: PlatformMachine;
+  /** All rings share it, in both directions. */
+  readonly copied: Buffer = Buffer.allocUnsafeSlow(Ring.AREA_BYTES);
+  readonly #options: RingServerOptions;
+  readonly #stop: () => void;
+  /** Event channels that fired in this turn. */
+  #fired: number[] = [];
+
+  /** Events are served from the next turn on. */
+  constructor(options: RingServerOptions) {
+    this.#options = options;
+    this.loop = options.loop;
+    this.machine = options.machine;
+    this.machine.onAdopt = (link) => this.#peerOf(link);
+    this.loop.onTurn(() => this.#unmask());
+    this.#stop = this.#listen();
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #listen(): () => void {
+    const { poller, lost } = this.#options;
+    const { evtchn } = this.machine;
+    if (!poller || evtchn.fd < 0) return evtchn.onReadable(() => this.loop.turn(() => this.#takeEvents()));
+    poller.add(evtchn.fd, READABLE, (events) => {
+      if ((events & READABLE) === 0) lost();
+      else if (this.loop.begin()) this.#takeEvents();
+    });
+    return () => poller.remove(evtchn.fd);
+  }
+
+  /** Each port comes once and is masked then, so this ends however fast guests ring. */
+  #takeEvents(): void {
+    const { machine, loop } = this;
+    for (let port = machine.evtchn.pending(); port !== undefined; port = machine.evtchn.pending()) {
+      this.#fired.push(port);
+      if (port === machine.domExcPort) {
+        loop.tell(() => loop.daemon.domainsChanged());
+        continue;
+      }
+      const ring = machine.ringOfPort(port);
+      const link = ring && loop.daemon.ringOf(ring.domid);
+      const peer = link && this.#peerOf(link);
+      if (peer) loop.serve(peer, readPeer);
+    }
+  }
+
+  #unmask(): void {
+    if (this.#fired.length === 0) return;
+    const fired = this.#fired;
+    this.#fired = [];
+    for (const port of fired) this.machine.evtchn.unmask(port);
+  }
+
+  #peerOf(link: Link): RingPeer | undefined {
+    if (link.io === undefined) {
+      const ring = this.machine.attached(link.domid);
+      if (ring) link.io = new RingPeer(this, link, ring);
+    }
+    return link.io as RingPeer | undefined;
+  }
+}
+
+class RingPeer implements Peer {
+  readonly link: Link;
+  readonly #server: RingServer;
+  readonly #ring: AttachedRing;
+  /** What was taken off the ring is not told yet. */
+  #taken = false;
+
+  constructor(server: RingServer, link: Link, ring: AttachedRing) {
+    this.#server = server;
+    this.link = link;
+    this.#ring = ring;
+  }
+
+  read(): void {
+    const { loop } = this.#server;
+    if (!this.#served) return;
+    if (this.#ring.settling) loop.hold(this);
+    else if (!this.#makeRoom()) this.#violated();
+    else if (!loop.daemon.mayRead(this.link)) loop.hold(this);
+    else this.#take();
+  }
+
+  write(): void {
+    if (!this.#served) return;
+    const { page } = this.#ring;
+    const taken = this.#taken;
+    if (taken) page.reqCons = this.link.consumed >>> 0;
+    this.#taken = false;
+    const room = this.#room();
+    const put = room > 0 ? this.#put(room) : 0;
+    if (room < 0) this.#violated();
+    else this.link.outbox.grant(room - put);
+    if (taken || put > 0) this.#server.machine.notify(this.#ring);
+  }
+
+  /** A ring is let go of by its detachment. */
+  shut(): void {}
+
+  drop(): void {
+    const { loop } = this.#server;
+    loop.release(this);
+    loop.tell(() => loop.daemon.violated(this.link, RingError.COMM));
+  }
+
+  get #served(): boolean {
+    return this.#ring.attached && !this.link.closed && !this.link.ignored;
+  }
+
+  /** Tells the outbox how much the guest has room for. `false`: that makes no sense. */
+  #makeRoom(): boolean {
+    const room = this.#room();
+    if (room < 0) return false;
+    const { outbox } = this.link;
+    outbox.grant(room);
+    if (outbox.pending) this.#server.loop.writeAtEnd(this);
+    return true;
+  }
+
+  /** Offers the daemon what the guest has put in. */
+  #take(): void {
+    const { loop, copied } = this.#server;
+    const from = this.link.consumed >>> 0;
+    const length = (this.#ring.page.reqProd - from) >>> 0;
+    if (length > Ring.AREA_BYTES) {
+      this.#violated();
+    } else if (length > 0) {
+      this.#ring.page.takeRequest(from, copied, length);
+      const taken = loop.daemon.receive(this.link, copied.subarray(0, length));
+      if (taken > 0) this.#taken = true;
+      if (taken > 0) loop.writeAtEnd(this);
+      if (taken < length) loop.hold(this);
+    }
+  }
+
+  /** Puts as many waiting bytes into the ring as there is room for; answers how many. */
+  #put(room: number): number {
+    const { outbox } = this.link;
+    if (!outbox.pending) return 0;
+    const { copied } = this.#server;
+    const { page } = this.#ring;
+    const count = outbox.peek(copied, 0, room);
+    page.putResponse(outbox.sent >>> 0, copied, count);
+    outbox.advance(count);
+    page.rspProd = outbox.sent >>> 0;
+    return count;
+  }
+
+  /** Free bytes for responses; negative: the guest's index makes no sense. */
+  #room(): number {
+    const waiting = ((this.link.outbox.sent >>> 0) - this.#ring.page.rspCons) >>> 0;
+    return Ring.AREA_BYTES - waiting;
+  }
+
+  #violated(): void {
+    const { loop } = this.#server;
+    loop.release(this);
+    loop.tell(() => loop.daemon.violated(this.link, RingError.RINGIDX));
+  }
+}
+
+function readPeer(peer: Peer): void {
+  peer.read();
+}
