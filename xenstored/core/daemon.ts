@@ -72,6 +72,11 @@ export class Daemon {
     return this.#state.store.work;
   }
 
+  /** States and dead nodes kept because an open transaction may still read them. */
+  get keptForSnapshots(): number {
+    return this.#state.store.kept;
+  }
+
   /** The link of an introduced domain. */
   ringOf(domid: number): Link | undefined {
     return this.#state.domains.introduced(domid)?.link;

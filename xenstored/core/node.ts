@@ -23,7 +23,7 @@ export class Node implements NodeState {
   perms: Perms;
   /** Generations: when the node was made, when it died (Infinity: it lives), and the last change of each part. */
   readonly bornAt: number;
-  diedAt = Number.POSITIVE_INFINITY;
+  diedAt: number = Number.POSITIVE_INFINITY;
   valueAt: number;
   permsAt: number;
   childrenAt: number;

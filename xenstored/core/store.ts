@@ -63,6 +63,13 @@ export class Store {
     return this.#index.size;
   }
 
+  /** How much of the past is kept for snapshots. */
+  get kept(): number {
+    let count = 0;
+    for (let each = this.#newest; each; each = each.older) count += each.kept.length;
+    return count + [...this.#ghosts.values()].reduce((sum, ghosts) => sum + ghosts.length, 0);
+  }
+
   get(path: string): Node | undefined {
     this.work.nodes++;
     return this.#index.get(path);
