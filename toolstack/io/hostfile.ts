@@ -1,0 +1,41 @@
+/**
+ * Reads a host file: JSON, checked against host.schema.json, its defaults filled in. Knows the file's shape and nothing of a host's life.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Ajv } from 'ajv';
+import { type HostFile, mistakes } from '../core/host.ts';
+import { Fault, reasonOf } from './fault.ts';
+
+/** Where the package is installed: the same whether this runs from its source or from `dist`. */
+export const packageRoot: string = (() => {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return here.endsWith(join('dist', 'toolstack', 'io')) ? join(here, '../../..') : join(here, '../..');
+})();
+
+const hosts = join(packageRoot, 'toolstack/hosts');
+
+/** The host that comes with the package. */
+export const shippedHost: string = join(hosts, 'small.json');
+
+export function readHostFile(path: string): HostFile {
+  let host: unknown;
+  try {
+    host = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Fault(`${path}: ${reasonOf(error)}`);
+  }
+  const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: true });
+  const valid = ajv.compile<HostFile>(JSON.parse(readFileSync(join(hosts, 'host.schema.json'), 'utf8')));
+  if (!valid(host)) {
+    const errors = valid.errors!.map(({ instancePath, message, params }) => {
+      const extra = 'additionalProperty' in params ? ` (${params.additionalProperty})` : '';
+      return `${instancePath === '' ? 'the host' : instancePath.slice(1).replaceAll('/', '.')} ${message}${extra}`;
+    });
+    throw new Fault(`${path}: ${errors.join('; ')}`);
+  }
+  const wrong = mistakes(host);
+  if (wrong.length > 0) throw new Fault(`${path}: ${wrong.join('; ')}`);
+  return host;
+}

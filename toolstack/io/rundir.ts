@@ -1,0 +1,166 @@
+/**
+ * The run directory of a host: who owns it, what is in it, and that nothing of it stays. A lock that ends with its owner's process says
+ * whether a host runs; the directory of a host whose owner died is taken over, its left-over processes ended. Knows no host.
+ */
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { lockf } from '../../osdep/os/ffi.ts';
+import { Fault, reasonOf } from './fault.ts';
+import { identify, isAlive, type ProcessId } from './identity.ts';
+import type { HostState } from './state.ts';
+
+const F_TLOCK = 2;
+/** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the store's socket. */
+const PATH_MAX = 107 - '/xenstored/socket'.length;
+
+/** `--run`, STUBDOM0_RUN, or a place that fits who asks. */
+export function runPath(given: string | undefined, env: NodeJS.ProcessEnv): string {
+  const named = given ?? env.STUBDOM0_RUN;
+  if (named !== undefined && named !== '') return resolve(named);
+  const base =
+    env.XDG_RUNTIME_DIR || (process.getuid?.() === 0 ? '/run' : `/tmp/stubdom0-${process.getuid?.()}`);
+  return resolve(base, 'stubdom0');
+}
+
+export class RunDirectory {
+  readonly path: string;
+  readonly #lock: number;
+  readonly #made: boolean;
+
+  private constructor(path: string, lock: number, made: boolean) {
+    this.path = path;
+    this.#lock = lock;
+    this.#made = made;
+  }
+
+  /** Takes the directory for this process, making it if need be. What a dead owner left in it is gone then. */
+  static async claim(path: string): Promise<RunDirectory> {
+    if (Buffer.byteLength(path) > PATH_MAX)
+      throw new Fault(`${path}: too long for a socket's path (at most ${PATH_MAX} bytes)`);
+    const made = make(path);
+    const lock = takeLock(path);
+    const directory = new RunDirectory(path, lock, made);
+    try {
+      await directory.#clear();
+    } catch (error) {
+      closeSync(lock);
+      throw error;
+    }
+    return directory;
+  }
+
+  get logs(): string {
+    return join(this.path, 'logs');
+  }
+
+  writeState(state: HostState): void {
+    const fresh = join(this.path, 'state.json.new');
+    writeFileSync(fresh, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
+    renameSync(fresh, join(this.path, 'state.json'));
+  }
+
+  /** Removes all of it, and gives it free. */
+  remove(): void {
+    for (const name of readdirSync(this.path)) {
+      if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
+    }
+    // The lock goes last, while it is held: whoever waits for it finds another file there, and starts again.
+    rmSync(join(this.path, 'lock'), { force: true });
+    closeSync(this.#lock);
+    try {
+      if (this.#made) rmdirSync(this.path);
+    } catch {
+      // The next owner is in it already.
+    }
+  }
+
+  async #clear(): Promise<void> {
+    const left = readState(this.path);
+    if (left) await endLeftovers(left);
+    for (const name of readdirSync(this.path)) {
+      if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
+    }
+    mkdirSync(this.logs, { mode: 0o700 });
+  }
+}
+
+/** What `state.json` says; undefined where there is none that can be read. */
+export function readState(path: string): HostState | undefined {
+  try {
+    const state = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as HostState;
+    return state.version === 1 ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True if it was not there. A directory with other people's files in it is not taken. */
+function make(path: string): boolean {
+  try {
+    if (mkdirSync(path, { recursive: true, mode: 0o700 }) !== undefined) return true;
+    const names = readdirSync(path);
+    if (names.length > 0 && !names.includes('lock')) {
+      throw new Fault(`${path}: is neither empty nor a run directory; pick another one with --run`);
+    }
+    // One that a dead owner made: as if made now.
+    return names.length > 0;
+  } catch (error) {
+    throw error instanceof Fault ? error : new Fault(`cannot make the run directory: ${reasonOf(error)}`);
+  }
+}
+
+function takeLock(path: string): number {
+  const file = join(path, 'lock');
+  for (let attempt = 0; attempt < 10; attempt++) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const fd = openSync(file, 'a+', 0o600);
+    if (lockf(fd, F_TLOCK, 0) !== 0) {
+      closeSync(fd);
+      const owner = readState(path)?.owner.pid;
+      throw new Fault(
+        `a host runs in ${path} already${owner === undefined ? '' : ` (process ${owner})`}; "stubdom0 down --run ${path}" ends it`,
+      );
+    }
+    if (statSync(file, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return fd;
+    // Its owner removed the directory between our open and our lock.
+    closeSync(fd);
+  }
+  throw new Fault(`${path}: somebody keeps removing it`);
+}
+
+/** Processes of a host whose owner was killed. */
+async function endLeftovers(state: HostState): Promise<void> {
+  const left = state.processes.flatMap(({ id }) => (id !== undefined && isAlive(id) ? [id] : []));
+  for (const { pid } of left) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It was quicker.
+    }
+  }
+  await Promise.all(left.map(gone));
+}
+
+/** They are not our children, so that nobody tells when they end. */
+async function gone(id: ProcessId): Promise<void> {
+  for (let waitedMs = 0; isAlive(id) && waitedMs < 5_000; waitedMs += 10) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** This process, for the state. */
+export function self(): ProcessId {
+  return identify(process.pid)!;
+}

@@ -1,0 +1,34 @@
+/**
+ * What this service wants of a store, and no more: to read, and to be told of changes. The client library gives it, whichever daemon
+ * is behind. Errors carry an errno's name as `code`.
+ */
+export interface Permission {
+  readonly domid: number;
+  /** n none, r read, w write, b both. The first of a list names the owner, and what everybody else may. */
+  readonly letter: 'n' | 'r' | 'w' | 'b';
+}
+
+export interface StoreView {
+  read(path: string): Promise<Uint8Array>;
+  directory(path: string): Promise<string[]>;
+  permissions(path: string): Promise<Permission[]>;
+}
+
+export interface Store {
+  /** All that `read` sees is of one moment, as far as the daemon has such a thing. Nothing is written. */
+  snapshot<T>(read: (view: StoreView) => Promise<T>): Promise<T>;
+  /** Paths that changed at or below `path`; once `path` itself at the beginning. Ends with the signal. */
+  changes(path: string, signal: AbortSignal): AsyncIterable<string>;
+}
+
+const pathPattern = /^\/(?:[a-zA-Z0-9\-_@]+(?:\/[a-zA-Z0-9\-_@]+)*)?$/;
+const ABS_PATH_MAX = 3072;
+
+/** An absolute path as xenstore.txt allows one, without a trailing slash. */
+export function isPath(path: string): boolean {
+  return path.length <= ABS_PATH_MAX && pathPattern.test(path);
+}
+
+export function childOf(path: string, name: string): string {
+  return path === '/' ? `/${name}` : `${path}/${name}`;
+}
