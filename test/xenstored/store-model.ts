@@ -116,6 +116,13 @@ class Branch {
   }
 }
 
+/** Is nothing different in the end? What was made and removed again leaves no trace. */
+function sameNodes(a: Tree, b: Tree): boolean {
+  const stamps = (tree: Tree) =>
+    [...tree].map(([path, node]) => [path, node.id, node.valueAt, node.permsAt].join(' '));
+  return stamps(a).sort().join() === stamps(b).sort().join();
+}
+
 export class StoreModel {
   #now = 1;
   readonly #clock = (): number => ++this.#now;
@@ -138,8 +145,7 @@ export class StoreModel {
     const { branch, base, log } = this.#open.get(id)!;
     this.#open.delete(id);
     if (!commit) return 'OK|';
-    const wrote = [...branch.depends.values()].some((parts) => parts.has('written'));
-    if (!wrote) return 'OK|';
+    if (sameNodes(branch.tree, base)) return 'OK|';
     for (const [path, parts] of branch.depends) if (this.#changed(path, parts, base)) return '!EAGAIN';
     const live = new Branch(this.#live, this.#clock);
     for (const [op, path, extra] of log) live.ask(op, path, extra);
