@@ -8,6 +8,7 @@ import type { Daemon } from '../core/daemon.ts';
 import type { Link } from '../core/link.ts';
 import type { Effect } from '../core/ports.ts';
 import type { Keeper } from './database.ts';
+import type { Log } from './log.ts';
 
 /** The far end of a link, as a transport sees it. It hangs on the link's `io`. */
 export interface Peer {
@@ -43,8 +44,7 @@ export interface LoopOptions {
   readonly clock: Clock;
   /** Runs its argument soon, but after other work had a chance: the next turn, if input was left over. */
   readonly defer: (callback: () => void) => void;
-  /** A line for the log. */
-  readonly log: (text: string) => void;
+  readonly log: Log;
   /** The turn could not be made safe or finished: nothing of it has left, and nothing more may. */
   readonly fatal: (error: unknown) => void;
 }
@@ -189,7 +189,7 @@ export class Loop {
         this.#shut(effect.link.io as Peer | undefined);
         break;
       case 'note':
-        log(effect.text);
+        log(effect.level, effect.text);
     }
   }
 
@@ -222,18 +222,18 @@ export class Loop {
     try {
       work();
     } catch (error) {
-      this.#options.log(`unexpected: ${describe(error)}`);
+      this.#options.log('crit', `unexpected: ${describe(error)}`);
     }
   }
 
   /** Serving this peer met what must not happen. Nobody else is to pay for it. */
   #failed(peer: Peer, error: unknown): void {
     const { kind, id, domid } = peer.link;
-    this.#options.log(`closing ${kind} link ${id} of domain ${domid}: ${describe(error)}`);
+    this.#options.log('crit', `closing ${kind} link ${id} of domain ${domid}: ${describe(error)}`);
     try {
       peer.drop();
     } catch (again) {
-      this.#options.log(`while closing it: ${describe(again)}`);
+      this.#options.log('crit', `while closing it: ${describe(again)}`);
     }
   }
 

@@ -3,10 +3,11 @@
  * of today together, getopt_long's messages (an unknown option is told and ignored) and C's own ones for bad values; then the flags that
  * only this daemon has. Follows tools/xenstored/core.c and docs/man of Xen 4.22 and 4.17. Opens nothing and starts nothing.
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type QuotaCompare, type QuotaKey, quotaNames } from '../core/quota.ts';
 import { REL_PATH_MAX } from '../wire/ops.ts';
+import type { Durability } from './journal.ts';
 
 export const PROGRAM = 'xenstored';
 
@@ -18,9 +19,6 @@ export const traceSwitches: ReadonlyMap<string, boolean> = new Map([
   ['acc', false],
   ['tdb', false],
 ]);
-
-/** `process`: survives the daemon's own death. `sync`: also the machine's, one fdatasync a turn. */
-export type Durability = 'process' | 'sync';
 
 export interface Options {
   readonly fork: boolean;
@@ -240,12 +238,12 @@ class Asked {
   }
 
   options(env: Environment): Options {
-    const hostRunDir = this.#values.get('run') ?? env.STUBDOM0_RUN;
+    const hostRunDir = this.#path('run') ?? env.STUBDOM0_RUN;
     const runDir = this.#runDir(hostRunDir, env);
     return {
       fork: !this.on.has('no-fork'),
-      pidFile: this.#values.get('pid-file'),
-      traceFile: this.#values.get('trace-file'),
+      pidFile: this.#path('pid-file'),
+      traceFile: this.#path('trace-file'),
       switches: this.#switches,
       quotas: this.#quotas,
       watchEventTimeoutMs: this.#watchEventTimeoutMs,
@@ -261,7 +259,7 @@ class Asked {
       database: this.#database(runDir),
       durability: this.#oneOf('durability', ['process', 'sync']) ?? 'process',
       quotaCompare: this.#oneOf('quota-compare', ['at-most', 'head']) ?? 'at-most',
-      pcapFile: this.#values.get('pcap'),
+      pcapFile: this.#path('pcap'),
     };
   }
 
@@ -272,10 +270,16 @@ class Asked {
     return hostRunDir ? join(hostRunDir, 'xenstored') : '/var/run/xenstored';
   }
 
+  /** Absolute, because a daemon in the background leaves its directory. */
+  #path(flag: Flag): string | undefined {
+    const value = this.#values.get(flag);
+    return value === undefined ? undefined : resolve(value);
+  }
+
   #database(runDir: string): string | undefined {
     const asked = this.#values.get('database');
     if (asked === 'memory') return undefined;
-    if (asked !== undefined) return asked;
+    if (asked !== undefined) return resolve(asked);
     return this.internalDb === undefined || this.internalDb === 'off' ? join(runDir, 'db') : undefined;
   }
 

@@ -28,7 +28,8 @@ export interface SocketServerOptions {
   readonly loop: Loop;
   readonly poller: Poller;
   readonly clock: Clock;
-  readonly path: string;
+  /** A listening socket; the server closes it. */
+  readonly listener: number;
   readonly log: (text: string) => void;
 }
 
@@ -42,12 +43,12 @@ export class SocketServer {
   #listener: number;
   #cancelPause: (() => void) | undefined = undefined;
 
-  /** Listens, and accepts from the next turn on. Throws OsError: EADDRINUSE if another daemon serves the path. */
+  /** Accepts from the next turn on. */
   constructor(options: SocketServerOptions) {
     this.#options = options;
     this.loop = options.loop;
     this.poller = options.poller;
-    this.#listener = sock.listen({ path: options.path });
+    this.#listener = options.listener;
     this.poller.add(this.#listener, READABLE, () => this.#accept());
   }
 

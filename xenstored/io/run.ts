@@ -1,0 +1,110 @@
+/**
+ * The daemon as a process: from a command line to a server, in the steps and with the words of the C daemon (tools/xenstored/posix.c): directories,
+ * background, pid file, socket, ready; then signals. Ends the process with 0, or with 1 and one line.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { Errno, OsError } from '../../osdep/errno.ts';
+import { type Host, hostOf } from '../../osdep/os/host.ts';
+import { raiseOpenFiles } from '../../osdep/os/sock.ts';
+import type { Platform } from '../../osdep/platform.ts';
+import { DatabaseError } from './database-error.ts';
+import { logToStderr, logToSyslog } from './log.ts';
+import { type Environment, type Options, PROGRAM, parseOptions } from './options.ts';
+import { listenOn, Server } from './server.ts';
+
+/** Sockets for as many clients, and a descriptor for each mapped page. */
+const OPEN_FILES = 1 << 17;
+
+export interface RunOptions {
+  readonly args: readonly string[];
+  readonly env: Environment;
+  /** `undefined`: there is no hypervisor. Throws a line to end with where the one asked for cannot be had. */
+  readonly openPlatform: (options: Options) => Promise<Platform | undefined>;
+}
+
+export async function run({ args, env, openPlatform }: RunOptions): Promise<void> {
+  const parsed = parseOptions(args, env);
+  for (const notice of parsed.notices) process.stderr.write(`${notice}\n`);
+  if (parsed.kind === 'fatal') {
+    die(parsed.text);
+  } else if (parsed.kind === 'help') {
+    const { usage } = await import('./usage.ts');
+    process.stderr.write(usage);
+  } else {
+    await serve(parsed.options, openPlatform).catch((error) => die(reason(error)));
+  }
+}
+
+async function serve(options: Options, openPlatform: RunOptions['openPlatform']): Promise<void> {
+  const { fork, runDir, socketPath, pidFile } = options;
+  if (options.liveUpdate) throw new Fatal('live update is not available');
+  const host = hostOf('host');
+  if (fork) await host.daemonise();
+  const log = fork ? logToSyslog : logToStderr;
+  const fatal = (error: unknown): never => {
+    log('crit', reason(error));
+    process.exit(1);
+  };
+  process.on('uncaughtException', fatal);
+
+  // Where one cannot be made, the file that was to be in it will say so.
+  makeDirectory(runDir);
+  if (pidFile !== undefined && takePidFile(host, pidFile) === 'locked') process.exit(0);
+  const listener = listen(socketPath);
+  raiseOpenFiles(OPEN_FILES);
+  const platform = await openPlatform(options);
+  const server = await Server.start({ options, platform, listener, log, fatal });
+
+  host.onReopenLogs(() => server.reopenLogs());
+  const end = async (): Promise<void> => {
+    await server.close();
+    rmSync(socketPath, { force: true });
+    if (pidFile !== undefined) rmSync(pidFile, { force: true });
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => void end().catch(fatal));
+  process.once('SIGINT', () => void end().catch(fatal));
+
+  host.notifyReady();
+  process.stderr.write(`${PROGRAM} is ready\n`);
+  host.finishDaemonise();
+}
+
+/** A line to end with. */
+class Fatal extends Error {}
+
+function die(text: string): never {
+  process.stderr.write(`FATAL: ${text}\n`);
+  process.exit(1);
+}
+
+/** What is expected to go wrong is told in one line; anything else comes with its stack. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const expected = error instanceof Fatal || error instanceof DatabaseError || error instanceof OsError;
+  return expected ? error.message : (error.stack ?? error.message);
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  } catch {}
+}
+
+function takePidFile(host: Host, path: string): 'taken' | 'locked' {
+  try {
+    return host.takePidFile(path);
+  } catch (error) {
+    throw new Fatal(`Opening pid file ${path}: ${(error as Error).message}`);
+  }
+}
+
+function listen(path: string): number {
+  try {
+    return listenOn(path);
+  } catch (error) {
+    const { errno, message } = error as OsError;
+    if (errno === Errno.EADDRINUSE) throw new Fatal(`another daemon is there already: ${message}`);
+    throw new Fatal(`Could not bind socket to ${path}: ${message}`);
+  }
+}
