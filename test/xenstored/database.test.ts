@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Commit } from '../../xenstored/core/ports.ts';
 import { Database } from '../../xenstored/io/database.ts';
 import { Scene, type Step, StoreModel, seenOf } from './database-model.ts';
 
@@ -164,6 +165,24 @@ test('output that a ring has been given is not kept when the journal is absorbed
   await database.close();
   const [ring] = [...(await scene.reload())!.rings];
   expect(ring).toMatchObject({ consumed: 80, appendedAt: 6, appended: Buffer.from('waiting') });
+});
+
+test('a ring that starts over takes nothing from the ring before it', async () => {
+  const ring = (appendedAt: number, text: string, consumed: number): Commit => ({
+    ...new StoreModel().turn([]),
+    rings: [
+      { domid: 1, consumed, partial: Buffer.alloc(0), appendedAt, appended: Buffer.from(text), reset: false },
+    ],
+  });
+  const database = await Database.open(scene.options());
+  database.append(ring(900, 'of the domain before', 900));
+  await database.absorb();
+  database.append(ring(0, 'hello', 16));
+  await database.absorb();
+  database.append(ring(2, 'y', 32));
+  await database.close();
+  const [kept] = [...(await scene.reload())!.rings];
+  expect(kept).toMatchObject({ consumed: 32, appendedAt: 0, appended: Buffer.from('hey') });
 });
 
 test('a store of another boot is set aside with one line, each under its own name', async () => {

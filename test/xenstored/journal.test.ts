@@ -1,6 +1,6 @@
 // The journal's last entry may be cut anywhere: what was acknowledged before it comes back. Damage among acknowledged entries is told
 // apart from that, and never guessed at.
-import { copyFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Database } from '../../xenstored/io/database.ts';
@@ -45,7 +45,8 @@ async function written(): Promise<{ journal: string; sizes: number[]; states: un
 
 /** What a daemon that starts on these bytes finds. */
 async function startOn(bytes: Buffer): Promise<unknown> {
-  const directory = scene.copy();
+  const directory = join(scene.root, 'db');
+  rmSync(join(directory, 'journal.2'), { force: true });
   writeFileSync(join(directory, 'journal.1'), bytes);
   const saved = await scene.reload(directory);
   return saved && seenOf(saved, () => 0);
@@ -89,16 +90,28 @@ test('after a cut the daemon goes on, and a second death finds both lives', asyn
   expect(readdirSync(join(scene.root, 'db'))).not.toContain('journal.1');
 });
 
-test('any changed bit before the last entry refuses to start, with a line that says what to do', async () => {
+test('any changed bit before the last entry is damage, not a torn tail', async () => {
   const { journal, sizes } = await written();
   const bytes = readFileSync(journal);
-  for (let at = 0; at < sizes.at(-2)!; at++) {
-    const changed = Buffer.from(bytes);
-    changed[at]! ^= 1 << (at % 8);
-    await expect(startOn(changed), `byte ${at}`).rejects.toThrow(
-      /journal\.1: damaged at byte \d+; the store cannot be read back: move .* away to start with an empty store/,
-    );
+  for (let bit = 0; bit < sizes.at(-2)! * 8; bit++) {
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
+    const cursor = new JournalCursor(bytes);
+    while (cursor.next());
+    expect(cursor.state, `bit ${bit}`).toBe('damaged');
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
   }
+});
+
+test('damage refuses to start, with a line that says what to do, and leaves everything as it is', async () => {
+  const { journal, sizes } = await written();
+  const bytes = readFileSync(journal);
+  bytes[sizes[1]! + 30]! ^= 4;
+  const directory = join(scene.root, 'db');
+  await expect(startOn(bytes)).rejects.toThrow(
+    `${directory}/journal.1: damaged at byte ${sizes[1]}; the store cannot be read back: move ${directory} away to start ` +
+      'with an empty store (running guests must then be restarted), or put back a copy of it',
+  );
+  expect(readFileSync(journal)).toEqual(bytes);
 });
 
 test('a journal that others followed must be whole', async () => {

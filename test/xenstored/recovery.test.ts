@@ -78,7 +78,7 @@ test('dying between two deletions of absorbed journals, whichever are left', asy
   await second.close();
 });
 
-const child = fileURLToPath(new URL('../../dist/test/xenstored/database-writer.js', import.meta.url));
+const child = fileURLToPath(new URL('../../dist/test/xenstored/database-writer-main.js', import.meta.url));
 
 interface Writer {
   /** The last turn it said was safe. */
@@ -136,13 +136,13 @@ function startWriter(directory: string, fileLimitKiB?: number): Writer {
   };
 }
 
-/** Turn n writes all nodes of one file's rules, so that half a turn would show. */
+/** Checks that all of a turn is there, and answers which it is. */
 function turnOf(saved: SavedState): number {
   const nodes = new Map([...saved.nodes].map((node) => [node.path, node.value]));
   const turn = Number(nodes.get('/turn'));
   expect(saved.generation).toBe(turn);
-  expect(nodes.get(`/ring/${turn % 50}`)).toBe(`${turn}`);
-  expect(nodes.get(`/ring/${(turn + 1) % 50}`)).not.toBe(`${turn}`);
+  expect(nodes.get(`/mark/${turn % 50}`)).toBe(`${turn}`);
+  expect(nodes.get(`/mark/${(turn + 1) % 50}`)).not.toBe(`${turn}`);
   expect([...saved.rings]).toMatchObject([{ domid: 3, consumed: turn * 16 }]);
   const [ring] = [...saved.rings];
   expect(ring!.appendedAt + ring!.appended.length).toBe(turn * 8);
@@ -157,6 +157,9 @@ test.runIf(existsSync(child))(
     for (let life = 0; life < 6; life++) {
       const writer = startWriter(directory);
       await writer.until(last + 300 + 217 * life);
+      await expect(Database.open(scene.options(directory))).rejects.toThrow(
+        `${directory} is in use by another xenstored: name another directory, or stop that one`,
+      );
       writer.kill();
       await writer.ended;
       const database = await Database.open(scene.options(directory));
@@ -174,9 +177,12 @@ test.runIf(existsSync(child))(
   async () => {
     const writer = startWriter(join(scene.root, 'db'), 64);
     const { code, stderr } = await writer.ended;
-    expect(stderr).toMatch(
-      /^cannot write .*journal\.\d+: EFBIG: .*; nothing can be acknowledged, so xenstored stops: make room and start it again, .*\n$/,
+    const [line, second] = stderr.split('\n');
+    expect(line).toMatch(
+      /^cannot write .*journal\.\d+: EFBIG: .*; nothing can be acknowledged, so xenstored stops: /,
     );
+    expect(line).toMatch(/: make room and start it again, the store is as it was last acknowledged$/);
+    expect(second).toMatch(/^the journal is not absorbed: cannot write /);
     expect(code).toBe(1);
     expect(writer.acknowledged()).toBeGreaterThan(100);
     expect(turnOf((await scene.reload())!)).toBe(writer.acknowledged());

@@ -32,6 +32,8 @@ interface Range {
   readonly gte: Buffer;
   readonly lt: Buffer;
   readonly fillCache?: boolean;
+  /** LevelDB hands out so much at once. */
+  readonly highWaterMarkBytes?: number;
 }
 
 interface Rows {
@@ -49,6 +51,7 @@ interface Batch {
 /** How much is done between two looks at the world: some 300 us of work. */
 const SLICE = 128;
 const ROWS = 1000;
+const ROWS_BYTES = 256 * 1024;
 
 const ABSORBED = Buffer.from('absorbed');
 const GENERATION = Buffer.from('generation');
@@ -106,7 +109,12 @@ export class Tables {
   rows(letter: string): AsyncGenerator<Buffer[]> {
     const next = String.fromCharCode(letter.charCodeAt(0) + 1);
     return allOf(
-      this.#database.values({ gte: Buffer.from(letter), lt: Buffer.from(next), fillCache: false }),
+      this.#database.values({
+        gte: Buffer.from(letter),
+        lt: Buffer.from(next),
+        fillCache: false,
+        highWaterMarkBytes: ROWS_BYTES,
+      }),
     );
   }
 

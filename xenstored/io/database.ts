@@ -13,7 +13,7 @@ import type { Commit, SavedState } from '../core/ports.ts';
 import { claimDirectory, type DirectoryOptions } from './database-directory.ts';
 import { DatabaseError, damaged } from './database-error.ts';
 import { type SortedDatabase, savedState, Tables } from './database-tables.ts';
-import { Journal, JournalCursor, journalPath, listJournals } from './journal.ts';
+import { Journal, JournalCursor, journalPath, listJournals, syncDirectory } from './journal.ts';
 import { Encoder } from './journal-bytes.ts';
 import { JournalFold } from './journal-fold.ts';
 import { RecordCursor } from './records.ts';
@@ -42,7 +42,7 @@ export interface DatabaseOptions extends DirectoryOptions {
 /** What has happened on the disk when a step of absorbing is done: dying after any of them loses nothing. */
 export type AbsorbStep = 'begun' | 'read' | 'written' | 'deleted';
 
-const JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024;
+const JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024;
 const IDLE_MS = 10_000;
 /** A journal smaller than this is read faster than LevelDB is opened: it can wait. */
 const IDLE_BYTES = 256 * 1024;
@@ -129,6 +129,8 @@ export class Database implements Keeper {
     this.#tables ??= await openTables(directory);
     const sent = sentPosition ?? (() => undefined);
     await this.#tables.absorb(fold, numbers.at(-1)!, sent, { sync: durability === 'sync' });
+    // LevelDB's own directory must be there to stay before what it replaces goes.
+    if (durability === 'sync') syncDirectory(directory);
     yield 'written';
     this.#closed = [];
     for (const number of numbers) await rm(journalPath(directory, number));
@@ -159,6 +161,7 @@ export class Database implements Keeper {
 
   #startJournal(): void {
     const journal = this.#journal;
+    if (journal.failure !== undefined) throw journal.failure;
     if (journal.empty) return;
     const { directory, durability } = this.#options;
     this.#journal = new Journal(directory, journal.number + 1, durability, this.#encoder);
@@ -198,7 +201,7 @@ async function find({ directory, log }: DatabaseOptions): Promise<Found> {
           throw damaged(path, directory, `cut short at byte ${end.bytes}`);
         if (end.torn) {
           log(`${path}: what was being written when xenstored died is dropped; it was never acknowledged`);
-          fs.truncateSync(path, end.bytes);
+          cutTo(path, end.bytes);
         }
         if (end.bytes > 0) journals.push(number);
       }
@@ -209,6 +212,17 @@ async function find({ directory, log }: DatabaseOptions): Promise<Found> {
   } catch (error) {
     await tables?.close();
     throw error;
+  }
+}
+
+/** For good: when another journal follows, this one has to be whole. */
+function cutTo(path: string, bytes: number): void {
+  const fd = fs.openSync(path, 'r+');
+  try {
+    fs.ftruncateSync(fd, bytes);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

@@ -111,7 +111,7 @@ export class JournalFold {
 }
 
 /** A ring's latest record and its output, joined from what each commit appended. */
-export class RingOutput {
+class RingOutput {
   /** Nothing recorded earlier than this counts. */
   complete: boolean;
   #latest: RingRecord;
@@ -151,18 +151,20 @@ export class RingOutput {
   /** `sent`: the peer has everything before this position. What it has is dropped. */
   record(sent: number | undefined): RingRecord {
     const from = Math.min(Math.max(sent ?? this.#start, this.#start), this.#end);
-    const appended = Buffer.concat(this.#pieces).subarray(from - this.#start);
+    const appended = this.#output().subarray(from - this.#start);
     return { ...this.#latest, appendedAt: from, appended, reset: false };
   }
 
+  /** Where a record does not go on from the last one, what was recorded behind its position is void. */
   #append({ appendedAt, appended }: RingRecord): void {
-    if (appended.length === 0) return;
-    // Bytes that were never recorded: the ring's own rsp_prod must lie behind them, or its link cannot go on.
-    if (appendedAt > this.#end) this.#restart(appendedAt);
-    const known = this.#end - appendedAt;
-    if (known >= appended.length) return;
-    this.#pieces.push(appended.subarray(known));
+    if (appendedAt < this.#start || appendedAt > this.#end) this.#restart(appendedAt);
+    else if (appendedAt < this.#end) this.#pieces = [this.#output().subarray(0, appendedAt - this.#start)];
     this.#end = appendedAt + appended.length;
+    if (appended.length > 0) this.#pieces.push(appended);
+  }
+
+  #output(): Buffer {
+    return Buffer.concat(this.#pieces);
   }
 
   #restart(at: number): void {

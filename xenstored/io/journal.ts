@@ -34,7 +34,8 @@ export class Journal {
   readonly #fd: number;
   readonly #salt: number;
   #sequence = 0;
-  #failure: DatabaseError | undefined;
+  /** Set once a commit could not be written: this journal takes no more, and nothing may follow it. */
+  failure: DatabaseError | undefined;
   #closed = false;
 
   /** Makes a new file; in `sync` its name is on the disk too. `encoder` may be shared by journals that follow one another. */
@@ -67,7 +68,7 @@ export class Journal {
    * stop, and every later call throws the same.
    */
   append(commit: Commit): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.failure !== undefined) throw this.failure;
     const encoder = this.#encoder;
     encoder.restart(ENTRY_HEADER_BYTES);
     encodeCommit(encoder, commit);
@@ -102,11 +103,11 @@ export class Journal {
       // Then the next start drops it as torn, or keeps a change whose reply never left: both are allowed after a crash.
     }
     const why = error instanceof Error ? error.message : String(error);
-    this.#failure = new DatabaseError(
+    this.failure = new DatabaseError(
       `cannot write ${this.path}: ${why}; nothing can be acknowledged, so xenstored stops: ` +
         'make room and start it again, the store is as it was last acknowledged',
     );
-    throw this.#failure;
+    throw this.failure;
   }
 }
 

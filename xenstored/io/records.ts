@@ -109,7 +109,7 @@ function encodeWatch(to: Encoder, watch: WatchRecord): void {
   to.text(watch.token);
 }
 
-export function encodeRing(to: Encoder, ring: RingRecord): void {
+function encodeRing(to: Encoder, ring: RingRecord): void {
   begin(to, Kind.ring, 23 + ring.partial.length + ring.appended.length);
   to.u16(ring.domid);
   to.u8(ring.reset ? 1 : 0);
