@@ -3,6 +3,8 @@
  * (tools/libs/store/xs.c, xenstore-common.h). Knows nothing of requests.
  */
 import type { Clock } from '../../osdep/clock.ts';
+import { at, byEnvironment, inRunDir } from './address.ts';
+import { LastingClient } from './client.ts';
 import type { Client } from './store.ts';
 import type { Connector } from './transport.ts';
 
@@ -27,5 +29,19 @@ export interface ConnectOptions {
 
 /** A connected client. Rejects with a `XenstoreError` whose code says why there is no connection, such as ENOENT or ECONNREFUSED. */
 export function connect(options: ConnectOptions = {}): Promise<Client> {
-  throw new Error(`not yet: ${options.path}`);
+  const { clock = systemClock, first = 'fail', lost = 'reconnect', signal } = options;
+  return LastingClient.open({ connector: connectorOf(options), clock, first, lost, signal });
 }
+
+function connectorOf({ connector, path, run, env = process.env }: ConnectOptions): Connector {
+  if (connector !== undefined) return connector;
+  if (path !== undefined) return at(path);
+  return run !== undefined ? inRunDir(run) : byEnvironment(env);
+}
+
+const systemClock: Pick<Clock, 'after'> = {
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};

@@ -34,7 +34,7 @@ export interface Store {
   /** The first entry names the owner and everybody else's rights. */
   getPerms(path: string): Promise<PermEntry[]>;
   setPerms(path: string, perms: readonly (PermEntry | PermText)[]): Promise<void>;
-  /** Can the node be read? As `xenstore-exists`: one that may not be read counts as absent... as does only ENOENT and EACCES. */
+  /** Can the node be read? As `xenstore-exists`, one that may not be read counts as absent. */
   exists(path: string): Promise<boolean>;
 }
 

@@ -1,0 +1,367 @@
+/**
+ * A client that lasts: over one session after another, it keeps its watches, lets requests wait while there is no session, and begins
+ * transactions again. Follows docs/misc/xenstore.txt. Knows no address and no transport; time is an argument.
+ */
+import type { Clock } from '../../osdep/clock.ts';
+import type { OpName } from '../wire/ops.ts';
+import { XenstoreError } from './error.ts';
+import { readNumber, readString, strings } from './payload.ts';
+import { Requests } from './requests.ts';
+import { Session, type SessionUser } from './session.ts';
+import type {
+  Client,
+  Transaction,
+  TransactionOptions,
+  Value,
+  Watch,
+  WatchEvent,
+  WatchOptions,
+} from './store.ts';
+import { OpenTransaction } from './transaction.ts';
+import type { Connector } from './transport.ts';
+import { type WatchOwner, WatchQueue } from './watch.ts';
+
+export interface LastingOptions {
+  readonly connector: Connector;
+  readonly clock: Pick<Clock, 'after'>;
+  readonly first: 'fail' | 'wait';
+  readonly lost: 'reconnect' | 'end';
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pauses between attempts: doubling, from the first to the longest. */
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 1_000;
+const TRANSACTION_RETRIES = 100;
+
+/** Asking these twice does no harm, so an answer lost with its connection is asked for again. */
+const harmless: ReadonlySet<OpName> = new Set<OpName>([
+  'READ',
+  'DIRECTORY',
+  'DIRECTORY_PART',
+  'GET_PERMS',
+  'GET_DOMAIN_PATH',
+  'IS_DOMAIN_INTRODUCED',
+  'GET_FEATURE',
+  'GET_QUOTA',
+]);
+
+export class LastingClient extends Requests implements Client, SessionUser, WatchOwner {
+  readonly #options: LastingOptions;
+  readonly #watches = new Map<string, Set<WatchQueue>>();
+  /** On which session the server knows a watch. */
+  readonly #setOn = new WeakMap<WatchQueue, Session>();
+  #session: Session | undefined;
+  /** While there is no session: the next one, for all who wait. */
+  #coming: Promise<Session> | undefined;
+  /** Why there will never be another session. */
+  #over: XenstoreError | undefined;
+  readonly #stop = new AbortController();
+  #nextToken = 1;
+
+  private constructor(options: LastingOptions) {
+    super();
+    this.#options = options;
+  }
+
+  static async open(options: LastingOptions): Promise<LastingClient> {
+    const client = new LastingClient(options);
+    const abort = (): void => client.#stop.abort();
+    if (options.signal?.aborted) abort();
+    options.signal?.addEventListener('abort', abort);
+    try {
+      await client.#connect(options.first === 'wait');
+    } finally {
+      options.signal?.removeEventListener('abort', abort);
+    }
+    return client;
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  async transaction<T>(
+    body: (tx: Transaction) => Promise<T>,
+    { retries = TRANSACTION_RETRIES }: TransactionOptions = {},
+  ): Promise<T> {
+    for (let left = retries; ; left--) {
+      const outcome = await this.#attempt(body);
+      if (outcome.done) return outcome.value;
+      if (this.#over !== undefined) throw new XenstoreError(this.#over.code, outcome.error.op);
+      if (left <= 0) throw outcome.error;
+    }
+  }
+
+  watch(path: string, options: WatchOptions = {}): Watch {
+    const token = options.token ?? `w${this.#nextToken++}`;
+    const watch = new WatchQueue(this, path, token, options.depth);
+    const { signal } = options;
+    const refused = this.#over ?? unfit(watch);
+    if (refused !== undefined || signal?.aborted) {
+      watch.finish(refused);
+      return watch;
+    }
+    const close = (): void => void watch.close();
+    signal?.addEventListener('abort', close, { once: true });
+    watch.onOver(() => signal?.removeEventListener('abort', close));
+    const others = this.#watches.get(token) ?? new Set();
+    this.#watches.set(token, others.add(watch));
+    // Without a session the next one sets it.
+    if (this.#session !== undefined) this.#set(watch, this.#session);
+    return watch;
+  }
+
+  async resetWatches(): Promise<void> {
+    const watches = [...this.#allWatches()];
+    await this.ask('RESET_WATCHES', strings({ op: 'RESET_WATCHES' }, ''));
+    for (const watch of watches) {
+      this.#setOn.delete(watch);
+      void watch.close();
+    }
+  }
+
+  async getDomainPath(domid: number): Promise<string> {
+    return readString(await this.#words('GET_DOMAIN_PATH', domid));
+  }
+
+  async isDomainIntroduced(domid: number): Promise<boolean> {
+    return readString(await this.#words('IS_DOMAIN_INTRODUCED', domid)) === 'T';
+  }
+
+  async introduce(domid: number, gfn: number | bigint, port: number): Promise<void> {
+    await this.#words('INTRODUCE', domid, gfn, port);
+  }
+
+  async release(domid: number): Promise<void> {
+    await this.#words('RELEASE', domid);
+  }
+
+  async resume(domid: number): Promise<void> {
+    await this.#words('RESUME', domid);
+  }
+
+  async setTarget(domid: number, target: number): Promise<void> {
+    await this.#words('SET_TARGET', domid, target);
+  }
+
+  async getFeature(domid?: number): Promise<number> {
+    const op = 'GET_FEATURE';
+    return readNumber({ op }, await this.#words(op, ...(domid === undefined ? [] : [domid])));
+  }
+
+  async setFeature(domid: number, features: number): Promise<void> {
+    await this.#words('SET_FEATURE', domid, features);
+  }
+
+  async quotaNames(): Promise<string[]> {
+    const names = readString(await this.#words('GET_QUOTA'));
+    return names === '' ? [] : names.split(' ');
+  }
+
+  async getQuota(name: string, domid?: number): Promise<number> {
+    const op = 'GET_QUOTA';
+    const answer = await this.#words(op, ...(domid === undefined ? [] : [domid]), name);
+    return readNumber({ op, path: name }, answer);
+  }
+
+  async setQuota(name: string, value: number, domid?: number): Promise<void> {
+    await this.#words('SET_QUOTA', ...(domid === undefined ? [] : [domid]), name, value);
+  }
+
+  async control(command: string, ...args: readonly Value[]): Promise<string> {
+    const subject = { op: 'CONTROL', path: command } as const;
+    return readString(await this.ask('CONTROL', strings(subject, command, ...args), command));
+  }
+
+  async close(): Promise<void> {
+    this.#finish(new XenstoreError('ENOTCONN', 'CLOSED'), undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  event({ path, token }: WatchEvent): void {
+    for (const watch of this.#watches.get(token) ?? []) if (watch.covers(path)) watch.deliver(path);
+  }
+
+  lost(session: Session, reason: Error): void {
+    if (session !== this.#session) return;
+    this.#session = undefined;
+    if (this.#options.lost === 'end') {
+      const error = new XenstoreError('ECONNRESET', 'LOST', this.#options.connector.name, { cause: reason });
+      this.#finish(error, error);
+      return;
+    }
+    // Nobody need be waiting for it; those who are get the error themselves.
+    this.#connect(true).catch(() => {});
+  }
+
+  async drop(watch: WatchQueue): Promise<void> {
+    const { path, token } = watch;
+    const others = this.#watches.get(token);
+    others?.delete(watch);
+    if (others?.size === 0) this.#watches.delete(token);
+    // One that the server refuses is not taken down: the pair may be another's.
+    await watch.ready.catch(() => {});
+    const session = this.#setOn.get(watch);
+    if (session === undefined || session.ended) return;
+    const op = 'UNWATCH';
+    await session.request(op, 0, strings({ op, path }, path, token), path).catch(() => {});
+  }
+
+  protected override async ask(op: OpName, payload: Buffer, path?: string): Promise<Buffer> {
+    for (;;) {
+      const session = this.#session ?? (await this.#next(op, path));
+      try {
+        return await session.request(op, 0, payload, path);
+      } catch (error) {
+        const again = error instanceof XenstoreError && error.code === 'ECONNRESET' && harmless.has(op);
+        if (!again || this.#over !== undefined) throw error;
+      }
+    }
+  }
+
+  /** A request whose arguments are words, and numbers in decimal. */
+  #words(op: OpName, ...parts: readonly (string | number | bigint)[]): Promise<Buffer> {
+    const path = parts.length > 0 ? String(parts[0]) : undefined;
+    return this.ask(op, strings({ op, path }, ...parts.map(String)), path);
+  }
+
+  async #attempt<T>(
+    body: (tx: Transaction) => Promise<T>,
+  ): Promise<{ done: true; value: T } | { done: false; error: XenstoreError }> {
+    const op = 'TRANSACTION_START';
+    const session = this.#session ?? (await this.#next(op));
+    let tx: OpenTransaction;
+    try {
+      tx = await OpenTransaction.start(session);
+    } catch (error) {
+      if (error instanceof XenstoreError && error.code === 'ECONNRESET') return { done: false, error };
+      throw error;
+    }
+    let value: T;
+    try {
+      value = await body(tx);
+    } catch (error) {
+      if ((await tx.abort()) === 'aborted') throw error;
+      return { done: false, error: new XenstoreError('EAGAIN', op, undefined, { cause: error }) };
+    }
+    try {
+      await tx.commit();
+    } catch (error) {
+      if (error instanceof XenstoreError && error.code === 'EAGAIN') return { done: false, error };
+      throw error;
+    }
+    return { done: true, value };
+  }
+
+  #next(op: OpName, path?: string): Promise<Session> {
+    if (this.#over !== undefined || this.#coming === undefined) {
+      return Promise.reject(new XenstoreError(this.#over?.code ?? 'ENOTCONN', op, path));
+    }
+    return this.#coming.catch((error: XenstoreError) => {
+      throw new XenstoreError(error.code, op, path, { cause: error });
+    });
+  }
+
+  #connect(patient: boolean): Promise<Session> {
+    this.#coming = this.#attempts(patient);
+    return this.#coming;
+  }
+
+  async #attempts(patient: boolean): Promise<Session> {
+    const { connector } = this.#options;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      try {
+        const session = await Session.open(connector, this);
+        if (this.#stop.signal.aborted) session.close();
+        else if (!session.ended) return this.#begin(session);
+      } catch (error) {
+        // Full is not absent: Xen's daemons let one connection wait at a time.
+        if (!patient && codeOf(error) !== 'EAGAIN') throw connectError(error, connector);
+      }
+      if (this.#stop.signal.aborted) throw new XenstoreError('ENOTCONN', 'CONNECT', connector.name);
+      await this.#pause(pause);
+    }
+  }
+
+  /** The watches first: whoever waits for the session may rely on them. */
+  #begin(session: Session): Session {
+    this.#session = session;
+    this.#coming = undefined;
+    for (const watch of this.#allWatches()) this.#set(watch, session);
+    return session;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = this.#options.clock.after(delayMs, done);
+      signal.addEventListener('abort', done);
+    });
+  }
+
+  #set(watch: WatchQueue, session: Session): void {
+    const { path } = watch;
+    session.request('WATCH', 0, watchPayload(watch), path).then(
+      () => {
+        this.#setOn.set(watch, session);
+        watch.accepted();
+      },
+      (error: XenstoreError) => {
+        // Lost with its connection: the next one sets it again.
+        if (error.code === 'ECONNRESET' && this.#over === undefined) return;
+        watch.finish(error);
+        void watch.close();
+      },
+    );
+  }
+
+  *#allWatches(): Generator<WatchQueue> {
+    for (const watches of [...this.#watches.values()]) yield* [...watches];
+  }
+
+  /** No more sessions. The watches end, with an error if there is one. */
+  #finish(over: XenstoreError, error: XenstoreError | undefined): void {
+    if (this.#over !== undefined) return;
+    this.#over = over;
+    const watches = [...this.#allWatches()];
+    this.#watches.clear();
+    for (const watch of watches) watch.finish(error);
+    this.#stop.abort();
+    this.#session?.close();
+    this.#session = undefined;
+  }
+}
+
+function watchPayload({ path, token, depth }: WatchQueue): Buffer {
+  const subject = { op: 'WATCH', path };
+  return strings(subject, path, token, ...(depth === undefined ? [] : [String(depth)]));
+}
+
+/** Why a watch cannot even be asked for. */
+function unfit(watch: WatchQueue): XenstoreError | undefined {
+  try {
+    watchPayload(watch);
+    return undefined;
+  } catch (error) {
+    return error as XenstoreError;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = (error as { readonly code?: unknown }).code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+function connectError(error: unknown, connector: Connector): XenstoreError {
+  return new XenstoreError(codeOf(error) ?? 'EIO', 'CONNECT', connector.name, { cause: error });
+}
