@@ -3,6 +3,7 @@
  * libxl_create.c and libxl_dom.c of Xen 4.22. Knows no store: it answers lists of nodes to be written in order.
  */
 import type { PermEntry } from '../../xenstored/wire/reply.ts';
+import type { Step } from './plan.ts';
 
 export interface DomainSpec {
   readonly domid: number;
@@ -27,6 +28,26 @@ export interface StoreRing {
   readonly port: number;
   readonly gfn: number;
 }
+
+export type DomainAction =
+  | 'create'
+  | 'destroy'
+  | 'populate'
+  | 'directories'
+  | 'forget'
+  | 'ring'
+  | 'details'
+  | 'introduce';
+
+/** From nothing to a domain that the store knows, still paused. Destroying it is what makes the store forget its ring. */
+export const domainPlan: readonly Step<DomainAction>[] = [
+  { name: 'create the domain', run: 'create', undo: 'destroy' },
+  { name: 'give it memory', run: 'populate' },
+  { name: 'make its directories in the store', run: 'directories', undo: 'forget' },
+  { name: 'make its store ring', run: 'ring' },
+  { name: 'write its details into the store', run: 'details' },
+  { name: 'introduce it to the store', run: 'introduce' },
+];
 
 /** The trees of a domain: removed before it is made, and when it is gone. */
 export function domainTrees(domid: number, uuid: string): string[] {

@@ -68,6 +68,13 @@ export class Crew {
     return over;
   }
 
+  /** Breaks off whatever has not said yet that it serves. */
+  stopStarting(): void {
+    for (const member of this.#members.values()) {
+      if (member.supervisor.phase === 'starting') this.#step(member, { kind: 'stop' });
+    }
+  }
+
   /** In the order in which they were started. */
   states(): ProcessState[] {
     return [...this.#members.values()].map(({ job, supervisor, child }) => ({

@@ -1,0 +1,111 @@
+/**
+ * `stubdom0 up`: in the foreground until a signal, `stubdom0 down` or a part without which the host cannot be; or detached, by starting
+ * itself again without a terminal. Exit code 0 after being asked to end, 1 otherwise.
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { Fault } from '../io/fault.ts';
+import { Host } from '../io/host.ts';
+import { readHostFile } from '../io/hostfile.ts';
+import { RunDirectory } from '../io/rundir.ts';
+import type { HostState } from '../io/state.ts';
+import { simulation } from './simulation.ts';
+
+export interface UpOptions {
+  readonly run: string;
+  /** The host file. */
+  readonly host: string;
+  readonly stay: 'foreground' | 'detached';
+}
+
+export async function up(options: UpOptions): Promise<number> {
+  const file = readHostFile(options.host);
+  if (options.stay === 'detached') return detach();
+
+  // From the first moment on: whatever is done can be taken back.
+  let end = (_: string | undefined): void => {};
+  const ended = new Promise<string | undefined>((resolve) => {
+    end = resolve;
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(undefined));
+  // A terminal that went away must not keep us from taking the host down.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+  const run = await RunDirectory.claim(options.run);
+  const host = new Host(file, run, simulation, {
+    print: (text) => console.log(`stubdom0: ${text}`),
+    broken: (reason) => end(reason),
+    down: () => end(undefined),
+  });
+  let broken: string | undefined;
+  try {
+    let coming = true;
+    void ended.then(() => coming && host.interrupt());
+    const isUp = await host.up();
+    coming = false;
+    if (isUp) console.log(welcome(host.state(), options.run));
+    broken = await ended;
+    if (isUp) {
+      console.log('stubdom0: taking the host down');
+      await host.down();
+    }
+  } finally {
+    run.remove();
+  }
+  if (broken !== undefined) throw new Fault(broken);
+  return 0;
+}
+
+function welcome(state: HostState, run: string): string {
+  const guests = state.domains.filter(({ name }) => name !== 'Domain-0' && name !== 'xenstored');
+  const store = `XENSTORED_PATH=${state.socket}`;
+  const lines = [
+    `stubdom0: host ${state.host} is up: ${state.processes.length} processes, ${guests.length} guests`,
+    `  store  ${state.socket}`,
+    ...(state.url === undefined ? [] : [`  admin  ${state.url} (token in ${run}/admin.token)`]),
+    `  logs   ${run}/logs`,
+    '',
+    'Try, in another shell:',
+    `  ${store} xenstore-ls -f`,
+    `  ${store} xenstore-watch /local/domain`,
+    ...guests
+      .slice(0, 1)
+      .map(({ domid }) => `  ${store} xenstore-write /local/domain/${domid}/control/shutdown poweroff`),
+    ...(state.url === undefined
+      ? []
+      : [
+          `  curl -H "Authorization: Bearer $(cat ${run}/admin.token)" "${state.url}/v1/tree?path=/local/domain"`,
+        ]),
+    `  npx stubdom0 status --run ${run}`,
+    '',
+    'Ctrl-C takes it down.',
+  ];
+  return lines.join('\n');
+}
+
+/** Starts the same command without `--detach`, and passes on what it says until it is up. */
+function detach(): Promise<number> {
+  const child = spawn(
+    process.execPath,
+    process.argv.slice(1).filter((word) => word !== '--detach'),
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    },
+  );
+  return new Promise((resolve) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.startsWith('Ctrl-C')) {
+        console.log('"stubdom0 down" takes it down.');
+        child.stdout.destroy();
+        child.stderr.destroy();
+        child.unref();
+        resolve(0);
+      } else {
+        console.log(line);
+      }
+    });
+    child.stderr.pipe(process.stderr);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
