@@ -43,7 +43,7 @@ export interface FrameRun {
 }
 
 export interface Devicemodel {
-  /** -1 within one process. */
+  /** -1 where there is no such descriptor. */
   readonly fd: number;
   /** A raw dm_op: `buffers[0]` is the operation, answered in place. */
   op(domid: number, buffers: readonly Uint8Array[]): void;

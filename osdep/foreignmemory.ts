@@ -25,7 +25,7 @@ export interface ResourceFrames {
 }
 
 export interface Foreignmemory {
-  /** -1 within one process. */
+  /** -1 where there is no such descriptor. */
   readonly fd: number;
   /** Frames side by side: all, or an error and none. EPERM, ESRCH, EINVAL. */
   map(domid: number, protection: Protection, gfns: readonly number[]): Mapping;

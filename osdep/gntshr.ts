@@ -15,7 +15,7 @@ export interface SharedPages extends Mapping {
 export type PeerAccess = 'r' | 'rw';
 
 export interface Gntshr {
-  /** -1 within one process. */
+  /** -1 where there is no such descriptor. */
   readonly fd: number;
   /** Contiguous pages. ENOSPC when references run out, ENOMEM, EINVAL. */
   sharePages(domid: number, count: number, peer: PeerAccess): SharedPages;

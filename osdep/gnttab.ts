@@ -33,7 +33,7 @@ export interface CopySegment {
 }
 
 export interface Gnttab {
-  /** -1 within one process. */
+  /** -1 where there is no such descriptor. */
   readonly fd: number;
   /** Most grants mapped at a time through this handle. EBUSY, EINVAL; a system without the limit ignores it. */
   setMaxGrants(count: number): void;

@@ -12,6 +12,8 @@ export interface Mapping {
    * by side (the simulator within one process; pages shared in one call are never scattered).
    */
   readonly bytes: Uint8Array;
+  /** One page of it, wherever its frames lie. Of length 0 once unmapped. */
+  page(index: number): Uint8Array;
   /** Gives the area back. Doing it again does nothing. */
   unmap(): void;
 }

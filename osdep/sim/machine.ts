@@ -7,7 +7,10 @@ import type { Args, MappingOp, OpName, Value } from './world/requests.ts';
 
 /** A mapped area, as Mapping wants it. `release` only takes the bytes away; the world is told with `unmap`. */
 export interface Area {
+  /** May throw EOPNOTSUPP where `page` is given and the frames are scattered. */
   readonly bytes: Uint8Array;
+  /** One page; not needed where `bytes` never throws. */
+  page?(index: number): Uint8Array;
   release(): void;
 }
 

@@ -1,0 +1,91 @@
+/** libxenevtchn on the simulator: requests for everything but what is pending, which the machine's source has. */
+import { Errno, OsError } from '../errno.ts';
+import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
+import type { HandleRegistry } from '../toolcore.ts';
+import type { EventSource, Machine } from './machine.ts';
+
+export class SimEvtchn implements Evtchn {
+  readonly fd: number;
+  readonly #machine: Machine;
+  readonly #handles: HandleRegistry;
+  readonly #source: EventSource;
+  #open = true;
+
+  constructor(machine: Machine, handles: HandleRegistry, options: EvtchnOptions) {
+    if (options.adoptFd !== undefined) {
+      throw new OsError(Errno.EOPNOTSUPP, 'adopt an event channel descriptor');
+    }
+    this.#machine = machine;
+    this.#handles = handles;
+    this.#source = machine.openEvents();
+    this.fd = this.#source.fd;
+    handles.register(this);
+  }
+
+  onReadable(callback: () => void): () => void {
+    this.#handle();
+    return this.#source.onReadable(callback);
+  }
+
+  pending(): number | undefined {
+    return this.#open ? this.#source.take() : undefined;
+  }
+
+  unmask(port: number): void {
+    this.#machine.call('evtchnUnmask', { handle: this.#handle(), port });
+  }
+
+  bindUnboundPort(domid: number): number {
+    return this.#machine.call('evtchnBindUnbound', { handle: this.#handle(), domid }).port;
+  }
+
+  bindInterdomain(domid: number, remotePort: number): number {
+    const args = { handle: this.#handle(), domid, port: remotePort };
+    return this.#machine.call('evtchnBindInterdomain', args).port;
+  }
+
+  bindVirq(virq: number): number {
+    return this.#machine.call('evtchnBindVirq', { handle: this.#handle(), virq }).port;
+  }
+
+  bind(port: number): void {
+    this.#machine.call('evtchnBind', { handle: this.#handle(), port });
+  }
+
+  unbind(port: number): void {
+    this.#machine.call('evtchnUnbind', { handle: this.#handle(), port });
+  }
+
+  notify(port: number): void {
+    this.#machine.call('evtchnNotify', { handle: this.#handle(), port });
+  }
+
+  restrict(domid: number): void {
+    this.#machine.call('evtchnRestrict', { handle: this.#handle(), domid });
+  }
+
+  close(): void {
+    if (!this.#open) {
+      return;
+    }
+    this.#open = false;
+    this.#handles.deregister(this);
+    try {
+      this.#machine.call('evtchnClose', { handle: this.#source.handle });
+    } catch (error) {
+      // The domain has ended meanwhile, and its files with it.
+      if (!(error instanceof OsError)) {
+        throw error;
+      }
+    } finally {
+      this.#source.close();
+    }
+  }
+
+  #handle(): number {
+    if (!this.#open) {
+      throw new OsError(Errno.EBADF, 'event channel handle');
+    }
+    return this.#source.handle;
+  }
+}

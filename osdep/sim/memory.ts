@@ -1,0 +1,67 @@
+/** Memory of a world within one process: an ArrayBuffer for each extent. Knows nothing of frames or domains. */
+import { PAGE_SIZE } from '../mapping.ts';
+import type { Memory } from './world/effects.ts';
+
+interface Extent {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly halves: Uint16Array;
+}
+
+export class LocalMemory implements Memory {
+  readonly #extents = new Map<number, Extent>();
+
+  allocate(extent: number, pages: number): boolean {
+    const buffer = new ArrayBuffer(pages * PAGE_SIZE);
+    this.#extents.set(extent, {
+      bytes: new Uint8Array(buffer),
+      words: new Int32Array(buffer),
+      halves: new Uint16Array(buffer),
+    });
+    return true;
+  }
+
+  free(extent: number): void {
+    this.#extents.delete(extent);
+  }
+
+  read(extent: number, offset: number, length: number): Uint8Array {
+    return this.#at(extent).bytes.slice(offset, offset + length);
+  }
+
+  write(extent: number, offset: number, bytes: Uint8Array): void {
+    this.#at(extent).bytes.set(bytes, offset);
+  }
+
+  load32(extent: number, offset: number): number {
+    return Atomics.load(this.#at(extent).words, offset >> 2) >>> 0;
+  }
+
+  compareExchange32(extent: number, offset: number, expected: number, replacement: number): number {
+    const { words } = this.#at(extent);
+    return Atomics.compareExchange(words, offset >> 2, expected | 0, replacement | 0) >>> 0;
+  }
+
+  and16(extent: number, offset: number, mask: number): void {
+    Atomics.and(this.#at(extent).halves, offset >> 1, mask);
+  }
+
+  /** The pages themselves. */
+  view(extent: number, page: number, pages: number): Uint8Array {
+    const { bytes } = this.#at(extent);
+    return new Uint8Array(bytes.buffer, page * PAGE_SIZE, pages * PAGE_SIZE);
+  }
+
+  /** How many extents are in use. */
+  get size(): number {
+    return this.#extents.size;
+  }
+
+  #at(extent: number): Extent {
+    const found = this.#extents.get(extent);
+    if (found === undefined) {
+      throw new Error(`extent ${extent} is not there`);
+    }
+    return found;
+  }
+}
