@@ -9,8 +9,9 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { type Peer, peerMissing, startC, startOx, startXenstored } from '../kit/peers.ts';
-import { type LoadFlags, load, type Modes, packageRoot, SERVER_CORE } from './load.ts';
+import { type LoadFlags, load, type Modes, SERVER_CORE } from './load.ts';
 
 /** A running daemon under measurement. */
 export interface Served {
@@ -78,6 +79,9 @@ function served(peer: Peer): Served {
   });
 }
 
+/** Of the same build as this file. */
+const OUR_MAIN = fileURLToPath(new URL('../../xenstored/main.js', import.meta.url));
+
 /** Extra flags for node, as `--cpu-prof`. */
 export const nodeFlags: string[] = [];
 /** Extra flags for our daemon, as `--database memory`. */
@@ -90,10 +94,13 @@ export const ourFlags: string[] = [];
 async function startOurs(): Promise<Served> {
   const shm = '/dev/shm';
   const runDir = mkdtempSync(join(existsSync(shm) ? shm : tmpdir(), 'bench-'));
-  const main = join(packageRoot(), 'dist/xenstored/main.js');
-  const child = spawn(process.execPath, [...nodeFlags, main, '-N', ...ourFlags], {
+  const child = spawn(process.execPath, [...nodeFlags, OUR_MAIN, '-N', ...ourFlags], {
     env: { ...process.env, XENSTORED_RUNDIR: runDir },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => {
+    said += text.toString('utf8');
   });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const stop = async () => {
@@ -109,7 +116,7 @@ async function startOurs(): Promise<Served> {
   while (!(await accepts(socketPath))) {
     if (child.exitCode !== null || Date.now() > deadline) {
       await stop();
-      throw new Error('our daemon does not serve its socket');
+      throw new Error(`our daemon does not serve its socket\n${said}`);
     }
     await pause(10);
   }

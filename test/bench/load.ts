@@ -71,7 +71,7 @@ const ROOT: string = packageRoot();
 const SOURCE = join(ROOT, 'test/bench/load');
 
 /** The top of the package: the sources of C are not copied to dist/. */
-export function packageRoot(): string {
+function packageRoot(): string {
   let dir = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(dir, 'package.json'))) dir = dirname(dir);
   return dir;
