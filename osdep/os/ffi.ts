@@ -119,6 +119,9 @@ export const mlock: (address: bigint, length: number) => number = declare(
 export const prlimit: (pid: number, resource: number, next: Pointer, previous: Pointer) => number = declare(
   'int prlimit(int pid, int resource, void *next, void *previous)',
 );
+export const prctl: (option: number, argument: number) => number = declare(
+  'int prctl(int option, unsigned long argument)',
+);
 export const umask: (mask: number) => number = declare('uint32_t umask(uint32_t mask)');
 
 /** Why the last call failed: a positive error number. Only meaningful right after a failure. */

@@ -54,6 +54,7 @@ export interface XenbusHost {
 const DAEMON_VARIABLE = 'STUBDOM0_DAEMON';
 const READY_FD = 3;
 const LOCK_AND_TEST = 2;
+const PR_SET_DUMPABLE = 4;
 const O_RDWR = 2;
 const O_CREAT = 0o100;
 const O_CLOEXEC = 0o2000000;
@@ -168,3 +169,11 @@ const stubDomain: Host = {
     notifyRunning() {},
   },
 };
+
+/**
+ * Keeps other processes of the same user, unless privileged, out of this one's memory and descriptors (no ptrace, no
+ * /proc/PID/fd), and core files off the disk. See prctl(2), PR_SET_DUMPABLE.
+ */
+export function protectFromPeers(): void {
+  ffi.prctl(PR_SET_DUMPABLE, 0);
+}

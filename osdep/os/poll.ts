@@ -26,6 +26,8 @@ export const FAILED = 0x8;
 export const HUNG_UP = 0x10;
 /** The peer will send no more (only reported if asked for). */
 export const PEER_CLOSED = 0x2000;
+/** With an interest: tell only of what arrived since. Whoever asks for it takes all there is each time. */
+export const EDGE = 0x8000_0000;
 
 const EPOLL_CLOEXEC = 0o2000000;
 const [ADD, DEL, MOD] = [1, 2, 3];

@@ -100,6 +100,17 @@ export function send(fd: Descriptor, buffer: Uint8Array, length: number = buffer
   return count < 0 ? -ffi.errno() : count;
 }
 
+/** Sends all of `buffer` through a socket that waits: 0, or minus an error number. */
+export function sendAll(fd: Descriptor, buffer: Uint8Array): number {
+  for (let rest = buffer; rest.length > 0; ) {
+    const count = ffi.send(fd, rest, rest.length, MSG_NOSIGNAL);
+    if (count === rest.length) return 0;
+    if (count >= 0) rest = rest.subarray(count);
+    else if (ffi.errno() !== Errno.EINTR) return -ffi.errno();
+  }
+  return 0;
+}
+
 /** No more will be sent, or received, or either; 0, or minus an error number. */
 export function shutdown(fd: Descriptor, how: 'receive' | 'send' | 'both'): number {
   const result = ffi.shutdown(fd, how === 'receive' ? 0 : how === 'send' ? 1 : 2);

@@ -1,0 +1,68 @@
+/**
+ * A domain's end of one event channel file: ports come four bytes each through a pipe that the hypervisor writes. One
+ * is read at a time, so that the descriptor stays readable exactly as long as something is pending, as Linux's is.
+ */
+import type { Descriptor } from '../os/ffi.ts';
+import { EDGE, type Poller, READABLE } from '../os/poll.ts';
+import { close, read } from '../os/sock.ts';
+import type { EventSource } from './machine.ts';
+
+export interface RemoteEventsOptions {
+  readonly handle: number;
+  readonly fd: Descriptor;
+  readonly poller: Poller;
+  /** Told when somebody begins, and ends, to wait for events: a process that does so goes on. */
+  readonly onWaiting: (waiting: 'begins' | 'ends') => void;
+}
+
+const bytes = Buffer.alloc(4);
+
+export class RemoteEvents implements EventSource {
+  readonly handle: number;
+  readonly fd: Descriptor;
+  readonly #poller: Poller;
+  readonly #onWaiting: RemoteEventsOptions['onWaiting'];
+  readonly #callbacks = new Set<() => void>();
+  #open = true;
+
+  constructor(options: RemoteEventsOptions) {
+    this.handle = options.handle;
+    this.fd = options.fd;
+    this.#poller = options.poller;
+    this.#onWaiting = options.onWaiting;
+  }
+
+  take(): number | undefined {
+    return read(this.fd, bytes) === 4 ? bytes.readUInt32LE(0) : undefined;
+  }
+
+  onReadable(callback: () => void): () => void {
+    const own = (): void => callback();
+    if (this.#callbacks.size === 0 && this.#open) {
+      this.#poller.add(this.fd, (READABLE | EDGE) >>> 0, () => {
+        for (const each of [...this.#callbacks]) each();
+      });
+      this.#onWaiting('begins');
+    }
+    this.#callbacks.add(own);
+    return () => {
+      if (this.#callbacks.delete(own)) this.#stopIfUnused();
+    };
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    if (this.#callbacks.size > 0) {
+      this.#callbacks.clear();
+      this.#stopIfUnused();
+    }
+    this.#open = false;
+    close(this.fd);
+  }
+
+  #stopIfUnused(): void {
+    if (!this.#open || this.#callbacks.size > 0) return;
+    this.#poller.remove(this.fd);
+    this.#onWaiting('ends');
+  }
+}

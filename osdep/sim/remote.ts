@@ -1,0 +1,240 @@
+/**
+ * A domain's end of the connection to the hypervisor process: a Machine whose requests are messages. A request waits for
+ * its answer without turning the event loop, as a hypercall does; only the hypervisor is ever waited for. Ringing a peer
+ * and unmasking are not answered at all. Knows no library.
+ */
+
+import type { Clock, Random } from '../clock.ts';
+import { Errno, errnoName, OsError } from '../errno.ts';
+import { systemClock, systemRandom } from '../os/clock.ts';
+import { receiveWithDescriptors } from '../os/fdpass.ts';
+import type { Descriptor } from '../os/ffi.ts';
+import { type MappedArea, mapPieces } from '../os/mmap.ts';
+import { HUNG_UP, Poller } from '../os/poll.ts';
+import { close, connectBlocking, sendAll } from '../os/sock.ts';
+import type { Area, EventSource, Machine } from './machine.ts';
+import {
+  type Attached,
+  decodeBody,
+  encodeFrame,
+  encodePortFrame,
+  HEADER_BYTES,
+  hasBytes,
+  Kind,
+  MAX_ATTACH_BYTES,
+  PORT_FRAME_BYTES,
+  type SentReply,
+  type TokenArgs,
+} from './protocol.ts';
+import { RemoteEvents } from './remote-events.ts';
+import type { Args, MappingOp, OpName, Value } from './world/requests.ts';
+
+const PAGE = 4096;
+
+export interface RemoteOptions {
+  readonly socket: string;
+  readonly token: string;
+  /** Called once when the hypervisor has ended this domain, or is gone itself. */
+  readonly onLost: () => void;
+}
+
+export class RemoteMachine implements Machine {
+  readonly domid: number;
+  readonly clock: Clock = systemClock;
+  readonly random: Random = systemRandom;
+  /** Differs between any two runs of a hypervisor. */
+  readonly instance: string;
+  readonly #fd: Descriptor;
+  readonly #poller = new Poller();
+  readonly #onLost: () => void;
+  #maxBodyBytes: number = MAX_ATTACH_BYTES;
+  /** Files whose events come here, and the ports that are bound through them. */
+  readonly #ports = new Map<number, Set<number>>();
+  readonly #portFrame = Buffer.alloc(PORT_FRAME_BYTES);
+  #inbox: Buffer = Buffer.alloc(64 * 1024);
+  #waiting = 0;
+  #open = true;
+
+  constructor(options: RemoteOptions) {
+    this.#onLost = options.onLost;
+    this.#fd = connectBlocking(options.socket);
+    try {
+      const attached = this.#ask(encodeFrame(Kind.ATTACH, { token: options.token }, 'plain'), 'attach', [])
+        .value as Attached;
+      this.domid = attached.domid;
+      this.instance = attached.instance;
+      this.#maxBodyBytes = attached.maxBodyBytes;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    // Nothing is asked for, so that answers wake nobody; the end of the stream comes unasked.
+    this.#poller.add(this.#fd, 0, (events) => {
+      if ((events & HUNG_UP) !== 0) this.#lost();
+    });
+    this.#poller.unref();
+  }
+
+  call<K extends OpName>(op: K, args: Args<K>): Value<K> {
+    if (op === 'evtchnNotify' || op === 'evtchnUnmask') {
+      const { handle, port } = args as Args<'evtchnNotify'>;
+      // What the answer would be is known here, so that nobody has to wait for it.
+      if (this.#ports.get(handle)?.has(port)) {
+        this.#post(op === 'evtchnNotify' ? Kind.NOTIFY : Kind.UNMASK, handle, port);
+        return {} as Value<K>;
+      }
+    }
+    const value = this.#request(op, args, []).value as Value<K>;
+    this.#note(op, args, value);
+    return value;
+  }
+
+  callMapped<K extends MappingOp>(op: K, args: Args<K>): { readonly value: Value<K>; readonly area: Area } {
+    const descriptors: Descriptor[] = [];
+    try {
+      const { value, memory } = this.#request(op, args, descriptors);
+      if (memory === undefined) throw new OsError(Errno.EPROTO, op);
+      const pieces = memory.runs.map(({ descriptor, page, pages }) => ({
+        fd: descriptor === undefined ? undefined : descriptors[descriptor],
+        offset: page * PAGE,
+        length: pages * PAGE,
+      }));
+      try {
+        const area = mapPieces(pieces, memory.writable ? 'rw' : 'r');
+        return { value: value as Value<K>, area: areaOf(area) };
+      } catch (error) {
+        this.#request('unmap', { map: (value as { map: number }).map }, []);
+        throw error;
+      }
+    } finally {
+      for (const fd of descriptors) close(fd);
+    }
+  }
+
+  openEvents(): EventSource {
+    const descriptors: Descriptor[] = [];
+    const { value } = this.#ask(encodeFrame(Kind.OPEN_EVENTS, {}, 'plain'), 'evtchnOpen', descriptors);
+    const { handle } = value as { handle: number };
+    const fd = descriptors[0];
+    if (fd === undefined) throw new OsError(Errno.EPROTO, 'evtchnOpen');
+    this.#ports.set(handle, new Set());
+    return new RemoteEvents({
+      handle,
+      fd,
+      poller: this.#poller,
+      onWaiting: (waiting) => {
+        this.#waiting += waiting === 'begins' ? 1 : -1;
+        if (this.#waiting > 0) this.#poller.ref();
+        else this.#poller.unref();
+      },
+    });
+  }
+
+  /** For the control domain: a token by which a process becomes that domain. EPERM, ESRCH. */
+  issueToken(args: TokenArgs): string {
+    const { value } = this.#ask(encodeFrame(Kind.TOKEN, args, 'plain'), 'token', []);
+    return (value as { token: string }).token;
+  }
+
+  /** The process stops being (this process of) the domain. Idempotent. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#poller.close();
+    close(this.#fd);
+  }
+
+  #lost(): void {
+    if (!this.#open) return;
+    this.close();
+    this.#onLost();
+  }
+
+  #request(op: OpName, args: unknown, descriptors: Descriptor[]): SentReply {
+    return this.#ask(encodeFrame(Kind.CALL, { op, args }, hasBytes(op) ? 'bytes' : 'plain'), op, descriptors);
+  }
+
+  #post(kind: number, handle: number, port: number): void {
+    encodePortFrame(this.#portFrame, kind, handle, port);
+    this.#send(this.#portFrame, 'event channel');
+  }
+
+  #send(frame: Buffer, what: string): void {
+    if (!this.#open) throw new OsError(Errno.ECONNRESET, what);
+    const result = sendAll(this.#fd, frame);
+    if (result < 0) this.#broken(what);
+  }
+
+  #broken(what: string): never {
+    // Those who are to be told are told from the event loop, not from within this call.
+    setImmediate(() => this.#lost());
+    throw new OsError(Errno.ECONNRESET, `${what}: the domain or its hypervisor has ended`);
+  }
+
+  #ask(frame: Buffer, what: string, descriptors: Descriptor[]): SentReply {
+    if (frame.length - HEADER_BYTES > this.#maxBodyBytes) throw new OsError(Errno.E2BIG, what);
+    this.#send(frame, what);
+    const body = this.#receive(what, descriptors);
+    const reply = decodeBody(body) as SentReply;
+    if (reply.errno !== undefined) throw new OsError(reply.errno, `${what}: ${errnoName(reply.errno)}`);
+    return reply;
+  }
+
+  /** One whole frame. Nothing can follow it: an answer is asked for one at a time. */
+  #receive(what: string, descriptors: Descriptor[]): Buffer {
+    let end = 0;
+    let wanted = HEADER_BYTES;
+    while (end < wanted) {
+      const count = receiveWithDescriptors(this.#fd, this.#inbox, end, descriptors);
+      if (count === -Errno.EINTR) continue;
+      if (count <= 0) this.#broken(what);
+      end += count;
+      if (wanted === HEADER_BYTES && end >= HEADER_BYTES) {
+        wanted = HEADER_BYTES + this.#inbox.readUInt32LE(0);
+        if (wanted > this.#inbox.length) {
+          const larger = Buffer.alloc(wanted);
+          this.#inbox.copy(larger, 0, 0, end);
+          this.#inbox = larger;
+        }
+      }
+    }
+    return this.#inbox.subarray(HEADER_BYTES, wanted);
+  }
+
+  /** Which ports are bound through which file, as far as it takes to know what notifying them would answer. */
+  #note(op: OpName, args: unknown, value: unknown): void {
+    const { handle, port } = args as { handle?: number; port?: number };
+    switch (op) {
+      case 'evtchnBindUnbound':
+      case 'evtchnBindInterdomain':
+      case 'evtchnBindVirq':
+        this.#ports.get(handle!)?.add((value as { port: number }).port);
+        return;
+      case 'evtchnBind':
+        this.#ports.get(handle!)?.add(port!);
+        return;
+      case 'evtchnUnbind':
+        this.#ports.get(handle!)?.delete(port!);
+        return;
+      case 'evtchnClose':
+        this.#ports.delete(handle!);
+        return;
+      case 'evtchnShut':
+      case 'evtchnReset':
+        // Below the files: from here on the hypervisor is asked again.
+        for (const ports of this.#ports.values()) ports.clear();
+        return;
+      default:
+        return;
+    }
+  }
+}
+
+function areaOf(mapped: MappedArea): Area {
+  return {
+    get bytes() {
+      return mapped.bytes;
+    },
+    release: () => mapped.unmap(),
+  };
+}
