@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { type Effect, type Event, type Policy, Supervisor } from '../core/supervise.ts';
 import { Child, type Command } from './child.ts';
 import { Fault, reasonOf } from './fault.ts';
+import { isAlive } from './identity.ts';
 import type { Log } from './log.ts';
 import type { ProcessState } from './state.ts';
 
@@ -73,6 +74,12 @@ export class Crew {
     for (const member of this.#members.values()) {
       if (member.supervisor.phase === 'starting') this.#step(member, { kind: 'stop' });
     }
+  }
+
+  /** Asked of the system: its end may not have been told yet. */
+  isAlive(name: string): boolean {
+    const id = this.#members.get(name)?.child?.id;
+    return id !== undefined && isAlive(id);
   }
 
   /** In the order in which they were started. */

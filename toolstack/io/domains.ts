@@ -39,24 +39,15 @@ export interface Domain {
 
 export class Domains {
   readonly #ctrl: Ctrl;
-  readonly #storeUuid = randomUUID();
 
   constructor(ctrl: Ctrl) {
     this.#ctrl = ctrl;
   }
 
-  /**
-   * The domain in which a store is to run. With `domid` it takes the place of one that is dead: grants and event channels of the guests name
-   * their store's domain by that id.
-   */
-  createStoreDomain(memoryMb: number, domid: number | undefined): number {
+  /** The domain in which a store is to run: it may see all domains, and hears of their ends. */
+  createStoreDomain(memoryMb: number): number {
     const ctrl = this.#ctrl;
-    const made = ctrl.createDomain({
-      handle: this.#storeUuid,
-      xenstore: true,
-      maxVcpus: 1,
-      ...(domid === undefined ? {} : { domid }),
-    });
+    const made = ctrl.createDomain({ handle: randomUUID(), xenstore: true, maxVcpus: 1 });
     try {
       ctrl.setMaxMem(made, memoryMb * 1024);
       ctrl.setVirqHandler(made, Virq.DOM_EXC);

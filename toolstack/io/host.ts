@@ -19,14 +19,16 @@ import { type Log, openLog } from './log.ts';
 import { type RunDirectory, self } from './rundir.ts';
 import type { HostState } from './state.ts';
 
-export interface Hypervisor {
+export interface Hypervisor<P extends Platform = Platform> {
   /** How it is started. */
   command(run: string): Command;
   /** As the control domain of one that serves. */
-  open(run: string): Platform;
-  /** What makes a process that domain. Again for a domain that was made again. */
-  environment(platform: Platform, domid: number): Record<string, string>;
+  open(run: string): P;
+  /** What makes a process that domain, and what becomes of the domain when the process ends. */
+  environment(platform: P, run: string, domid: number, life: DomainLife): Record<string, string>;
 }
+
+export type DomainLife = 'outlives its process' | 'ends with its process';
 
 export interface HostEvents {
   /** For people, a line. */
@@ -37,10 +39,10 @@ export interface HostEvents {
   down(): void;
 }
 
-export class Host {
+export class Host<P extends Platform> {
   readonly #file: HostFile;
   readonly #run: RunDirectory;
-  readonly #hypervisor: Hypervisor;
+  readonly #hypervisor: Hypervisor<P>;
   readonly #events: HostEvents;
   readonly #log: Log;
   readonly #crew: Crew;
@@ -50,7 +52,7 @@ export class Host {
   readonly #ending = new AbortController();
   #phase: HostState['phase'] = 'starting';
   #control: ControlServer | undefined;
-  #platform: Platform | undefined;
+  #platform: P | undefined;
   #domains: Domains | undefined;
   #closeCtrl: () => void = () => {};
   #storeDomid: number | undefined;
@@ -58,7 +60,7 @@ export class Host {
   #adminPort: number;
   #url: string | undefined;
 
-  constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor, events: HostEvents) {
+  constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor<P>, events: HostEvents) {
     this.#file = file;
     this.#run = run;
     this.#hypervisor = hypervisor;
@@ -147,7 +149,7 @@ export class Host {
       case 'closeControl':
         return this.#closeControl();
       case 'createStoreDomain':
-        this.#storeDomid = this.#domains!.createStoreDomain(this.#file.xenstored.memoryMb, undefined);
+        this.#storeDomid = this.#domains!.createStoreDomain(this.#file.xenstored.memoryMb);
         return;
       case 'destroyStoreDomain':
         return this.#domains!.destroy(this.#storeDomid!);
@@ -175,18 +177,12 @@ export class Host {
         policy: { ...defaultPolicy, onExit: 'fatal' },
         command: () => this.#hypervisor.command(this.#run.path),
       }),
-    xenstored: (): Promise<void> => {
-      let again = false;
-      return this.#crew.start({
+    xenstored: (): Promise<void> =>
+      this.#crew.start({
         name: 'xenstored',
         policy: defaultPolicy,
-        command: () => {
-          if (again) this.#remakeStoreDomain();
-          again = true;
-          return this.#xenstoredCommand();
-        },
-      });
-    },
+        command: () => this.#xenstoredCommand(),
+      }),
     admin: (): Promise<void> =>
       this.#crew.start({
         name: 'admin',
@@ -212,10 +208,8 @@ export class Host {
     this.#platform!.close();
   }
 
-  /** Its domain died with its process; the guests' rings are granted to that domain's id. */
-  #remakeStoreDomain(): void {
-    this.#domains!.destroy(this.#storeDomid!);
-    this.#domains!.createStoreDomain(this.#file.xenstored.memoryMb, this.#storeDomid!);
+  #environment(domid: number, life: DomainLife): Record<string, string> {
+    return this.#hypervisor.environment(this.#platform!, this.#run.path, domid, life);
   }
 
   #xenstoredCommand(): Command {
@@ -228,7 +222,8 @@ export class Host {
         ...['--database', database === 'memory' ? database : join(run, 'xenstored', database)],
         ...args,
       ]),
-      env: this.#hypervisor.environment(this.#platform!, this.#storeDomid!),
+      // Started again, it finds its guests' rings where they were.
+      env: this.#environment(this.#storeDomid!, 'outlives its process'),
       ready: /xenstored is ready/,
     };
   }
@@ -286,7 +281,7 @@ export class Host {
       policy: { ...defaultPolicy, onExit: 'gone' },
       command: () => ({
         ...program('toolstack/guest/main.js', []),
-        env: { ...this.#hypervisor.environment(this.#platform!, domid), STUBDOM0_LIFELINE: 'stdin' },
+        env: { ...this.#environment(domid, 'ends with its process'), STUBDOM0_LIFELINE: 'stdin' },
         ready: /guest is ready/,
       }),
     });
@@ -306,7 +301,10 @@ export class Host {
   #over(name: string, phase: 'ended' | 'failed', text: string): void {
     this.#log.warn({ process: name, phase }, text);
     if (this.#phase === 'stopping') return;
+    // Everything ends with the hypervisor, in any order; the one line to tell is its own.
+    if (name !== 'hypervisor' && !this.#crew.isAlive('hypervisor')) return;
     if (name === 'hypervisor' || name === 'xenstored') {
+      this.#phase = 'stopping';
       this.#events.broken(`the host cannot go on without its ${name}: ${text}`);
       return;
     }

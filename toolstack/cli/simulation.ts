@@ -1,0 +1,25 @@
+/**
+ * The simulated machine as a host's hypervisor: how its process is started, how one becomes its control domain, and by which token a
+ * process becomes any other domain.
+ */
+import { join } from 'node:path';
+import { type RemoteSimPlatform, RUN_VARIABLE, simPlatform, TOKEN_VARIABLE } from '../../osdep/sim/client.ts';
+import type { Hypervisor } from '../io/host.ts';
+import { packageRoot } from '../io/hostfile.ts';
+
+const program = join(packageRoot, 'dist/osdep/sim/hypervisor-main.js');
+
+export const simulation: Hypervisor<RemoteSimPlatform> = {
+  command: (run) => ({
+    file: process.execPath,
+    args: [program, '--run', run, '--with-parent'],
+    env: {},
+    ready: /^ready$/,
+  }),
+  // Its loss is told by its process, which is ours.
+  open: (run) => simPlatform({ run, onLost: () => {} }),
+  environment: (platform, run, domid, life) => ({
+    [RUN_VARIABLE]: run,
+    [TOKEN_VARIABLE]: platform.issueToken({ domid, restartable: life === 'outlives its process' }),
+  }),
+};
