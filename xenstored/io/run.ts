@@ -5,12 +5,11 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { Errno, OsError } from '../../osdep/errno.ts';
 import { type Host, hostOf } from '../../osdep/os/host.ts';
-import { raiseOpenFiles } from '../../osdep/os/sock.ts';
+import * as sock from '../../osdep/os/sock.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { DatabaseError } from './database-error.ts';
 import { logToStderr, logToSyslog } from './log.ts';
 import { type Environment, type Options, PROGRAM, parseOptions } from './options.ts';
-import { listenOn, Server } from './server.ts';
 
 /** Sockets for as many clients, and a descriptor for each mapped page. */
 const OPEN_FILES = 1 << 17;
@@ -51,7 +50,9 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
   makeDirectory(runDir);
   if (pidFile !== undefined && takePidFile(host, pidFile) === 'locked') process.exit(0);
   const listener = listen(socketPath);
-  raiseOpenFiles(OPEN_FILES);
+  sock.raiseOpenFiles(OPEN_FILES);
+  // Clients can connect from here on; what serves them is loaded meanwhile.
+  const { Server } = await import('./server.ts');
   const platform = await openPlatform(options);
   const server = await Server.start({ options, platform, listener, log, fatal });
 
@@ -101,7 +102,7 @@ function takePidFile(host: Host, path: string): 'taken' | 'locked' {
 
 function listen(path: string): number {
   try {
-    return listenOn(path);
+    return sock.listen({ path });
   } catch (error) {
     const { errno, message } = error as OsError;
     if (errno === Errno.EADDRINUSE) throw new Fatal(`another daemon is there already: ${message}`);

@@ -5,7 +5,6 @@
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../../osdep/clock.ts';
 import { Poller } from '../../osdep/os/poll.ts';
-import * as sock from '../../osdep/os/sock.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { Daemon, defaultOptions } from '../core/daemon.ts';
 import type { Machine, Tracer } from '../core/ports.ts';
@@ -217,8 +216,3 @@ const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
-
-/** The daemon's socket. Throws OsError; EADDRINUSE: another daemon serves it. */
-export function listenOn(path: string): number {
-  return sock.listen({ path });
-}
