@@ -22,6 +22,8 @@ import { Plan } from '../core/plan.ts';
 import { carryOut } from './carry.ts';
 
 const PAGES_PER_MB = 256;
+/** A hypercall takes a bounded list. */
+const PAGES_A_CALL = 32_768;
 
 export interface NewDomain {
   readonly name: string;
@@ -93,10 +95,7 @@ export class Domains {
       destroy: () => this.destroy(domid),
       populate: () => {
         this.#ctrl.setMaxMem(domid, wanted.memoryMb * 1024);
-        this.#ctrl.populatePhysmap(
-          domid,
-          Array.from({ length: wanted.memoryMb * PAGES_PER_MB }, (_, gfn) => gfn),
-        );
+        this.#populate(domid, wanted.memoryMb * PAGES_PER_MB);
       },
       directories: async () => {
         await this.forget(store, domid, uuid);
@@ -130,6 +129,16 @@ export class Domains {
         if (await tx.exists(tree)) await tx.rm(tree);
       }
     });
+  }
+
+  #populate(domid: number, pages: number): void {
+    for (let first = 0; first < pages; first += PAGES_A_CALL) {
+      const length = Math.min(PAGES_A_CALL, pages - first);
+      this.#ctrl.populatePhysmap(
+        domid,
+        Array.from({ length }, (_, index) => first + index),
+      );
+    }
   }
 
   #makeRing(domid: number, storeDomid: number, gfn: number): StoreRing {
