@@ -32,6 +32,7 @@ export type DaemonOptions = StateOptions;
 export const defaultOptions: DaemonOptions = {
   privDomid: 0,
   storeDomid: 0,
+  socketDomid: 0,
   quotas: defaultQuotas,
   quotaCompare: 'at-most',
   eventTimeoutMs: 20_000,
@@ -121,7 +122,7 @@ export class Daemon {
   // Links.
 
   connectSocket(): Link {
-    return this.#state.addLink('socket', this.#state.options.storeDomid);
+    return this.#state.addLink('socket', this.#state.options.socketDomid);
   }
 
   /**

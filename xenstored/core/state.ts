@@ -19,8 +19,10 @@ import { type Match, type Watch, WatchTrie } from './watch.ts';
 export interface StateOptions {
   /** The domain whose links may do everything. */
   readonly privDomid: number;
-  /** The domain that the store runs in: sockets speak for it. */
+  /** The domain that the store runs in. */
   readonly storeDomid: number;
+  /** Whom sockets speak for: with C the store's domain, which is the privileged one wherever there are sockets. */
+  readonly socketDomid: number;
   readonly quotas: Quotas;
   readonly quotaCompare: QuotaCompare;
   /** How long an unprivileged domain may leave an event unread (ms); 0: for ever. */

@@ -164,7 +164,7 @@ export class PlatformMachine implements Machine, RingEffects {
   resume(link: Link): void {
     const ring = this.#subject(link.domid);
     if (!ring) return;
-    ring.page.reqCons = link.consumed >>> 0;
+    ring.page.requests.advance(link.consumed >>> 0);
     this.notify(ring);
   }
 

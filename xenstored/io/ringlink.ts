@@ -109,14 +109,14 @@ class RingPeer implements Peer {
 
   write(): void {
     if (!this.#served) return;
-    const { page } = this.#ring;
+    const { outbox, consumed } = this.link;
     const taken = this.#taken;
-    if (taken) page.reqCons = this.link.consumed >>> 0;
+    if (taken) this.#ring.page.requests.advance(consumed >>> 0);
     this.#taken = false;
-    const room = this.#room();
-    const put = room > 0 ? this.#put(room) : 0;
-    if (room < 0) this.#violated();
-    else this.link.outbox.grant(room - put);
+    const room = this.#ring.page.responses.room(outbox.sent >>> 0);
+    const put = room.ok && outbox.pending ? this.#put(room.bytes) : 0;
+    if (room.ok) outbox.grant(room.bytes - put);
+    else this.#violated();
     if (taken || put > 0) this.#server.machine.notify(this.#ring);
   }
 
@@ -133,12 +133,12 @@ class RingPeer implements Peer {
     return this.#ring.attached && !this.link.closed && !this.link.ignored;
   }
 
-  /** Tells the outbox how much the guest has room for. `false`: that makes no sense. */
+  /** Tells the outbox how much the guest has room for. `false`: his index makes no sense. */
   #makeRoom(): boolean {
-    const room = this.#room();
-    if (room < 0) return false;
     const { outbox } = this.link;
-    outbox.grant(room);
+    const room = this.#ring.page.responses.room(outbox.sent >>> 0);
+    if (!room.ok) return false;
+    outbox.grant(room.bytes);
     if (outbox.pending) this.#server.loop.writeAtEnd(this);
     return true;
   }
@@ -146,36 +146,31 @@ class RingPeer implements Peer {
   /** Offers the daemon what the guest has put in. */
   #take(): void {
     const { loop, copied } = this.#server;
+    const { requests } = this.#ring.page;
     const from = this.link.consumed >>> 0;
-    const length = (this.#ring.page.reqProd - from) >>> 0;
-    if (length > Ring.AREA_BYTES) {
+    const waiting = requests.available(from);
+    if (!waiting.ok) {
       this.#violated();
-    } else if (length > 0) {
-      this.#ring.page.takeRequest(from, copied, length);
-      const taken = loop.daemon.receive(this.link, copied.subarray(0, length));
+    } else if (waiting.bytes > 0) {
+      const bytes = copied.subarray(0, waiting.bytes);
+      requests.peek(from, bytes);
+      const taken = loop.daemon.receive(this.link, bytes);
       if (taken > 0) this.#taken = true;
       if (taken > 0) loop.writeAtEnd(this);
-      if (taken < length) loop.hold(this);
+      if (taken < bytes.length) loop.hold(this);
     }
   }
 
   /** Puts as many waiting bytes into the ring as there is room for; answers how many. */
   #put(room: number): number {
     const { outbox } = this.link;
-    if (!outbox.pending) return 0;
     const { copied } = this.#server;
-    const { page } = this.#ring;
+    const { responses } = this.#ring.page;
     const count = outbox.peek(copied, 0, room);
-    page.putResponse(outbox.sent >>> 0, copied, count);
+    responses.put(outbox.sent >>> 0, copied.subarray(0, count));
     outbox.advance(count);
-    page.rspProd = outbox.sent >>> 0;
+    responses.advance(outbox.sent >>> 0);
     return count;
-  }
-
-  /** Free bytes for responses; negative: the guest's index makes no sense. */
-  #room(): number {
-    const waiting = ((this.link.outbox.sent >>> 0) - this.#ring.page.rspCons) >>> 0;
-    return Ring.AREA_BYTES - waiting;
   }
 
   #violated(): void {

@@ -2,7 +2,7 @@
  * The daemon as a process: from a command line to a server, in the steps and with the words of the C daemon (tools/xenstored/posix.c): directories,
  * background, pid file, socket, ready; then signals. Ends the process with 0, or with 1 and one line.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { Errno, OsError } from '../../osdep/errno.ts';
 import { type Host, hostOf } from '../../osdep/os/host.ts';
 import * as sock from '../../osdep/os/sock.ts';
@@ -17,8 +17,14 @@ const OPEN_FILES = 1 << 17;
 export interface RunOptions {
   readonly args: readonly string[];
   readonly env: Environment;
-  /** `undefined`: there is no hypervisor. Throws a line to end with where the one asked for cannot be had. */
-  readonly openPlatform: (options: Options) => Promise<Platform | undefined>;
+  /** `undefined`: there is no hypervisor. Throws OsError where the one asked for cannot be had. */
+  readonly openPlatform: (options: Options) => Promise<Machinery | undefined>;
+}
+
+export interface Machinery {
+  readonly platform: Platform;
+  /** Tells one run of the hypervisor from another, where the kernel's boot does not. */
+  readonly instance: string;
 }
 
 export async function run({ args, env, openPlatform }: RunOptions): Promise<void> {
@@ -53,8 +59,9 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
   sock.raiseOpenFiles(OPEN_FILES);
   // Clients can connect from here on; what serves them is loaded meanwhile.
   const { Server } = await import('./server.ts');
-  const platform = await openPlatform(options);
-  const server = await Server.start({ options, platform, listener, log, fatal });
+  const machinery = await openPlatform(options);
+  const boot = bootOf(machinery);
+  const server = await Server.start({ options, platform: machinery?.platform, boot, listener, log, fatal });
 
   host.onReopenLogs(() => server.reopenLogs());
   const end = async (): Promise<void> => {
@@ -84,6 +91,12 @@ function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const expected = error instanceof Fatal || error instanceof DatabaseError || error instanceof OsError;
   return expected ? error.message : (error.stack ?? error.message);
+}
+
+/** The host's boot, and the hypervisor's where it may live shorter. */
+function bootOf(machinery: Machinery | undefined): string {
+  const kernel = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return machinery ? `${kernel}-${machinery.platform.name}-${machinery.instance}` : kernel;
 }
 
 function makeDirectory(path: string): void {

@@ -2,7 +2,6 @@
  * A running daemon: the core with its machine, its keeper, its sockets, its rings and its trace, introduced to each other, brought up in the
  * order that lets nobody see half of it, and taken down again. Decides nothing about the process it runs in.
  */
-import { readFileSync } from 'node:fs';
 import type { Clock } from '../../osdep/clock.ts';
 import { Poller } from '../../osdep/os/poll.ts';
 import type { Platform } from '../../osdep/platform.ts';
@@ -26,6 +25,8 @@ export interface ServerOptions {
   readonly options: Options;
   /** `undefined`: no hypervisor; the daemon serves sockets alone. */
   readonly platform: Platform | undefined;
+  /** Differs from boot to boot of the machine: a store of another one is not taken up. */
+  readonly boot: string;
   /** A listening socket, which becomes the server's own. */
   readonly listener: number;
   readonly log: Log;
@@ -53,7 +54,7 @@ export class Server {
       ? await Database.open({
           directory: database,
           durability,
-          boot: bootOf(platform, machine),
+          boot: options.boot,
           log: (line) => log('warn', line),
           sentPosition: (domid) => sentPosition(domid),
         })
@@ -89,6 +90,8 @@ export class Server {
     this.daemon = new Daemon(
       {
         ...machine.roles,
+        // On a simulated host the store is a domain of its own and yet has sockets, which are the host's.
+        socketDomid: options.storeDomid ?? machine.roles.privDomid,
         quotas: { ...defaultOptions.quotas, ...quotas },
         quotaCompare: options.quotaCompare,
         eventTimeoutMs: watchEventTimeoutMs ?? defaultOptions.eventTimeoutMs,
@@ -184,14 +187,6 @@ type AnyMachine = Machine & RingEffects & { readonly roles: Roles; close(): void
 function platformMachine(platform: Platform, options: Options): PlatformMachine {
   const { storeDomid, privDomid, dom0Port } = options;
   return new PlatformMachine({ platform, storeDomid, privDomid, dom0Port });
-}
-
-/** Differs from boot to boot: a kernel's and, since the hypervisor may live shorter, its first domain's. */
-function bootOf(platform: Platform | undefined, machine: AnyMachine): string {
-  const kernel = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  if (!platform) return kernel;
-  const first = machine.domain(machine.roles.privDomid)?.uniqueId ?? 0n;
-  return `${kernel}-${platform.name}-${first.toString(16)}`;
 }
 
 function both(first: Tracer, second: Tracer): Tracer {

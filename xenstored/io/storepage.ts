@@ -1,116 +1,87 @@
 /**
- * The page that a domain and the store share: two byte areas, four indices and the fields behind them (xen/docs/misc/xenstore-ring.txt). The
- * guest may change any of it at any moment: each value is read once per look and checked by whoever looks. Bytes are copied before the index
- * that speaks of them is stored, and after the one that speaks of them was loaded.
+ * The page that a domain and the store share, as the daemon uses it: the ring's two directions, and the fields behind them. The guest may change
+ * any of it at any moment, and the page goes away with its mapping, so a view is taken anew when that has changed.
+ * (xen/docs/misc/xenstore-ring.txt)
  */
 import type { Mapping } from '../../osdep/mapping.ts';
+import { type RingEnd, type RingReader, type RingWriter, storeBackend } from '../../osdep/ring/bytering.ts';
+import { Page } from '../../osdep/ring/page.ts';
 import type { RingFields } from '../core/ports.ts';
 import { Ring } from '../wire/ops.ts';
 
-const MASK = Ring.AREA_BYTES - 1;
-const NO_BYTES = new Uint8Array(0);
+interface View {
+  readonly bytes: Uint8Array;
+  readonly page: Page;
+  readonly ring: RingEnd;
+}
 
 export class StorePage {
   readonly mapping: Mapping;
-  #bytes: Uint8Array = NO_BYTES;
-  #words: Int32Array = new Int32Array(0);
+  #view: View;
 
   constructor(mapping: Mapping) {
     this.mapping = mapping;
+    this.#view = viewOf(mapping.bytes);
   }
 
-  set reqCons(index: number) {
-    this.#store(Ring.REQ_CONS, index);
+  get requests(): RingReader {
+    return this.#current.ring.reader;
   }
 
-  get reqProd(): number {
-    return this.#load(Ring.REQ_PROD);
-  }
-
-  get rspCons(): number {
-    return this.#load(Ring.RSP_CONS);
-  }
-
-  set rspProd(index: number) {
-    this.#store(Ring.RSP_PROD, index);
+  get responses(): RingWriter {
+    return this.#current.ring.writer;
   }
 
   set features(bits: number) {
-    this.#store(Ring.SERVER_FEATURES, bits);
+    this.#current.page.store(Ring.SERVER_FEATURES, bits);
   }
 
   get connection(): number {
-    return this.#load(Ring.CONNECTION);
+    return this.#current.page.load(Ring.CONNECTION);
   }
 
   set connection(state: number) {
-    this.#store(Ring.CONNECTION, state);
+    this.#current.page.store(Ring.CONNECTION, state);
   }
 
   set error(error: number) {
-    this.#store(Ring.ERROR, error);
+    this.#current.page.store(Ring.ERROR, error);
   }
 
   /** 0 unless the hypervisor has filled it in. */
   get evtchnPort(): number {
-    return this.#load(Ring.EVTCHN_PORT);
+    return this.#current.page.load(Ring.EVTCHN_PORT);
   }
 
   fields(): RingFields {
+    const { page } = this.#current;
     return {
-      reqCons: this.#load(Ring.REQ_CONS),
-      reqProd: this.reqProd,
-      rspCons: this.rspCons,
-      rspProd: this.#load(Ring.RSP_PROD),
-      connection: this.connection,
-      error: this.#load(Ring.ERROR),
+      reqCons: page.load(Ring.REQ_CONS),
+      reqProd: page.load(Ring.REQ_PROD),
+      rspCons: page.load(Ring.RSP_CONS),
+      rspProd: page.load(Ring.RSP_PROD),
+      connection: page.load(Ring.CONNECTION),
+      error: page.load(Ring.ERROR),
     };
   }
 
-  /** All four indices to 0: both areas are empty. */
+  /** All four indices to 0: both directions are empty. */
   reset(): void {
-    for (const index of [Ring.REQ_CONS, Ring.REQ_PROD, Ring.RSP_CONS, Ring.RSP_PROD]) this.#store(index, 0);
-  }
-
-  /** Copies `length` request bytes from index `from` on; at most a whole area. */
-  takeRequest(from: number, target: Uint8Array, length: number): void {
-    const { bytes } = this;
-    const start = from & MASK;
-    const first = Math.min(length, Ring.AREA_BYTES - start);
-    target.set(bytes.subarray(Ring.REQ + start, Ring.REQ + start + first), 0);
-    if (first < length) target.set(bytes.subarray(Ring.REQ, Ring.REQ + length - first), first);
-  }
-
-  /** Copies `length` response bytes to index `from` on; at most a whole area. */
-  putResponse(from: number, source: Uint8Array, length: number): void {
-    const { bytes } = this;
-    const start = from & MASK;
-    const first = Math.min(length, Ring.AREA_BYTES - start);
-    bytes.set(source.subarray(0, first), Ring.RSP + start);
-    if (first < length) bytes.set(source.subarray(first, length), Ring.RSP);
+    const { page } = this.#current;
+    for (const index of [Ring.REQ_CONS, Ring.REQ_PROD, Ring.RSP_CONS, Ring.RSP_PROD]) page.store(index, 0);
   }
 
   unmap(): void {
     this.mapping.unmap();
   }
 
-  /** The page as it is mapped now. */
-  get bytes(): Uint8Array {
+  get #current(): View {
     const { bytes } = this.mapping;
-    if (bytes !== this.#bytes) {
-      this.#bytes = bytes;
-      this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
-    }
-    return bytes;
+    if (bytes !== this.#view.bytes) this.#view = viewOf(bytes);
+    return this.#view;
   }
+}
 
-  #load(offset: number): number {
-    void this.bytes;
-    return Atomics.load(this.#words, offset >> 2) >>> 0;
-  }
-
-  #store(offset: number, value: number): void {
-    void this.bytes;
-    Atomics.store(this.#words, offset >> 2, value | 0);
-  }
+function viewOf(bytes: Uint8Array): View {
+  return { bytes, page: new Page(bytes), ring: storeBackend(bytes) };
 }
