@@ -31,7 +31,13 @@ export class DeviceTransport implements Transport {
   constructor(fd: number, user: TransportUser) {
     this.#fd = fd;
     this.#user = user;
-    this.#poller.add(fd, READABLE, (events) => this.#ready(events));
+    try {
+      this.#poller.add(fd, READABLE, (events) => this.#ready(events));
+    } catch (error) {
+      // A plain file cannot be waited for: it is no device.
+      this.close();
+      throw error;
+    }
   }
 
   send(message: Buffer): void {

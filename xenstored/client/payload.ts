@@ -14,13 +14,14 @@ export interface Subject {
   readonly path?: string | undefined;
 }
 
-/** `part\0part\0`. EINVAL if there is a NUL inside one: the server would see two. */
+/** `part\0part\0`. EINVAL if there is a NUL inside a string: the server would see two. Bytes are the caller's own affair. */
 export function strings(subject: Subject, ...parts: readonly Value[]): Buffer {
   const pieces: Uint8Array[] = [];
   for (const part of parts) {
-    const bytes = bytesOf(part);
-    if (bytes.includes(0)) throw new XenstoreError('EINVAL', subject.op, subject.path);
-    pieces.push(bytes, NUL);
+    if (typeof part === 'string' && part.includes('\0')) {
+      throw new XenstoreError('EINVAL', subject.op, subject.path);
+    }
+    pieces.push(bytesOf(part), NUL);
   }
   return Buffer.concat(pieces);
 }
@@ -30,7 +31,7 @@ export function pathAndValue(subject: Subject, path: string, value: Value): Buff
   return Buffer.concat([strings(subject, path), bytesOf(value)]);
 }
 
-export function bytesOf(value: Value): Uint8Array {
+function bytesOf(value: Value): Uint8Array {
   return typeof value === 'string' ? Buffer.from(value) : value;
 }
 
