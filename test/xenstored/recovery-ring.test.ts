@@ -1,0 +1,265 @@
+// The daemon's core on its database, killed at every step of every turn, with a guest on a ring smaller than its requests: what the guest
+// reads is, to the byte, what it would have read had nothing happened.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Daemon, defaultOptions } from '../../xenstored/core/daemon.ts';
+import type { Link } from '../../xenstored/core/link.ts';
+import type { Console, DomainState, Effect, Machine } from '../../xenstored/core/ports.ts';
+import { Database } from '../../xenstored/io/database.ts';
+import { encodeMessage, Framer } from '../../xenstored/wire/frame.ts';
+import { Op, type OpName } from '../../xenstored/wire/ops.ts';
+import { Scene } from './database-model.ts';
+
+let scene: Scene;
+beforeEach(() => {
+  scene = new Scene();
+});
+afterEach(() => scene.remove());
+
+/** The moments of a turn at which the daemon dies, in order. */
+const STEPS = [
+  'served',
+  'committed',
+  'effects done',
+  'req_cons moved',
+  'bytes written',
+  'rsp_prod moved',
+] as const;
+type Step = (typeof STEPS)[number];
+
+const SIZE = 1024;
+/** How often dom0 says something that the guest is told. */
+const NEWS = 12;
+
+/** The guest's side of a ring, in memory that outlives the daemon. Positions are the ring's free-running indices. */
+class Guest {
+  reqCons: number;
+  reqProd: number;
+  rspCons: number;
+  rspProd: number;
+  readonly req: Buffer = Buffer.alloc(SIZE);
+  readonly rsp: Buffer = Buffer.alloc(SIZE);
+  unsent: Buffer = Buffer.alloc(0);
+  received: Buffer = Buffer.alloc(0);
+
+  /** Indices begin shortly before they wrap. */
+  constructor(start: number) {
+    this.reqCons = this.reqProd = this.rspCons = this.rspProd = start >>> 0;
+  }
+
+  ask(op: OpName, payload: string): void {
+    this.unsent = Buffer.concat([this.unsent, encodeMessage(Op[op], 7, 0, payload.replaceAll('|', '\0'))]);
+  }
+
+  /** Puts on the ring what fits, and takes off it at most `appetite` bytes. */
+  run(appetite: number): void {
+    const room = SIZE - ((this.reqProd - this.reqCons) >>> 0);
+    const sending = this.unsent.subarray(0, room);
+    for (const [i, byte] of sending.entries()) this.req[(this.reqProd + i) % SIZE] = byte;
+    this.reqProd = (this.reqProd + sending.length) >>> 0;
+    this.unsent = this.unsent.subarray(sending.length);
+    const waiting = Math.min(appetite, (this.rspProd - this.rspCons) >>> 0);
+    this.received = Buffer.concat([this.received, between(this.rsp, this.rspCons, waiting)]);
+    this.rspCons = (this.rspCons + waiting) >>> 0;
+  }
+
+  get idle(): boolean {
+    return this.unsent.length === 0 && this.reqCons === this.reqProd && this.rspCons === this.rspProd;
+  }
+}
+
+function between(ring: Buffer, from: number, length: number): Buffer {
+  if (length > SIZE) throw new Error(`an index is out of range: ${length} bytes`);
+  return Buffer.from(Array.from({ length }, (_, i) => ring[(from + i) % SIZE]!));
+}
+
+/** A daemon with one guest, domain 1, whose turns are taken by hand. */
+class Host {
+  readonly guest: Guest;
+  readonly dead = new Set<number>();
+  uniqueId = 100n;
+  daemon!: Daemon;
+  dom0!: Link;
+  deaths = 0;
+  #directory: string;
+  #database!: Database;
+  readonly #abandoned: Database[] = [];
+
+  constructor(directory: string, start: number) {
+    this.#directory = directory;
+    this.guest = new Guest(start);
+  }
+
+  async boot(): Promise<void> {
+    this.daemon = new Daemon(
+      // Room for the largest payload that the wire allows.
+      { ...defaultOptions, quotas: { ...defaultOptions.quotas, 'node-size': 8192 }, persistent: true },
+      this.#machine(),
+      quiet,
+    );
+    this.#database = await Database.open(
+      scene.options(this.#directory, {
+        sentPosition: (domid) => this.daemon.ringOf(domid)?.outbox.sent,
+        journalLimitBytes: 20_000,
+      }),
+    );
+    const saved = this.#database.takeSaved();
+    if (saved) this.daemon.restore(saved);
+    else this.daemon.start();
+    this.#finish();
+    this.dom0 = this.daemon.connectSocket();
+  }
+
+  /** As kill -9 leaves things: the files as they are, the ring as it is. */
+  async die(): Promise<void> {
+    this.deaths += 1;
+    this.#abandoned.push(this.#database);
+    this.#directory = scene.copy(this.#directory);
+    await this.boot();
+  }
+
+  async shutDown(): Promise<void> {
+    for (const database of [...this.#abandoned, this.#database]) await database.close();
+  }
+
+  /** Dom0 asks something and reads the answer; nothing dies meanwhile. */
+  dom0Asks(op: OpName, payload: string): void {
+    this.daemon.receive(this.dom0, encodeMessage(Op[op], 1, 0, payload.replaceAll('|', '\0')));
+    this.turn();
+    const { outbox } = this.dom0;
+    while (outbox.pending) outbox.advance(outbox.peek(Buffer.alloc(65_536), 0, 65_536));
+  }
+
+  /** One turn, as io takes it. Answers false if it got only as far as `until`. */
+  turn(until?: Step): boolean {
+    const { daemon, guest } = this;
+    const link = daemon.ringOf(1);
+    if (link && !link.ignored) {
+      const waiting = between(guest.req, guest.reqCons, (guest.reqProd - guest.reqCons) >>> 0);
+      link.outbox.grant(SIZE - ((guest.rspProd - guest.rspCons) >>> 0));
+      if (daemon.mayRead(link)) daemon.receive(link, waiting);
+    }
+    return this.#finish(until);
+  }
+
+  #finish(until?: Step): boolean {
+    const { daemon, guest } = this;
+    daemon.tick();
+    const { commit, effects } = daemon.endTurn();
+    if (until === 'served') return false;
+    if (commit) this.#database.append(commit);
+    if (until === 'committed') return false;
+    for (const effect of effects) this.#perform(effect);
+    if (until === 'effects done') return false;
+    const now = daemon.ringOf(1);
+    if (!now || now.ignored) return true;
+    guest.reqCons = now.consumed >>> 0;
+    if (until === 'req_cons moved') return false;
+    const out = Buffer.alloc(SIZE);
+    const length = now.outbox.peek(out, 0, SIZE - ((guest.rspProd - guest.rspCons) >>> 0));
+    for (let i = 0; i < length; i++) guest.rsp[(guest.rspProd + i) % SIZE] = out[i]!;
+    if (until === 'bytes written') return false;
+    guest.rspProd = (guest.rspProd + length) >>> 0;
+    now.outbox.advance(length);
+    return until === undefined;
+  }
+
+  #perform(effect: Effect): void {
+    const { guest } = this;
+    if (effect.kind === 'reset') guest.reqCons = guest.reqProd = guest.rspCons = guest.rspProd = 0;
+    if (effect.kind === 'resume') guest.reqCons = effect.link.consumed >>> 0;
+  }
+
+  #machine(): Machine {
+    const state = (domid: number): DomainState => ({
+      domid,
+      exists: true,
+      shutdown: false,
+      dying: false,
+      dead: false,
+      uniqueId: domid === 1 ? this.uniqueId : BigInt(domid + 1),
+    });
+    return {
+      domain: (domid) => (this.dead.has(domid) ? undefined : state(domid)),
+      pollChanged: () => undefined,
+      attach: (domid, port) => (domid === 1 ? { ok: true, port } : { ok: false, errno: 'ENOENT' }),
+      rebind: () => true,
+      ring: (domid) => (domid === 1 ? { ...this.guest, connection: 0, error: 0 } : undefined),
+    };
+  }
+}
+
+const quiet: Console = {
+  switches: new Map(),
+  setTrace: () => {},
+  setLogFile: () => true,
+  memreport: () => true,
+  print: () => {},
+};
+
+/** A conversation that fills the ring many times over, both ways. No event is twice the same: whether two that wait become one may differ. */
+function converse(guest: Guest): void {
+  guest.ask('WATCH', 'data|token|');
+  guest.ask('WATCH', '/local/domain/1/other|abs|');
+  guest.ask('WRITE', `data/payload|${'x'.repeat(4000)}`);
+  guest.ask('READ', 'data/payload|');
+  guest.ask('READ', 'no/such/node|');
+  for (let i = 0; i < 12; i++) guest.ask('WRITE', `data/${i}|${'y'.repeat(i * 40)}`);
+  guest.ask('DIRECTORY', 'data|');
+  guest.ask('WRITE', `data/second|${'z'.repeat(4060)}`);
+  guest.ask('UNWATCH', 'data|token|');
+  guest.ask('RM', 'data/3|');
+  guest.ask('READ', 'data/second|');
+  guest.ask('DIRECTORY', 'data|');
+  guest.ask('GET_PERMS', 'data/payload|');
+}
+
+/** Runs the conversation; `dies` chooses at which steps of the nth turn the daemon does. */
+async function run(directory: string, start: number, dies: (turn: number) => readonly Step[]): Promise<Host> {
+  const host = new Host(directory, start);
+  await host.boot();
+  for (const path of ['', '/data', '/other']) {
+    host.dom0Asks('WRITE', `/local/domain/1${path}|`);
+    host.dom0Asks('SET_PERMS', `/local/domain/1${path}|n1|`);
+  }
+  host.dom0Asks('INTRODUCE', '1|1|9|');
+  converse(host.guest);
+  let told = 0;
+  for (let turn = 0; !(host.guest.idle && told === NEWS); turn++) {
+    host.guest.run(turn % 3 === 0 ? SIZE : turn % 3 === 1 ? 100 : 0);
+    for (const step of dies(turn)) {
+      host.turn(step);
+      await host.die();
+    }
+    host.turn();
+    if (turn % 3 === 0 && told < NEWS) host.dom0Asks('WRITE', `/local/domain/1/other/${told++}|`);
+    if (turn > 500) throw new Error('the guest is stuck');
+  }
+  await host.shutDown();
+  return host;
+}
+
+/** What the guest has read, as text: replies and events apart, since when dom0 speaks is not the same in two runs. */
+function heard({ received }: Guest): { replies: string[]; events: string[] } {
+  const replies: string[] = [];
+  const events: string[] = [];
+  const framer = new Framer();
+  framer.push(received);
+  while (framer.next() === 'message') {
+    const text = framer.data.toString('latin1', framer.start, framer.end);
+    if (framer.type === Op.WATCH_EVENT) events.push(text);
+    else replies.push(`${framer.type} ${framer.reqId} ${text}`);
+  }
+  expect(framer.partial()).toHaveLength(0);
+  return { replies, events };
+}
+
+test('a guest reads the same whenever the daemon dies', async () => {
+  const undisturbed = heard((await run(`${scene.root}/undisturbed`, 0, () => [])).guest);
+  expect(undisturbed.replies).toHaveLength(24);
+  expect(undisturbed.events.length).toBeGreaterThan(NEWS);
+  for (const step of STEPS) {
+    const host = await run(`${scene.root}/${step.replace(' ', '-')}`, 0, () => [step]);
+    expect(host.deaths).toBeGreaterThan(20);
+    expect(heard(host.guest), `dying when ${step}`).toEqual(undisturbed);
+  }
+});
