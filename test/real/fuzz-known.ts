@@ -1,0 +1,122 @@
+/**
+ * The differences between our store and the C daemons that are meant; xenstored/README.md says why. Whatever is not in here is a mistake,
+ * ours or this list's. Some depend on what happened before, so a ledger goes along with a run.
+ */
+import type { Step } from './fuzz-steps.ts';
+
+export type Kind = 'c417' | 'chead';
+
+export type Verdict =
+  | 'equal'
+  /** Meant; both stores are in the same state. */
+  | 'known'
+  | 'different'
+  /** Meant (the text says what), and from here on the two stores may differ. */
+  | { readonly parted: string };
+
+const changing: ReadonlySet<string> = new Set(['WRITE', 'MKDIR', 'RM', 'SET_PERMS', 'RELEASE', 'INTRODUCE']);
+const reading: ReadonlySet<string> = new Set(['READ', 'DIRECTORY', 'DIRECTORY_PART', 'GET_PERMS']);
+
+export class Ledger {
+  readonly #kind: Kind;
+  /** Open transactions that others' changes have met, or not yet: `client:id`. */
+  readonly #open = new Map<string, { met: boolean; changes: boolean }>();
+  readonly #targets = new Set<string>();
+
+  constructor(kind: Kind) {
+    this.#kind = kind;
+  }
+
+  /** Judges what one client heard of a step. */
+  judge(step: Step, ours: readonly string[], peer: readonly string[]): Verdict {
+    if (ours.join('\n') === peer.join('\n')) return 'equal';
+    if ('host' in step) return 'different';
+    if (step.op === 'INTRODUCE' && /\|-\d+\|$/.test(step.payload))
+      return { parted: 'a negative port is refused' };
+    if (
+      this.#kind === 'c417' &&
+      ours.length === peer.length &&
+      ours.every((text, i) => older(step, text, peer[i]!))
+    )
+      return 'known';
+    const transaction = this.#open.get(`${step.who}:${step.tx}`);
+    if (!transaction?.met) return 'different';
+    if (reading.has(step.op)) return 'known';
+    return { parted: 'transactions see the store as it was, and conflict by what they depended on' };
+  }
+
+  /** Takes note of what happened. `reply`: ours. Answers why the run had better end here, if so. */
+  note(step: Step, reply: string): string | undefined {
+    if ('host' in step) {
+      if (step.host === 'kill') return this.#ended(String(step.domid));
+      return undefined;
+    }
+    const key = `${step.who}:${step.tx}`;
+    if (step.op === 'TRANSACTION_START' && /^\d+\|$/.test(reply)) {
+      this.#open.set(`${step.who}:${Number.parseInt(reply, 10)}`, { met: false, changes: false });
+    }
+    if (reply.startsWith('!')) return undefined;
+    if (step.op === 'TRANSACTION_END') {
+      if (this.#open.get(key)?.changes) this.#met(key);
+      this.#open.delete(key);
+    }
+    if (changing.has(step.op)) {
+      const transaction = this.#open.get(key);
+      if (transaction) transaction.changes = true;
+      else this.#met(key);
+    }
+    const [first = '', second = ''] = step.payload.split('|');
+    if (step.op === 'SET_TARGET') this.#targets.add(String(Number(second)));
+    if (step.op === 'RELEASE') return this.#ended(String(Number(first)));
+    if (step.op === 'SET_PERMS' && first.startsWith('@') && !/^.0/.test(second))
+      return 'C ends when the owner of a special node does';
+    return undefined;
+  }
+
+  #ended(domid: string): string | undefined {
+    this.#met('');
+    return this.#targets.has(domid) ? "C keeps a target's record beyond its end" : undefined;
+  }
+
+  #met(key: string): void {
+    for (const [other, transaction] of this.#open) if (other !== key) transaction.met = true;
+  }
+}
+
+/** What 4.17 answers where later versions, and ours, answer something else. */
+function older(step: Extract<Step, { readonly op: string }>, ours: string, theirs: string): boolean {
+  if (ours === theirs) return true;
+  // Some malformed payloads were answered with whatever errno was left over.
+  if (ours.startsWith('!EINVAL') && theirs.startsWith('!')) return true;
+  const [first = ''] = step.payload.split('|');
+  if (first.startsWith('@') && /PERMS/.test(step.op)) return true;
+  return step.op === 'CONTROL';
+}
+
+/** What cannot be equal is taken out on both sides: generations, figures of memory, and orders that nobody can rely on. */
+export function normal(step: Step | undefined, heard: readonly string[] = []): string[] {
+  const op = step && 'op' in step ? step.op : undefined;
+  const texts = heard.map((text) => {
+    if (op === 'DIRECTORY_PART') return text.replace(/^DIRECTORY_PART \d+/, 'DIRECTORY_PART');
+    return text.startsWith('CONTROL Domain') ? counts(text) : text;
+  });
+  // C lets go of a connection later, after the reply, if that is the one its loop will serve next.
+  return op === 'RELEASE' ? [...texts.filter(isEvent), ...texts.filter((text) => !isEvent(text))] : texts;
+}
+
+function isEvent(text: string): boolean {
+  return text.startsWith('EVENT ');
+}
+
+/** `nodes : 3 (max 4)` and its like, without the maximum. */
+function counts(text: string): string {
+  const lines = text.split('\n').filter((line) => /^(nodes|watches|transactions) /.test(line));
+  return lines
+    .map((line) =>
+      line
+        .replace(/\(max.*\)/, '')
+        .replaceAll(/ +/g, ' ')
+        .trim(),
+    )
+    .join(', ');
+}

@@ -1,0 +1,128 @@
+/**
+ * One store under the fuzzer: plays steps and tells what every client got of each, in order. Everything is quiet between two steps: each
+ * client's harmless request has been answered.
+ */
+
+import { encodeMessage } from '../../xenstored/wire/frame.ts';
+import { Op, opName } from '../../xenstored/wire/ops.ts';
+import { bytes } from '../conformance/play.ts';
+import type { Host } from '../conformance/store.ts';
+import { type Link, LinkClosed } from '../kit/link.ts';
+import { domids, type Step, sockets } from './fuzz-steps.ts';
+
+const BARRIER = 0x7a7a7a7a;
+
+/** What each client got: replies and events as text. */
+export type Heard = ReadonlyMap<string, readonly string[]>;
+
+export class Player {
+  readonly #host: Host;
+  readonly #links = new Map<string, Link>();
+  readonly #alive = new Set<number>(domids);
+  #nextReqId = 1;
+
+  private constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** A store with its clients: two sockets and the domains, introduced, each with a home of its own. */
+  static async start(host: Host): Promise<Player> {
+    const player = new Player(host);
+    for (const name of sockets) player.#links.set(name, await host.connect());
+    for (const domid of domids) {
+      await host.addDomain(domid);
+      await player.play({ who: 'dom0', op: 'INTRODUCE', tx: 0, payload: `${domid}|1|1|` });
+      for (const path of [`/d${domid}`, `/local/domain/${domid}`]) {
+        await player.play({ who: 'dom0', op: 'WRITE', tx: 0, payload: `${path}|` });
+        await player.play({ who: 'dom0', op: 'SET_PERMS', tx: 0, payload: `${path}|n${domid}|` });
+      }
+    }
+    return player;
+  }
+
+  /** Does nothing where the client cannot speak now. The reply is the first thing that is not an event among what the step's client heard. */
+  async play(step: Step): Promise<Heard> {
+    const heard = new Map<string, string[]>();
+    let acting: string | undefined;
+    if ('host' in step) {
+      await this.#act(step.host, step.domid);
+    } else {
+      acting = step.who;
+      const link = this.#links.get(step.who);
+      if (link) {
+        link.send(encodeMessage(Op[step.op], this.#nextReqId++, step.tx, bytes(step.payload)));
+        heard.set(step.who, await this.#untilQuiet(link));
+      }
+      if (step.op === 'INTRODUCE' || step.op === 'RELEASE') this.#meet(step, heard.get(step.who) ?? []);
+    }
+    for (const [name, link] of [...this.#links])
+      if (name !== acting) heard.set(name, await this.#untilQuiet(link));
+    return heard;
+  }
+
+  /** The whole store as dom0 sees it: a line a node. */
+  async dump(): Promise<string[]> {
+    const lines: string[] = [];
+    const visit = async (path: string): Promise<void> => {
+      const value = await this.#ask('READ', path);
+      const perms = await this.#ask('GET_PERMS', path);
+      lines.push(`${path} = ${JSON.stringify(value)} ${perms}`);
+      const children = await this.#ask('DIRECTORY', path);
+      if (children.startsWith('!')) return;
+      for (const name of children.split('|').filter(Boolean))
+        await visit(path === '/' ? `/${name}` : `${path}/${name}`);
+    };
+    await visit('/');
+    return lines;
+  }
+
+  async stop(): Promise<void> {
+    for (const link of this.#links.values()) link.close();
+    await this.#host.stop();
+  }
+
+  /** A domain that was introduced can speak, one that was released cannot. */
+  #meet(step: { readonly op: string; readonly payload: string }, heard: readonly string[]): void {
+    const domid = Number.parseInt(step.payload, 10);
+    if (!domids.includes(domid) || !heard.includes(`${step.op} OK|`)) return;
+    if (step.op === 'INTRODUCE') this.#links.set(`d${domid}`, this.#host.ring(domid));
+    else this.#links.delete(`d${domid}`);
+  }
+
+  async #act(action: 'create' | 'shutdown' | 'kill', domid: number): Promise<void> {
+    if ((action === 'create') === this.#alive.has(domid)) return;
+    if (action !== 'shutdown') this.#links.delete(`d${domid}`);
+    if (action === 'kill') this.#alive.delete(domid);
+    else this.#alive.add(domid);
+    if (action === 'create') await this.#host.addDomain(domid);
+    else if (action === 'shutdown') await this.#host.shutdownDomain(domid);
+    else await this.#host.killDomain(domid);
+  }
+
+  async #ask(op: 'READ' | 'GET_PERMS' | 'DIRECTORY', path: string): Promise<string> {
+    const link = this.#links.get('dom0')!;
+    link.send(encodeMessage(Op[op], this.#nextReqId++, 0, bytes(`${path}|`)));
+    const [reply = ''] = (await this.#untilQuiet(link)).filter((text) => !text.startsWith('EVENT'));
+    return reply.startsWith('!') ? reply : reply.slice(op.length + 1);
+  }
+
+  async #untilQuiet(link: Link): Promise<string[]> {
+    const heard: string[] = [];
+    link.send(encodeMessage(Op.GET_DOMAIN_PATH, BARRIER, 0, bytes('1|')));
+    for (;;) {
+      try {
+        const { type, reqId, txId, body } = await link.recv(10_000);
+        if (reqId === BARRIER && type === Op.GET_DOMAIN_PATH) return heard;
+        const text = body.replaceAll('\0', '|');
+        if (type === Op.WATCH_EVENT) heard.push(`EVENT ${text}`);
+        else if (type === Op.ERROR) heard.push(`!${text.slice(0, -1)} tx ${txId}`);
+        else heard.push(`${opName(type) ?? type} ${text}`);
+      } catch (error) {
+        heard.push(
+          error instanceof LinkClosed ? '<closed>' : `<${error instanceof Error ? error.message : error}>`,
+        );
+        return heard;
+      }
+    }
+  }
+}
