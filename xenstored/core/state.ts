@@ -249,13 +249,20 @@ export class State {
     cause: Cause | undefined,
   ): void {
     const matches = this.trie.matches(path, match);
-    let last: Link | undefined;
+    let last: Watch | undefined;
     let permitted = false;
-    for (const { link, token, prefixBytes } of matches) {
-      if (link !== last) {
-        last = link;
+    // What a link's watches have been told of this change already; special events are never merged.
+    const told: Watch[] = [];
+    for (const watch of matches) {
+      const { link, token, prefixBytes } = watch;
+      if (link !== last?.link) {
         permitted = this.#mayKnow(link, path, node, oldPerms);
+        told.length = 0;
+      } else if (!isSpecial(path) && told.some((other) => sameEvent(other, watch))) {
+        continue;
       }
+      last = watch;
+      told.push(watch);
       if (permitted) this.event(link, prefixBytes === 0 ? path : path.slice(prefixBytes), token, cause);
     }
   }
@@ -313,4 +320,9 @@ export class State {
     }
     return true;
   }
+}
+
+/** Would one change be told to both in the same words? */
+function sameEvent(a: Watch, b: Watch): boolean {
+  return a.token === b.token && a.prefixBytes === b.prefixBytes;
 }

@@ -352,6 +352,17 @@ export const watches: Chapter = {
       ],
     },
     {
+      title: 'two watches that would tell one change in the same words tell it once',
+      skip: { ox: 'does not merge' },
+      steps: [
+        ...watch('dom0', '/a'),
+        ...watch('dom0', '/a/b'),
+        ...watch('dom0', '/a', 'other'),
+        ['dom0', 'WRITE', '/a/b/c|', 'OK|'],
+        sees('dom0', '/a/b/c|t|', '/a/b/c|other|'),
+      ],
+    },
+    {
       title: 'events that differ, or were taken, are not merged',
       steps: [
         ...node('/a', 'r0|'),
