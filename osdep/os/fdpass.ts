@@ -6,6 +6,7 @@ import { fchmodSync } from 'node:fs';
 import { Errno, OsError } from '../errno.ts';
 import type { Descriptor } from './ffi.ts';
 import * as ffi from './ffi.ts';
+import { send } from './sock.ts';
 
 /** Most descriptors that the kernel takes in one message. */
 export const DESCRIPTORS_PER_MESSAGE = 250;
@@ -45,15 +46,14 @@ export function sendWithDescriptors(
   bytes: Uint8Array,
   descriptors: readonly Descriptor[],
 ): number {
+  if (descriptors.length === 0) return send(socket, bytes);
   if (descriptors.length > DESCRIPTORS_PER_MESSAGE) return -Errno.EINVAL;
   aim(bytes, 0, bytes.length);
-  const length = descriptors.length === 0 ? 0 : CONTROL_HEADER + 4 * descriptors.length;
-  if (length > 0) {
-    control.writeBigUInt64LE(BigInt(length), 0);
-    control.writeInt32LE(SOL_SOCKET, 8);
-    control.writeInt32LE(SCM_RIGHTS, 12);
-    for (const [i, fd] of descriptors.entries()) control.writeInt32LE(fd, CONTROL_HEADER + 4 * i);
-  }
+  const length = CONTROL_HEADER + 4 * descriptors.length;
+  control.writeBigUInt64LE(BigInt(length), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  for (const [i, fd] of descriptors.entries()) control.writeInt32LE(fd, CONTROL_HEADER + 4 * i);
   header.writeBigUInt64LE(BigInt(Math.ceil(length / 8) * 8), 40);
   const count = ffi.sendmsg(socket, header, MSG_DONTWAIT | MSG_NOSIGNAL);
   return count < 0 ? -ffi.errno() : count;

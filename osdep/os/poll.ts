@@ -49,6 +49,15 @@ interface Entry {
   readonly generation: number;
 }
 
+/**
+ * All that are open, closed when the process ends by itself: Node turns its loop once more after JavaScript is gone, and
+ * a watch that fires then aborts the process.
+ */
+const openPollers = new Set<Poller>();
+process.once('exit', () => {
+  for (const poller of openPollers) poller.close();
+});
+
 export class Poller {
   readonly #epfd: Descriptor;
   /** Kept here on purpose: a watch that nothing refers to is collected and silently stops. */
@@ -63,6 +72,7 @@ export class Poller {
     this.#epfd = epollCreate1(EPOLL_CLOEXEC);
     if (this.#epfd < 0) throw new OsError(errno(), 'epoll_create1');
     this.#watch = watchReadable(this.#epfd, () => this.#turn());
+    openPollers.add(this);
   }
 
   /** Watches a descriptor. One entry a descriptor; whoever closes it removes it first. */
@@ -106,6 +116,7 @@ export class Poller {
     const watch = this.#watch;
     if (watch === undefined) return;
     this.#watch = undefined;
+    openPollers.delete(this);
     this.#entries.length = 0;
     watch.close();
     close(this.#epfd);

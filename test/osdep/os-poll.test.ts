@@ -159,3 +159,12 @@ test('a poller survives garbage collection, and what a callback throws', () => {
   expect(stdout).toBe('first\nsecond\n');
   expect(status).toBe(0);
 });
+
+test('a process that ends by itself ends well, whatever becomes ready meanwhile', () => {
+  const { status } = run(`
+    p.add(near, READABLE, () => {});
+    p.unref();
+    process.on('exit', () => sock.send(far, Buffer.alloc(1)));
+    sock.send(far, Buffer.alloc(1));`);
+  expect(status).toBe(0);
+});
