@@ -347,14 +347,14 @@ export class Daemon {
     return commit;
   }
 
-  #ringRecords(): RingRecord[] {
+  #ringRecords(): readonly RingRecord[] {
     const { output, fed, rewritten } = this.#state;
-    if (output.size === 0 && fed.size === 0 && rewritten.size === 0) return [];
+    for (const link of output) if (link.kind === 'ring') fed.add(link);
+    for (const link of rewritten) fed.add(link);
+    if (fed.size === 0) return NO_RINGS;
     const records: RingRecord[] = [];
-    for (const link of new Set([...output, ...fed, ...rewritten])) {
-      if (link.kind !== 'ring' || link.closed) continue;
+    for (const link of fed) {
       const anew = rewritten.has(link);
-      if (!anew && !fed.has(link) && !link.outbox.unrecorded) continue;
       const { at, bytes } = link.outbox.takeAppended(anew);
       const { domid, consumed, framer } = link;
       records.push({
@@ -373,6 +373,7 @@ export class Daemon {
 }
 
 const NONE: readonly Link[] = [];
+const NO_RINGS: readonly RingRecord[] = [];
 
 function watchRecord({ seq, link, path, token, depth, prefixBytes }: Watch): WatchRecord {
   return { seq, domid: link.domid, path: path.slice(prefixBytes), token, depth };

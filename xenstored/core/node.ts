@@ -33,6 +33,7 @@ export class Node implements NodeState {
   children: Map<string, Node> | undefined = undefined;
   /** The child list's length on the wire: names and their NULs. */
   childBytes = 0;
+  #childList: string | undefined = undefined;
   /** Earlier states that snapshots see, oldest first. */
   versions: Version[] | undefined = undefined;
   /** Children that died and that snapshots see. */
@@ -50,6 +51,29 @@ export class Node implements NodeState {
     this.permsAt = at;
     this.childrenAt = at;
     this.changedBy = by;
+  }
+
+  /** The child list as DIRECTORY answers it: names in order of creation, each followed by NUL. */
+  get childList(): string {
+    if (this.#childList === undefined) {
+      let list = '';
+      for (const name of this.children?.keys() ?? []) list += `${name.slice(1)}\0`;
+      this.#childList = list;
+    }
+    return this.#childList;
+  }
+
+  addChild(name: string, child: Node): void {
+    this.children ??= new Map();
+    this.children.set(name, child);
+    this.childBytes += name.length;
+    this.#childList = undefined;
+  }
+
+  removeChild(name: string): void {
+    this.children!.delete(name);
+    this.childBytes -= name.length;
+    this.#childList = undefined;
   }
 
   /** When anything of it last changed: what DIRECTORY_PART calls its generation. */

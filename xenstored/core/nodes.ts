@@ -4,7 +4,7 @@
  */
 import { readLatin1 } from '../wire/latin1.ts';
 import { Domid, Feature, PAYLOAD_MAX } from '../wire/ops.ts';
-import { encodeStrings, OK } from '../wire/reply.ts';
+import { OK } from '../wire/reply.ts';
 import { atoi, countStrings, strings } from '../wire/request.ts';
 import { nodeSize } from './node.ts';
 import { canonicalPath, countedLength, isSpecial, parentPath, ROOT } from './path.ts';
@@ -37,8 +37,9 @@ export function onlyString({ data, start, end }: Request): string | undefined {
 /** The absolute path of a name, or `undefined`: not legal for this link. Names that start with `@` only where asked for. */
 export function pathFor(request: Request, name: string | undefined, special: boolean): string | undefined {
   if (name === undefined) return undefined;
-  const { link } = request;
-  const path = canonicalPath(name, link.home);
+  const { link, state } = request;
+  // What the store holds is legal already: looking it up costs less than looking at every character.
+  const path = state.store.has(name) ? name : canonicalPath(name, link.home);
   if (path === undefined || (isSpecial(path) && !special)) return undefined;
   const account = link.privileged ? undefined : link.domain?.account;
   return account?.exceeds('path-max', countedLength(path)) ? undefined : path;
@@ -76,7 +77,7 @@ export function directory(request: Request): Answer {
   const path = pathFor(request, onlyString(request), false);
   if (path === undefined) return EINVAL;
   const seen = gate(request, path, Right.READ, Part.CHILDREN);
-  return refused(seen) ? seen : encodeStrings([...request.view.childNames(seen)]);
+  return refused(seen) ? seen : request.view.childList(seen);
 }
 
 /** A piece of a long child list: the generation, then as many whole names as fit, then an empty name at the end of the list. */
@@ -90,7 +91,7 @@ export function directoryPart(request: Request): Answer {
   const seen = gate(request, path, Right.READ, Part.CHILDREN | Part.VALUE | Part.PERMS);
   if (refused(seen)) return seen;
   const generation = `${view.generation(seen)}\0`;
-  const list = encodeStrings([...view.childNames(seen)]);
+  const list = view.childList(seen);
   const offset = atoi(text!) >>> 0;
   if (offset >= list.length) return `${generation}\0`;
   const room = PAYLOAD_MAX - generation.length - 1;

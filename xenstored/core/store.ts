@@ -70,6 +70,10 @@ export class Store {
     return count + [...this.#ghosts.values()].reduce((sum, ghosts) => sum + ghosts.length, 0);
   }
 
+  has(path: string): boolean {
+    return this.#index.has(path);
+  }
+
   get(path: string): Node | undefined {
     this.work.nodes++;
     return this.#index.get(path);
@@ -256,12 +260,9 @@ export class Store {
     const { path, parent, perms } = node;
     this.#index.set(path, node);
     if (parent) {
-      const slash = path.lastIndexOf('/');
-      const bytes = path.length - slash;
-      parent.children ??= new Map();
-      parent.children.set(path.slice(slash), node);
-      parent.childBytes += bytes;
-      this.#chargeMemory(parent.perms.owner, bytes);
+      const name = path.slice(path.lastIndexOf('/'));
+      parent.addChild(name, node);
+      this.#chargeMemory(parent.perms.owner, name.length);
     }
     this.#charge(node);
     this.#indexEntries(node, perms);
@@ -274,13 +275,11 @@ export class Store {
     this.#index.delete(path);
     node.diedAt = at;
     if (parent) {
-      const slash = path.lastIndexOf('/');
-      const bytes = path.length - slash;
-      parent.children!.delete(path.slice(slash));
-      parent.childBytes -= bytes;
+      const name = path.slice(path.lastIndexOf('/'));
+      parent.removeChild(name);
       parent.childrenAt = at;
       parent.changedBy = by;
-      this.#chargeMemory(parent.perms.owner, -bytes);
+      this.#chargeMemory(parent.perms.owner, -name.length);
     }
     if (this.#newest && node.bornAt <= this.#newest.epoch) this.#keepGhost(node);
     this.#touched(node);

@@ -2,6 +2,7 @@
  * A transaction: the store as it was at its start, with its own changes on top, and a memory of what its answers depended on. It commits
  * if none of that has changed since; one that changed nothing always does. Nothing is visible outside before.
  */
+import { encodeStrings } from '../wire/reply.ts';
 import type { Node } from './node.ts';
 import { baseName, childPath, parentPath } from './path.ts';
 import type { Perms } from './perms.ts';
@@ -110,20 +111,13 @@ export class Transaction implements View {
     }
   }
 
-  *childNames(seen: Seen): Generator<string> {
-    const { base, path, added } = seen as Entry;
-    if (base) {
-      for (const name of this.#store.childrenAt(base, this.#snapshot)) {
-        const child = this.#entries.get(childPath(path, name));
-        if (!child || (child.present && !child.created)) yield name;
-      }
-    }
-    for (const child of added ?? []) yield baseName(child.path);
+  childList(seen: Seen): string {
+    return encodeStrings([...this.#childNames(seen as Entry)]);
   }
 
   childBytes(seen: Seen): number {
     let bytes = 0;
-    for (const name of this.childNames(seen)) bytes += name.length + 1;
+    for (const name of this.#childNames(seen as Entry)) bytes += name.length + 1;
     return bytes;
   }
 
@@ -171,7 +165,7 @@ export class Transaction implements View {
     const parent = this.#entry(parentPath(seen.path));
     for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
       const entry = this.#entry(path);
-      const names = [...this.childNames(entry)];
+      const names = [...this.#childNames(entry)];
       for (const name of names.reverse()) pending.push(childPath(path, name));
       this.#remove(entry);
       this.fire(path, path === seen.path ? 'subtree' : 'exact');
@@ -284,6 +278,16 @@ export class Transaction implements View {
     this.#entries.set(path, entry);
     this.#charge(path.length + entry.value.length + (state ? 16 + 8 * state.perms.entries.length : 0));
     return entry;
+  }
+
+  *#childNames({ base, path, added }: Entry): Generator<string> {
+    if (base) {
+      for (const name of this.#store.childrenAt(base, this.#snapshot)) {
+        const child = this.#entries.get(childPath(path, name));
+        if (!child || (child.present && !child.created)) yield name;
+      }
+    }
+    for (const child of added ?? []) yield baseName(child.path);
   }
 
   #remove(entry: Entry): void {

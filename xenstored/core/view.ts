@@ -3,7 +3,6 @@
  * what an answer depended on, the live one has nothing to remember.
  */
 import type { Node } from './node.ts';
-import { baseName } from './path.ts';
 import type { Perms } from './perms.ts';
 import type { Store } from './store.ts';
 
@@ -21,7 +20,8 @@ export interface View {
   lookup(path: string, parts: number): Seen | undefined;
   /** The nearest node above that exists: the answer depends on its permissions and on nothing being nearer. */
   ancestor(path: string): Seen;
-  childNames(seen: Seen): Iterable<string>;
+  /** The names of the children, each followed by NUL. */
+  childList(seen: Seen): string;
   childBytes(seen: Seen): number;
   /** What DIRECTORY_PART calls the generation. */
   generation(seen: Seen): number;
@@ -51,8 +51,8 @@ export class LiveView implements View {
     return this.#store.ancestor(path);
   }
 
-  *childNames(seen: Seen): Generator<string> {
-    for (const name of (seen as Node).children?.keys() ?? []) yield baseName(name);
+  childList(seen: Seen): string {
+    return (seen as Node).childList;
   }
 
   childBytes(seen: Seen): number {
