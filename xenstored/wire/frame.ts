@@ -27,8 +27,8 @@ export class Framer {
 
   /** Gives the next piece of the stream. It is read in place: it may be reused once `next` has answered `more`, or after `settle`. */
   push(bytes: Buffer): void {
-    const unread = this.#input.subarray(this.#at);
-    this.#input = unread.length > 0 ? Buffer.concat([unread, bytes]) : bytes;
+    const done = this.#at === this.#input.length;
+    this.#input = done ? bytes : Buffer.concat([this.#input.subarray(this.#at), bytes]);
     this.#at = 0;
   }
 
