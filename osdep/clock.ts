@@ -7,7 +7,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since 1970-01-01 UTC; may be set by an administrator, so only for showing. */
   wallNow(): number;
-  /** Calls back once, no earlier than `delayMs` from now. The result cancels it; cancelling late does nothing. */
+  /** Calls back once, `delayMs` from now or later, to the millisecond. The result cancels it; cancelling late does nothing. */
   after(delayMs: number, callback: () => void): () => void;
 }
 

@@ -3,6 +3,7 @@
  * is ready. Knows nothing of domains or events.
  */
 import type { Clock } from '../clock.ts';
+import { systemClock } from '../os/clock.ts';
 import type { SeededRandom } from './random.ts';
 
 interface Timer {
@@ -96,14 +97,7 @@ export class SteppedScheduler implements Scheduler {
 
 /** Goes by itself, in Node's own loop and time: for a program that shares its process with a simulated machine. */
 export class LiveScheduler implements Scheduler {
-  readonly clock: Clock = {
-    now: () => performance.now(),
-    wallNow: () => Date.now(),
-    after: (delayMs, callback) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
+  readonly clock: Clock = systemClock;
 
   ready(task: () => void): void {
     setImmediate(task);

@@ -1,0 +1,202 @@
+// Emulated devices: an ioreq server between a guest's port I/O and an emulator in another domain.
+import { describe, expect, test } from 'vitest';
+import { IoreqState } from '../../../osdep/devicemodel.ts';
+import { type Evtchn, Virq } from '../../../osdep/evtchn.ts';
+import { Resource } from '../../../osdep/foreignmemory.ts';
+import type { Mapping } from '../../../osdep/mapping.ts';
+import { type Bench, refuses, type TestDomain } from '../osdep.ts';
+
+const STATE = 30;
+const PORT = 0x3f8;
+
+interface Emulator {
+  readonly id: number;
+  readonly slot: DataView;
+  readonly evtchn: Evtchn;
+  readonly port: number;
+  readonly page: Mapping;
+}
+
+/** A device model of the guest that emulates eight ports from PORT on. */
+function emulate(model: TestDomain, guest: TestDomain): Emulator {
+  const dm = model.platform.openDevicemodel();
+  const id = dm.createIoreqServer(guest.domid, 'off');
+  const resource = { domid: guest.domid, type: Resource.IOREQ_SERVER, id, frame: 1, count: 1 };
+  const page = model.platform.openForeignmemory().mapResource(resource, 'rw');
+  const slot = new DataView(page.bytes.buffer, page.bytes.byteOffset, 32);
+  dm.mapIoRange(guest.domid, id, { type: 'port', start: PORT, end: PORT + 7 });
+  dm.setIoreqServerState(guest.domid, id, 'enabled');
+  const evtchn = model.platform.openEvtchn();
+  const port = evtchn.bindInterdomain(guest.domid, slot.getUint32(24, true));
+  return { id, slot, evtchn, port, page };
+}
+
+async function asked(bench: Bench, emulator: Emulator): Promise<void> {
+  await bench.machine.until(() => {
+    const port = emulator.evtchn.pending();
+    if (port !== undefined) {
+      emulator.evtchn.unmask(port);
+    }
+    return (emulator.slot.getUint8(STATE) & 15) === IoreqState.READY;
+  });
+}
+
+function setState(emulator: Emulator, state: number): void {
+  emulator.slot.setUint8(STATE, (emulator.slot.getUint8(STATE) & 0xf0) | state);
+}
+
+export function deviceSuite(bench: Bench): void {
+  describe('devicemodel', () => {
+    test("a guest's port I/O reaches the emulator and gets its answer", async () => {
+      const guest = await bench.machine.newDomain();
+      const model = await bench.machine.newDomain();
+      bench.control.platform.openCtrl().setTarget(model.domid, guest.domid);
+      const emulator = emulate(model, guest);
+      const evtchn = guest.platform.openEvtchn();
+      const done = evtchn.bindVirq(Virq.ARCH_0);
+
+      const read = {
+        vcpu: 0,
+        type: 'port',
+        direction: 'read',
+        address: PORT + 5,
+        size: 1,
+        value: 0,
+      } as const;
+      expect(guest.platform.guest.io(read)).toBeUndefined();
+      refuses('EBUSY', () => guest.platform.guest.io(read));
+      refuses('EAGAIN', () => guest.platform.guest.ioResult(0));
+      await asked(bench, emulator);
+      expect(emulator.slot.getBigUint64(0, true)).toBe(BigInt(PORT + 5));
+      expect(emulator.slot.getUint32(20, true)).toBe(1);
+      expect(emulator.slot.getUint8(STATE) & 0x20).toBe(0x20);
+      setState(emulator, IoreqState.INPROCESS);
+      emulator.evtchn.notify(emulator.port);
+      refuses('EAGAIN', () => guest.platform.guest.ioResult(0));
+      emulator.slot.setBigUint64(8, 0x1260n, true);
+      setState(emulator, IoreqState.RESP_READY);
+      emulator.evtchn.notify(emulator.port);
+      await bench.machine.until(() => evtchn.pending() === done);
+      evtchn.unmask(done);
+      expect(guest.platform.guest.ioResult(0), 'one byte was asked for').toBe(0x60);
+      refuses('ENOENT', () => guest.platform.guest.ioResult(0));
+
+      guest.platform.guest.io({ ...read, direction: 'write', address: PORT, value: 65 });
+      await asked(bench, emulator);
+      expect(emulator.slot.getUint32(8, true)).toBe(65);
+      setState(emulator, IoreqState.RESP_READY);
+      emulator.evtchn.notify(emulator.port);
+      await bench.machine.until(() => evtchn.pending() === done);
+      expect(guest.platform.guest.ioResult(0)).toBe(0);
+    });
+
+    test('where nobody emulates, reads find all ones at once', async () => {
+      const guest = await bench.machine.newDomain();
+      const { guest: cpu } = guest.platform;
+      const read = { vcpu: 0, type: 'port', direction: 'read', address: 0x70, size: 2, value: 0 } as const;
+      expect(cpu.io(read)).toBe(0xffff);
+      const emulator = emulate(bench.control, guest);
+      expect(cpu.io({ ...read, address: PORT + 7 }), 'reaches beyond the range').toBe(0xffff);
+      bench.control.platform.openDevicemodel().setIoreqServerState(guest.domid, emulator.id, 'disabled');
+      expect(cpu.io({ ...read, address: PORT }), 'a server that is switched off').toBe(0xffff);
+      refuses('EINVAL', () => cpu.io({ ...read, vcpu: 5 }));
+      refuses('EINVAL', () => cpu.io({ ...read, size: 3 }));
+    });
+
+    test('an emulator that dies leaves its guest with all ones, not waiting', async () => {
+      const guest = await bench.machine.newDomain();
+      const model = await bench.machine.newDomain();
+      bench.control.platform.openCtrl().setTarget(model.domid, guest.domid);
+      emulate(model, guest);
+      const evtchn = guest.platform.openEvtchn();
+      const done = evtchn.bindVirq(Virq.ARCH_0);
+      guest.platform.guest.io({ vcpu: 0, type: 'port', direction: 'read', address: PORT, size: 4, value: 0 });
+      await bench.machine.kill(model.domid);
+      await bench.machine.until(() => evtchn.pending() === done);
+      expect(guest.platform.guest.ioResult(0)).toBe(0xffff_ffff);
+    });
+
+    test('an emulator that answers nonsense costs the guest its life, and nobody else', async () => {
+      const guest = await bench.machine.newDomain();
+      const other = await bench.machine.newDomain();
+      const emulator = emulate(bench.control, guest);
+      guest.platform.guest.io({ vcpu: 0, type: 'port', direction: 'read', address: PORT, size: 4, value: 0 });
+      await asked(bench, emulator);
+      setState(emulator, 9);
+      emulator.evtchn.notify(emulator.port);
+      const ctrl = bench.control.platform.openCtrl();
+      await bench.machine.until(() => ctrl.getDomainInfo(guest.domid)?.dying !== false);
+      emulator.page.unmap();
+      await bench.machine.until(() => ctrl.getDomainInfo(guest.domid) === undefined);
+      expect(ctrl.getDomainInfo(other.domid)?.dying).toBe(false);
+    });
+
+    test('servers and ranges have their rules', async () => {
+      const guest = await bench.machine.newDomain({ maxVcpus: 2 });
+      const dm = bench.control.platform.openDevicemodel();
+      const id = dm.createIoreqServer(guest.domid, 'atomic');
+      expect(dm.getIoreqServerInfo(guest.domid, id, 'none').bufioreqPort).toBeGreaterThan(0);
+      const range = { type: 'memory', start: 0x1000, end: 0x1fff } as const;
+      dm.mapIoRange(guest.domid, id, range);
+      refuses('EEXIST', () => dm.mapIoRange(guest.domid, id, { ...range, start: 0x1800, end: 0x2000 }));
+      refuses('EINVAL', () => dm.mapIoRange(guest.domid, id, { ...range, start: 9, end: 8 }));
+      refuses('ENOENT', () => dm.unmapIoRange(guest.domid, id, { ...range, end: 0x1ffe }));
+      dm.unmapIoRange(guest.domid, id, range);
+      const address = { segment: 0, bus: 1, device: 2, fn: 3 };
+      dm.mapPcidev(guest.domid, id, address);
+      dm.unmapPcidev(guest.domid, id, address);
+      refuses('ENOENT', () => dm.unmapPcidev(guest.domid, id, address));
+      refuses('ENOENT', () => dm.getIoreqServerInfo(guest.domid, id + 1, 'none'));
+      expect(dm.nrVcpus(guest.domid)).toBe(2);
+      dm.destroyIoreqServer(guest.domid, id);
+      refuses('ENOENT', () => dm.destroyIoreqServer(guest.domid, id));
+      for (let servers = 0; servers < 8; servers += 1) {
+        dm.createIoreqServer(guest.domid, 'off');
+      }
+      refuses('ENOSPC', () => dm.createIoreqServer(guest.domid, 'off'));
+    });
+
+    test('only the model of a domain is its model, and a restricted handle only of one', async () => {
+      const [a, b] = await bench.pair();
+      refuses('EPERM', () => a.platform.openDevicemodel().createIoreqServer(b.domid, 'off'));
+      refuses('EPERM', () => a.platform.openDevicemodel().shutdown(b.domid, 0));
+      refuses('ESRCH', () => a.platform.openDevicemodel().createIoreqServer(4321, 'off'));
+      const dm = bench.control.platform.openDevicemodel();
+      dm.restrict(a.domid);
+      dm.createIoreqServer(a.domid, 'off');
+      refuses('EPERM', () => dm.createIoreqServer(b.domid, 'off'));
+      refuses('EINVAL', () => dm.restrict(b.domid));
+    });
+
+    test('interrupts, pages and memory types are taken', async () => {
+      const guest = await bench.machine.newDomain();
+      const ctrl = bench.control.platform.openCtrl();
+      ctrl.populatePhysmap(guest.domid, [16, 17, 18]);
+      const dm = bench.control.platform.openDevicemodel();
+      dm.setPciIntxLevel(guest.domid, { segment: 0, bus: 0, device: 3, fn: 0 }, 0, 1);
+      dm.setIsaIrqLevel(guest.domid, 4, 1);
+      dm.setIrqLevel(guest.domid, 40, 1);
+      dm.setPciLinkRoute(guest.domid, 1, 5);
+      dm.injectMsi(guest.domid, 0xfee00000, 33);
+      dm.injectEvent(guest.domid, { vcpu: 0, vector: 14, type: 3, errorCode: 2, insnLength: 0, extra: 0 });
+      dm.setMemType(guest.domid, 1, 16, 3);
+      refuses('EINVAL', () => dm.setMemType(guest.domid, 1, 16, 4));
+      dm.pinMemoryCacheattr(guest.domid, 0, 0xfff, 0);
+      dm.modifiedMemory(guest.domid, 17, 1);
+      expect([...dm.trackDirtyVram(guest.domid, 16, 3)]).toEqual([0b010]);
+      expect([...dm.trackDirtyVram(guest.domid, 16, 3)]).toEqual([0]);
+      dm.relocateMemory(guest.domid, 1, 18, 40);
+      expect(ctrl.maximumGpfn(guest.domid)).toBe(40);
+    });
+
+    test('a raw operation is the same as its wrapper', async () => {
+      const guest = await bench.machine.newDomain({ maxVcpus: 4 });
+      const op = new Uint8Array(32);
+      new DataView(op.buffer).setUint32(0, 20, true);
+      bench.control.platform.openDevicemodel().op(guest.domid, [op]);
+      expect(new DataView(op.buffer).getUint32(8, true)).toBe(4);
+      op[4] = 1;
+      refuses('EINVAL', () => bench.control.platform.openDevicemodel().op(guest.domid, [op]));
+    });
+  });
+}
