@@ -114,9 +114,9 @@ export class Daemon {
       if (known?.uniqueId === target.uniqueId) domain.serve(known);
     }
     for (const watch of [...saved.watches].sort((a, b) => a.seq - b.seq)) this.#restoreWatch(watch);
-    this.#buryTheDead();
     state.store.takeChanges();
     state.watchesAdded = [];
+    this.#buryTheDead();
   }
 
   // Links.
@@ -282,6 +282,13 @@ export class Daemon {
         continue;
       }
       const given = (fields.rspProd - ring.appendedAt) >>> 0;
+      if (ring.consumed === 0 && fields.reqCons !== 0) {
+        // Its fresh start was recorded, and the end came before the page was told.
+        link.outbox.restore(0, ring.appended.toString('latin1'), 0);
+        state.effects.push({ kind: 'reset', domid });
+        if (link.outbox.pending) state.output.add(link);
+        continue;
+      }
       if (given > ring.appended.length) {
         violated(state, domain);
         continue;
