@@ -4,10 +4,26 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import { receiveWithDescriptors } from '../../osdep/os/fdpass.ts';
+import { close, connectBlocking, sendAll } from '../../osdep/os/sock.ts';
 import { type RemoteSimPlatform, simPlatform } from '../../osdep/sim/client.ts';
+import { decodeBody, encodeFrame, HEADER_BYTES, Kind } from '../../osdep/sim/protocol.ts';
 import { type HypervisorProcess, hypervisorPaths, startHypervisor } from '../../osdep/sim/start.ts';
 
 const built = new URL('../../dist/osdep/', import.meta.url).href;
+
+const raw = `
+  const socket = sock.connectBlocking(process.env.STUBDOM0_RUN + '/hypervisor/socket');
+  const inbox = Buffer.alloc(1 << 20);
+  const receive = (descriptors = []) => {
+    const count = fdpass.receiveWithDescriptors(socket, inbox, 0, descriptors);
+    return count <= 0 ? count : decodeBody(inbox.subarray(8, count));
+  };
+  const tell = (kind, value) => sock.sendAll(socket, encodeFrame(kind, value, 'plain'));
+  const ask = (op, args, descriptors) => { tell(Kind.CALL, { op, args }); return receive(descriptors); };
+  tell(Kind.ATTACH, { token: process.env.STUBDOM0_TOKEN });
+  receive();
+`;
 
 export class Rig {
   readonly run: string;
@@ -58,20 +74,24 @@ export class Rig {
     return this.platform(this.createDomain().token);
   }
 
-  /** A domain in a process of its own, which runs `body`: `platform` is its machine, `say` a line to the test. */
-  async guest(body: string, token: string = this.createDomain().token): Promise<Guest> {
+  /**
+   * A domain in a process of its own, which runs `body`: `platform` is its machine, `say` a line to the test. A `raw`
+   * one has no platform but a `socket`, attached as that domain, `ask` for a request and `receive` for an answer.
+   */
+  async guest(body: string, token: string = this.createDomain().token, kind = 'libraries'): Promise<Guest> {
     const program = join(this.run, `guest-${this.#children.length}.mjs`);
     writeFileSync(
       program,
       `import { simPlatform } from '${built}sim/client.js';
+       import { decodeBody, encodeFrame, Kind } from '${built}sim/protocol.js';
        import * as sock from '${built}os/sock.js';
        import * as ffi from '${built}os/ffi.js';
        import * as fdpass from '${built}os/fdpass.js';
-       import { connectBlocking } from '${built}os/sock.js';
-       import { readFileSync, readdirSync, readlinkSync, openSync } from 'node:fs';
-       const platform = process.env.NO_PLATFORM ? undefined : simPlatform();
+       import { readFileSync, readdirSync, openSync } from 'node:fs';
        const say = (words) => process.stdout.write(JSON.stringify(words) + '\\n');
        const tryTo = (what) => { try { return what() ?? 'done'; } catch (error) { return error.code ?? String(error); } };
+       const failing = (result) => result < 0 ? ffi.errno() : 'worked';
+       ${kind === 'raw' ? raw : 'const platform = simPlatform();'}
        process.stdin.resume();
        ${body}`,
     );
@@ -124,6 +144,39 @@ export class Guest {
   async kill(): Promise<void> {
     this.process.kill('SIGKILL');
     await this.ended;
+  }
+}
+
+/** A domain of this process that speaks the protocol itself; answers are waited for, the hypervisor gives them or hangs up. */
+export class RawDomain {
+  readonly domid: number;
+  readonly #socket: number;
+  readonly #inbox = Buffer.alloc(65536);
+
+  constructor(rig: Rig) {
+    const { domid, token } = rig.createDomain();
+    this.domid = domid;
+    this.#socket = connectBlocking(hypervisorPaths(rig.run).socket);
+    this.tell(Kind.ATTACH, { token });
+    this.receive();
+  }
+
+  send(bytes: Uint8Array): void {
+    sendAll(this.#socket, bytes);
+  }
+
+  tell(kind: number, value: unknown): void {
+    this.send(encodeFrame(kind, value, 'bytes'));
+  }
+
+  /** An answer, or `closed`. */
+  receive(): unknown {
+    const count = receiveWithDescriptors(this.#socket, this.#inbox, 0, []);
+    return count <= 0 ? 'closed' : decodeBody(this.#inbox.subarray(HEADER_BYTES, count));
+  }
+
+  close(): void {
+    close(this.#socket);
   }
 }
 
