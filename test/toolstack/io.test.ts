@@ -11,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -50,6 +51,7 @@ function crewOf(): { crew: Crew; overs: string[]; until: (condition: () => boole
   };
   const crew = new Crew(top, openLog(top), {
     changed: wake,
+    note: () => {},
     over: (_, phase, text) => {
       overs.push(`${phase}: ${text}`);
       wake();
@@ -219,18 +221,20 @@ test('a host file with a mistake is told where it is', () => {
   expect(() => readHostFile(join(top, 'none'))).toThrow('ENOENT');
 });
 
-test('the control socket tells the state, and ends with the host', async () => {
-  let asked = 0;
-  const control = await ControlServer.listen(top, {
-    state: () => state,
-    down: () => {
-      asked++;
-      setImmediate(() => control.close());
-    },
-  });
+test('the control socket tells the state, and takes no nonsense', async () => {
+  const control = await ControlServer.listen(top, { state: () => state, down: () => {} });
   expect(await askStatus(top)).toEqual(JSON.parse(JSON.stringify(state)));
-  expect(await askDown(top)).toBe(true);
-  expect(asked).toBe(1);
+  const socket = createConnection(join(top, 'control'));
+  for (const [line, answer] of [
+    ['nonsense', 'ask status or down'],
+    ['{"ask":"more"}', 'ask status or down'],
+    ['{"ask":"status"}', '"host":"test"'],
+  ] as const) {
+    socket.write(`${line}\n`);
+    expect(`${(await once(socket, 'data'))[0]}`).toContain(answer);
+  }
+  socket.destroy();
+  control.close();
   expect(await askStatus(top)).toBeUndefined();
   expect(await askDown(join(top, 'nowhere'))).toBe(false);
 });

@@ -1,8 +1,8 @@
 /**
  * The control socket of a host: `control` in its run directory, one JSON object a line. A connection is told the host's state when it
- * asks (`{"ask":"status"}`), may take the host down (`{"ask":"down"}`), and is closed when the host is gone. Knows nothing of how.
+ * asks (`{"ask":"status"}`), may take the host down (`{"ask":"down"}`), and ends with the process that serves it. Knows nothing of how.
  */
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Fault } from './fault.ts';
@@ -15,12 +15,11 @@ export interface ControlEvents {
 
 export class ControlServer {
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
 
   private constructor(events: ControlEvents) {
     this.#server = createServer((socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket)).on('error', () => {});
+      // Open to the very end, and no reason to put it off: who waits for the host's end waits for that of the connection.
+      socket.unref().on('error', () => {});
       createInterface({ input: socket }).on('line', (line) => {
         const ask = question(line);
         if (ask === 'down') events.down();
@@ -38,9 +37,9 @@ export class ControlServer {
     });
   }
 
+  /** Takes no new connections. */
   close(): void {
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

@@ -21,6 +21,8 @@ export interface Job {
 export interface CrewEvents {
   /** Somebody's state changed. */
   changed(): void;
+  /** For people: one ended and will be started again, or serves again. */
+  note(text: string): void;
   /** A process that nobody stopped is over for good. */
   over(name: string, phase: 'ended' | 'failed', text: string): void;
 }
@@ -108,6 +110,7 @@ export class Crew {
         break;
       case 'note':
         this.#log.warn({ process: member.job.name, tail: member.tail }, effect.text);
+        this.#events.note(effect.text);
         break;
       case 'over':
         this.#over(member, effect.phase, effect.text);
@@ -124,6 +127,7 @@ export class Crew {
         ready: (match) => {
           member.job.ready?.(match);
           this.#step(member, { kind: 'ready' });
+          if (member.supervisor.restarts > 0) this.#events.note(`${name} serves again`);
           settle(member, 'ready');
         },
         exited: (how) => {

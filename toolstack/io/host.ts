@@ -68,6 +68,9 @@ export class Host<P extends Platform> {
     this.#log = openLog(run.logs);
     this.#crew = new Crew(run.logs, this.#log, {
       changed: () => this.#changed(),
+      note: (text) => {
+        if (this.#phase === 'up' && this.#crew.isAlive('hypervisor')) events.print(text);
+      },
       over: (name, phase, text) => this.#over(name, phase, text),
     });
     this.#plan = new Plan(hostPlan(file));
