@@ -57,9 +57,18 @@ test('having been up for a while, it starts afresh', () => {
   }
 });
 
-test('one that never comes up is given up, and says why', () => {
+test('one that never came up is given up at once', () => {
+  const run = new Run();
+  run.does({ kind: 'start' });
+  expect(run.supervisor.step({ kind: 'exited', how: 'exit code 1' }, run.now)).toEqual([
+    { kind: 'over', phase: 'failed', text: 'store: exit code 1' },
+  ]);
+});
+
+test('one that does not come up again is given up, and says why', () => {
   const run = new Run({ failuresMax: 3 });
   run.does({ kind: 'start' });
+  run.does({ kind: 'ready' });
   run.does({ kind: 'exited', how: 'exit code 1' });
   run.wait();
   run.does({ kind: 'exited', how: 'exit code 1' });
@@ -73,6 +82,7 @@ test('one that never comes up is given up, and says why', () => {
 test('pauses do not grow for ever', () => {
   const run = new Run({ failuresMax: 100 });
   run.does({ kind: 'start' });
+  run.does({ kind: 'ready' });
   let longest = 0;
   for (let round = 0; round < 50; round++) {
     run.does(killed);
@@ -84,6 +94,9 @@ test('pauses do not grow for ever', () => {
 test('one that does not say that it is ready is killed, and counts as failed', () => {
   const run = new Run();
   run.does({ kind: 'start' });
+  run.does({ kind: 'ready' });
+  run.does(killed);
+  run.wait();
   expect(run.wait()).toEqual({ afterMs: defaultPolicy.readyMs, does: ['note', 'SIGKILL'] });
   expect(run.does(killed)).toEqual(['note']);
   expect(run.supervisor.phase).toBe('pausing');
@@ -102,6 +115,7 @@ test('stopping asks first, then insists', () => {
 test('stopping during a pause starts nothing any more', () => {
   const run = new Run();
   run.does({ kind: 'start' });
+  run.does({ kind: 'ready' });
   run.does(killed);
   expect(run.does({ kind: 'stop' })).toEqual(['over']);
   run.now += 1_000_000;

@@ -17,7 +17,7 @@ export interface Policy {
   readonly pauseMaxMs: number;
   /** Having been ready for so long, it counts as good again: pauses and failures start afresh. */
   readonly stableMs: number;
-  /** So many ends in a row without having been stable, and it is given up. */
+  /** So many ends in a row without having been stable, and it is given up. One that has never served yet is given up at once. */
   readonly failuresMax: number;
 }
 
@@ -57,7 +57,8 @@ export class Supervisor {
   #phase: Phase = 'idle';
   #failures = 0;
   #restarts = 0;
-  #readyAt = 0;
+  /** When it served last; undefined: never. */
+  #readyAt: number | undefined;
   #due: number | undefined;
 
   constructor(name: string, policy: Policy) {
@@ -112,6 +113,8 @@ export class Supervisor {
     if (!wasReady && this.#phase !== 'starting') return [];
     if (this.policy.onExit === 'gone') return this.#over('ended', how);
     if (this.policy.onExit === 'fatal') return this.#over('failed', how);
+    // A mistake in what was asked for rather than an accident: trying again would only put off telling.
+    if (this.#readyAt === undefined) return this.#over('failed', how);
     if (wasReady && now - this.#readyAt >= this.policy.stableMs) this.#failures = 0;
     this.#failures++;
     if (this.#failures >= this.policy.failuresMax) {
