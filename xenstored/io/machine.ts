@@ -6,7 +6,7 @@
 import { OsError } from '../../osdep/errno.ts';
 import { type Evtchn, Virq } from '../../osdep/evtchn.ts';
 import { type Gnttab, ReservedGrant } from '../../osdep/gnttab.ts';
-import type { Mapping } from '../../osdep/mapping.ts';
+import { type Mapping, PAGE_SIZE } from '../../osdep/mapping.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import type { Link } from '../core/link.ts';
 import type { Attached, DomainState, Machine, RingFields } from '../core/ports.ts';
@@ -201,9 +201,13 @@ export class PlatformMachine implements Machine, RingEffects {
     this.#watcher.close();
   }
 
-  /** The control domain's kernel keeps its ring to itself on real Xen; every other page is granted. */
+  /**
+   * The kernel below us has its ring in its own memory; every other page is granted. Nobody grants to himself: where there is no such kernel,
+   * our own domain has a ring that nobody is at, and counts as introduced like any other.
+   */
   #map(domid: number): Mapping {
     if (this.#kernelRing?.domid === domid) return this.#kernelRing.page;
+    if (this.#options.platform.domid === domid) return deserted();
     return this.#gnttab.mapGrantRef(domid, ReservedGrant.XENSTORE, 'rw');
   }
 
@@ -249,6 +253,12 @@ export class PlatformMachine implements Machine, RingEffects {
   #subject(domid: number): AttachedRing | undefined {
     return this.#early.has(domid) ? undefined : this.#rings.get(domid);
   }
+}
+
+/** A page of our own memory. */
+function deserted(): Mapping {
+  const bytes = new Uint8Array(PAGE_SIZE);
+  return { pages: 1, writable: true, bytes, page: () => bytes, unmap() {} };
 }
 
 function* all(watcher: DomainWatcher): Generator<KnownDomain> {
