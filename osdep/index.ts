@@ -13,5 +13,6 @@ export * from './gnttab.ts';
 export * from './manage.ts';
 export * from './mapping.ts';
 export * from './platform.ts';
+export * from './strerror.ts';
 export * from './toolcore.ts';
 export * from './toollog.ts';
