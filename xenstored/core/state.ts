@@ -240,13 +240,17 @@ export class State {
     if (link.kind === 'socket' && outbox.bytes > SOCKET_OUTBOX_MAX) this.shut(link);
   }
 
-  /** Sends an event for `path` to every watch that matches and may know. `node`: as it is, or was when it died. */
+  /**
+   * Sends an event for `path` to every watch that matches and may know. `node`: as it is, or was when it died; `parent`: where it is not to
+   * be taken as it is now.
+   */
   fire(
     path: string,
     match: Match,
     node: Node | undefined,
     oldPerms: Perms | undefined,
     cause: Cause | undefined,
+    parent?: { readonly perms: Perms | undefined },
   ): void {
     const matches = this.trie.matches(path, match);
     let last: Watch | undefined;
@@ -256,7 +260,7 @@ export class State {
     for (const watch of matches) {
       const { link, token, prefixBytes } = watch;
       if (link !== last?.link) {
-        permitted = this.#mayKnow(link, path, node, oldPerms);
+        permitted = this.#mayKnow(link, path, node, oldPerms, parent);
         told.length = 0;
       } else if (!isSpecial(path) && told.some((other) => sameEvent(other, watch))) {
         continue;
@@ -279,14 +283,20 @@ export class State {
     if (forms.domain) this.fire(`${name}/${domid}`, 'depth', node, undefined, undefined);
   }
 
-  #mayKnow(link: Link, path: string, node: Node | undefined, oldPerms: Perms | undefined): boolean {
+  #mayKnow(
+    link: Link,
+    path: string,
+    node: Node | undefined,
+    oldPerms: Perms | undefined,
+    parent: { readonly perms: Perms | undefined } | undefined,
+  ): boolean {
     if (oldPerms?.allows(link, Right.READ)) return true;
     const seen = node ?? this.store.get(path);
     if (!seen) return false;
     if (seen.perms.allows(link, Right.READ)) return true;
     if (isSpecial(seen.path)) return false;
-    const parent = seen.parent ?? this.store.get(parentPath(path));
-    return parent?.perms.allows(link, Right.READ) ?? false;
+    const above = parent ?? seen.parent ?? this.store.get(parentPath(path));
+    return above?.perms?.allows(link, Right.READ) ?? false;
   }
 
   /** Has the link's domain memory left for `bytes` more? Says so in the log, as often as the C daemon does. */

@@ -33,11 +33,14 @@ export interface Entry extends Seen {
   event: Match | undefined;
 }
 
-/** An event that the commit causes: `oldPerms` are those of the snapshot. */
+/** An event that the commit causes, with what decides who may know of it. */
 export interface CommitEvent {
   readonly path: string;
   readonly match: Match;
+  /** Those of the snapshot. */
   readonly oldPerms: Perms | undefined;
+  /** The parent's, as they stand when changes are made visible one by one in the order of first access; `undefined`: no parent then. */
+  readonly parentPerms: Perms | undefined;
 }
 
 export type CommitResult =
@@ -206,11 +209,7 @@ export class Transaction implements View {
       if (blame !== undefined) return { ok: false, blame };
     }
     this.#apply();
-    const events: CommitEvent[] = [];
-    for (const { path, event, basePerms } of this.#entries.values()) {
-      if (event) events.push({ path, match: event, oldPerms: basePerms });
-    }
-    return { ok: true, changed: true, events };
+    return { ok: true, changed: true, events: this.#events() };
   }
 
   end(): void {
@@ -231,6 +230,25 @@ export class Transaction implements View {
       if (entry.valueSet) store.setValue(entry.base, entry.value, by);
       if (entry.permsSet) store.setPerms(entry.base, entry.perms, by);
     }
+  }
+
+  #events(): CommitEvent[] {
+    const events: CommitEvent[] = [];
+    const visible = new Set<Entry>();
+    for (const entry of this.#entries.values()) {
+      visible.add(entry);
+      const { path, event: match, basePerms: oldPerms } = entry;
+      if (match) events.push({ path, match, oldPerms, parentPerms: this.#parentPerms(path, visible) });
+    }
+    return events;
+  }
+
+  #parentPerms(path: string, visible: ReadonlySet<Entry>): Perms | undefined {
+    const above = parentPath(path);
+    const entry = this.#entries.get(above);
+    const changed = entry && (entry.created || entry.removed || entry.permsSet);
+    if (changed && !visible.has(entry)) return entry.basePerms;
+    return this.#store.get(above)?.perms;
   }
 
   /** Who changed what this entry's answers depended on since the snapshot; `undefined`: nobody. */

@@ -52,7 +52,8 @@ function commit(request: Request, transaction: Transaction): Answer {
     return EAGAIN;
   }
   if (result.changed) state.history.add(state.now, link.domid, link.id, 'commit', `${transaction.id}`);
-  for (const { path, match, oldPerms } of result.events) state.fire(path, match, undefined, oldPerms, cause);
+  for (const { path, match, oldPerms, parentPerms } of result.events)
+    state.fire(path, match, undefined, oldPerms, cause, { perms: parentPerms });
   return OK;
 }
 

@@ -390,6 +390,47 @@ export const transactions: Chapter = {
       ],
     },
     {
+      title: 'events of a commit: a child made before its parent was opened',
+      skip: { ox: 'tells of both' },
+      steps: [
+        ...node('/t', 'n0|'),
+        ...watch('d1', '/t'),
+        ['dom0', 'TRANSACTION_START', '|', '<t>'],
+        ['dom0:t', 'MKDIR', '/t/c|', 'OK|'],
+        ['dom0:t', 'SET_PERMS', '/t|n0|r1|', 'OK|'],
+        ['dom0:t', 'TRANSACTION_END', 'T|', 'OK|'],
+        ['d1', 'EVENTS', ['/t|t|']],
+      ],
+    },
+    {
+      title: 'events of a commit: a child made after its parent was opened',
+      skip: { ox: 'tells every operation' },
+      steps: [
+        ...node('/t', 'n0|'),
+        ...watch('d1', '/t'),
+        ['dom0', 'TRANSACTION_START', '|', '<t>'],
+        ['dom0:t', 'SET_PERMS', '/t|n0|r1|', 'OK|'],
+        ['dom0:t', 'MKDIR', '/t/c|', 'OK|'],
+        ['dom0:t', 'SET_PERMS', '/t/c|n0|', 'OK|'],
+        ['dom0:t', 'TRANSACTION_END', 'T|', 'OK|'],
+        ['d1', 'EVENTS', ['/t|t|', '/t/c|t|']],
+      ],
+    },
+    {
+      title: 'events of a commit: a child changed, and its parent shut after that',
+      skip: { ox: 'looks at the end alone' },
+      steps: [
+        ...node('/t', 'n0|r1|'),
+        ...node('/t/c', 'n0|'),
+        ...watch('d1', '/t'),
+        ['dom0', 'TRANSACTION_START', '|', '<t>'],
+        ['dom0:t', 'WRITE', '/t/c|', 'OK|'],
+        ['dom0:t', 'SET_PERMS', '/t|n0|', 'OK|'],
+        ['dom0:t', 'TRANSACTION_END', 'T|', 'OK|'],
+        ['d1', 'EVENTS', ['/t/c|t|', '/t|t|']],
+      ],
+    },
+    {
       title: 'permissions set inside hold inside',
       steps: [
         ...node('/p', 'n1|'),
