@@ -45,7 +45,8 @@ export function pairWith(peer: string): Pair {
 }
 
 export function dialectOf(kind: Kind): Dialect {
-  return { recent: kind === 'chead', emptyPayload: kind === 'chead' };
+  const recent = kind === 'chead';
+  return { recent, malformed: recent, deaths: recent };
 }
 
 const DUMP_EVERY = 40;

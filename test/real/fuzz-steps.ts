@@ -49,14 +49,16 @@ export class Chance {
 
 /** What the peer can be asked at all. */
 export interface Dialect {
-  /** Quotas, features, depth: what came with 4.21 and 4.22. */
+  /** Quotas, features, depth, permissions of special nodes as they are since 4.21 and 4.22. */
   readonly recent: boolean;
-  /** A payload of no bytes. */
-  readonly emptyPayload: boolean;
+  /** Payloads that are malformed: an assertion of Debian's 4.17 ends the daemon at some (XSA-481). */
+  readonly malformed: boolean;
+  /** Domains that end: 4.17 keeps their entries in permissions. */
+  readonly deaths: boolean;
 }
 
 const names = ['a', 'b', 'c', 'd1', 'd2', 'd3'] as const;
-const badPaths = ['', '/a/', '//a', '/a//b', '/a.b', '/a b', '@x', '/@', 'a@b', '/local/domain/'] as const;
+const badPaths = ['', '/a/', '//a', '/a//b', '/a.b', '/a b', '/@', 'a@b', '/local/domain/'] as const;
 const values = ['', 'v', 'w', '12|', '|', '\xff\x01'] as const;
 const tokens = ['t', 'u', '', 'token'] as const;
 
@@ -199,6 +201,7 @@ export class Generator {
 
   #watch(who: string): Step {
     const chance = this.#chance;
+    const guest = !sockets.includes(who);
     const op = chance.weighed([
       [6, 'WATCH'],
       [2, 'UNWATCH'],
@@ -209,12 +212,11 @@ export class Generator {
       '@releaseDomain/1',
       '@introduceDomain/2',
     ]);
-    const path = chance.once(6) ? special : this.#path();
-    const plain = this.#dialect.recent || !path.startsWith('@') ? path : path.split('/')[0]!;
+    const { recent } = this.#dialect;
+    const path = chance.once(6) && (recent || !guest) ? special : this.#path();
+    const plain = recent || !path.startsWith('@') ? path : path.split('/')[0]!;
     const depth =
-      this.#dialect.recent && op === 'WATCH' && chance.once(3)
-        ? chance.of(['0|', '1|', '2|', '|', '-1|', 'x|'])
-        : '';
+      recent && op === 'WATCH' && chance.once(3) ? chance.of(['0|', '1|', '2|', '|', '-1|', 'x|']) : '';
     return { who, op, tx: 0, payload: this.#spoil(`${plain}|${chance.of(tokens)}|${depth}`) };
   }
 
@@ -238,7 +240,7 @@ export class Generator {
     const op = chance.of([
       'INTRODUCE',
       'INTRODUCE',
-      this.#targets.has(domid) ? 'RESUME' : 'RELEASE',
+      this.#mayEnd(domid) ? 'RELEASE' : 'RESUME',
       'IS_DOMAIN_INTRODUCED',
       'RESUME',
       'SET_TARGET',
@@ -276,13 +278,18 @@ export class Generator {
   #hostStep(): Step {
     const domid = this.#chance.of(domids);
     if (!this.#alive.has(domid)) return { host: 'create', domid };
-    return { host: this.#chance.once(3) && !this.#targets.has(domid) ? 'kill' : 'shutdown', domid };
+    return { host: this.#chance.once(3) && this.#mayEnd(domid) ? 'kill' : 'shutdown', domid };
+  }
+
+  #mayEnd(domid: number): boolean {
+    return this.#dialect.deaths && !this.#targets.has(domid);
   }
 
   #path(): string {
     const chance = this.#chance;
-    if (chance.once(25)) return chance.of(badPaths);
-    if (chance.once(25)) return chance.of(['@introduceDomain', '@releaseDomain', '/']);
+    if (chance.once(25)) return chance.of(this.#dialect.malformed ? [...badPaths, '@x'] : badPaths);
+    if (chance.once(25))
+      return chance.of(this.#dialect.recent ? ['@introduceDomain', '@releaseDomain', '/'] : ['/']);
     const depth = chance.weighed([
       [3, 1],
       [4, 2],
@@ -310,9 +317,8 @@ export class Generator {
   /** Now and then a payload that is not as it should be. */
   #spoil(payload: string): string {
     const chance = this.#chance;
-    if (!chance.once(40)) return payload;
-    const spoiled = chance.of([payload.slice(0, -1), `${payload}|`, `${payload}x`, `${payload}x|`, '', '|']);
-    return spoiled === '' && !this.#dialect.emptyPayload ? payload : spoiled;
+    if (!this.#dialect.malformed || !chance.once(40)) return payload;
+    return chance.of([payload.slice(0, -1), `${payload}|`, `${payload}x`, `${payload}x|`, '', '|']);
   }
 }
 
