@@ -4,7 +4,7 @@
  */
 import { Daemon, type DaemonOptions, defaultOptions } from '../../xenstored/core/daemon.ts';
 import type { Link } from '../../xenstored/core/link.ts';
-import type { Console, DomainState, Machine, Turn } from '../../xenstored/core/ports.ts';
+import type { DomainState, Machine, Surroundings, Turn } from '../../xenstored/core/ports.ts';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op, type OpName } from '../../xenstored/wire/ops.ts';
 
@@ -20,7 +20,7 @@ export class CoreDriver {
   turn: Turn | undefined = undefined;
 
   constructor(options: Partial<DaemonOptions> = {}) {
-    this.daemon = new Daemon({ ...defaultOptions, ...options }, this.#machine(), console);
+    this.daemon = new Daemon({ ...defaultOptions, ...options }, this.#machine(), nothing);
     this.daemon.start();
     this.turn = this.daemon.endTurn();
     this.dom0 = this.daemon.connectSocket();
@@ -96,7 +96,7 @@ export class CoreDriver {
   }
 }
 
-const console: Console = {
+const nothing: Surroundings = {
   switches: new Map(),
   setTrace: () => {},
   setLogFile: () => true,

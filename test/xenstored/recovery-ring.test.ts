@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Daemon, defaultOptions } from '../../xenstored/core/daemon.ts';
 import type { Link } from '../../xenstored/core/link.ts';
-import type { Console, DomainState, Effect, Machine } from '../../xenstored/core/ports.ts';
+import type { DomainState, Effect, Machine, Surroundings } from '../../xenstored/core/ports.ts';
 import { Database } from '../../xenstored/io/database.ts';
 import { encodeMessage, Framer } from '../../xenstored/wire/frame.ts';
 import { Op, type OpName } from '../../xenstored/wire/ops.ts';
@@ -195,7 +195,7 @@ class Host {
   }
 }
 
-const quiet: Console = {
+const quiet: Surroundings = {
   switches: new Map(),
   setTrace: () => {},
   setLogFile: () => true,

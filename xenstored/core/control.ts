@@ -33,37 +33,37 @@ function check(state: State): Answer {
   return OK;
 }
 
-function log({ console }: State, args: readonly string[]): Answer {
+function log({ surroundings }: State, args: readonly string[]): Answer {
   const [what, ...more] = args;
   if (what === undefined) {
     let lines = 'Log switch settings:\n';
-    for (const [name, on] of console.switches) lines += `${left(name, 8)}: ${on ? 'on' : 'off'}\n`;
+    for (const [name, on] of surroundings.switches) lines += `${left(name, 8)}: ${on ? 'on' : 'off'}\n`;
     return text(lines);
   }
   if (more.length > 0) return EINVAL;
   if (what === 'on' || what === 'off') {
-    console.setTrace(what === 'on');
+    surroundings.setTrace(what === 'on');
     return OK;
   }
   const name = what.slice(1);
-  if (!/^[+-]/.test(what) || !console.switches.has(name)) return EINVAL;
-  console.switches.set(name, what.startsWith('+'));
+  if (!/^[+-]/.test(what) || !surroundings.switches.has(name)) return EINVAL;
+  surroundings.switches.set(name, what.startsWith('+'));
   return OK;
 }
 
-function logfile({ console }: State, [file, ...more]: readonly string[]): Answer {
+function logfile({ surroundings }: State, [file, ...more]: readonly string[]): Answer {
   if (file === undefined || more.length > 0) return EINVAL;
-  console.setLogFile(file);
+  surroundings.setLogFile(file);
   return OK;
 }
 
-function memreport({ console }: State, [file, ...more]: readonly string[]): Answer {
-  return more.length === 0 && console.memreport(file) ? OK : EINVAL;
+function memreport({ surroundings }: State, [file, ...more]: readonly string[]): Answer {
+  return more.length === 0 && surroundings.memreport(file) ? OK : EINVAL;
 }
 
-function print({ console }: State, [what, ...more]: readonly string[]): Answer {
+function print({ surroundings }: State, [what, ...more]: readonly string[]): Answer {
   if (what === undefined || more.length > 0) return EINVAL;
-  console.print(`control: ${what}`);
+  surroundings.print(`control: ${what}`);
   return OK;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The whole server as a state machine: bytes, closed connections, the machine's news and time go in; once a turn, its changes, effects and links with output come
- * out. No I/O, no clock: io sets `now`, hands over what it read, and does what a turn says, commit first.
+ * The whole server as a state machine: bytes, closed connections, the machine's news and time go in; once a turn, its changes, effects
+ * and links with output come out. No I/O, no clock: io sets `now`, hands over what it read, and does what a turn says, commit first.
  */
 
 import { Domid, RingError } from '../wire/ops.ts';
@@ -12,11 +12,11 @@ import { ROOT } from './path.ts';
 import { Perms } from './perms.ts';
 import type {
   Commit,
-  Console,
   Machine,
   RingRecord,
   SavedState,
   StoredPerm,
+  Surroundings,
   Tracer,
   Turn,
   WatchRecord,
@@ -50,8 +50,8 @@ export class Daemon {
   readonly #state: State;
   readonly #dispatcher: Dispatcher;
 
-  constructor(options: DaemonOptions, machine: Machine, console: Console) {
-    this.#state = new State(options, machine, console);
+  constructor(options: DaemonOptions, machine: Machine, surroundings: Surroundings) {
+    this.#state = new State(options, machine, surroundings);
     this.#dispatcher = new Dispatcher(this.#state);
   }
 

@@ -13,8 +13,8 @@ import type { Owner } from './store.ts';
 export const FEATURES: number = Feature.ERROR | Feature.WATCH_DEPTH | Feature.DOMID_ANY;
 
 /** Commits that may spoil others' transactions before the ring is left alone for a while, and how fast they come back. */
-export const CREDIT_BURST = 5;
-export const CREDIT_EVERY_MS = 50;
+const CREDIT_BURST = 5;
+const CREDIT_EVERY_MS = 50;
 
 export class Domain implements Owner {
   readonly domid: number;

@@ -142,7 +142,7 @@ export interface SavedState {
 }
 
 /** What CONTROL can do to the daemon's own surroundings. */
-export interface Console {
+export interface Surroundings {
   /** The switches of the trace (obj io wrl acc tdb), by name. */
   readonly switches: Map<string, boolean>;
   /** Opens or closes the trace file. */

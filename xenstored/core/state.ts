@@ -10,7 +10,7 @@ import type { Node } from './node.ts';
 import type { Cause, Message } from './outbox.ts';
 import { isSpecial, parentPath } from './path.ts';
 import { type Perms, Right } from './perms.ts';
-import type { Console, Effect, Machine, Tracer } from './ports.ts';
+import type { Effect, Machine, Surroundings, Tracer } from './ports.ts';
 import type { QuotaCompare, Quotas } from './quota.ts';
 import { Store } from './store.ts';
 import { LiveView } from './view.ts';
@@ -35,14 +35,14 @@ export interface StateOptions {
 
 const MEMORY_NOTE_EVERY_MS = 10_000;
 /** A socket that leaves this much unread is closed: nobody can be that slow and alive. */
-export const SOCKET_OUTBOX_MAX: number = 64 << 20;
+const SOCKET_OUTBOX_MAX = 64 << 20;
 /** A socket with this much unsent is not read. */
 export const SOCKET_OUTBOX_FULL: number = 256 << 10;
 
 export class State {
   readonly options: StateOptions;
   readonly machine: Machine;
-  readonly console: Console;
+  readonly surroundings: Surroundings;
   readonly store: Store;
   readonly live: LiveView;
   readonly trie: WatchTrie;
@@ -69,10 +69,10 @@ export class State {
   readonly expiring: Set<Link> = new Set();
   readonly throttled: Set<Link> = new Set();
 
-  constructor(options: StateOptions, machine: Machine, console: Console) {
+  constructor(options: StateOptions, machine: Machine, surroundings: Surroundings) {
     this.options = options;
     this.machine = machine;
-    this.console = console;
+    this.surroundings = surroundings;
     this.store = new Store({ owner: (domid) => this.domains.get(domid), trackChanges: options.persistent });
     this.live = new LiveView(this.store);
     this.trie = new WatchTrie(this.store.work);

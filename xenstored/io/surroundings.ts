@@ -2,7 +2,7 @@
  * What CONTROL can do to the daemon's own surroundings: the trace, its switches and its file, a report on memory, a line for the log.
  */
 import { appendFileSync } from 'node:fs';
-import type { Console } from '../core/ports.ts';
+import type { Surroundings as CoreSurroundings } from '../core/ports.ts';
 import type { TraceFile } from './trace.ts';
 
 export interface SurroundingsOptions {
@@ -12,7 +12,7 @@ export interface SurroundingsOptions {
   readonly print: (text: string) => void;
 }
 
-export class Surroundings implements Console {
+export class Surroundings implements CoreSurroundings {
   readonly switches: Map<string, boolean>;
   readonly #options: SurroundingsOptions;
 

@@ -92,7 +92,7 @@ export const Domid = {
 } as const;
 
 /** Error names that travel, in the order of xs_wire.h's table. Anything else reaches a client as EINVAL. */
-export const wireErrors = [
+const wireErrors = [
   'EINVAL',
   'EACCES',
   'EEXIST',

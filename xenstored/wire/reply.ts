@@ -21,11 +21,6 @@ export function encodePerms(perms: readonly PermEntry[]): string {
   return text;
 }
 
-/** `<path>\0<token>\0` */
-export function encodeEvent(path: string, token: string): string {
-  return `${path}\0${token}\0`;
-}
-
 /** Each string followed by NUL. */
 export function encodeStrings(parts: readonly string[]): string {
   return parts.length === 0 ? '' : `${parts.join('\0')}\0`;

@@ -6,12 +6,6 @@
 
 const NUL = '\0';
 
-/** The only string of a payload that must be exactly one, NUL and nothing after it; `undefined` otherwise. */
-export function oneString(payload: string): string | undefined {
-  const end = payload.indexOf(NUL);
-  return end >= 0 && end === payload.length - 1 ? payload.slice(0, end) : undefined;
-}
-
 /** How many NULs there are: the number of complete strings. */
 export function countStrings(payload: string): number {
   let count = 0;
