@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { Errno, OsError } from '../errno.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { Poller, READABLE } from '../os/poll.ts';
-import { accept, close, listen, raiseOpenFiles } from '../os/sock.ts';
+import { accept, close, listen, raiseOpenFiles, WOULD_BLOCK } from '../os/sock.ts';
 import { Connection, GONE } from './connection.ts';
 import { Extents } from './extents.ts';
 import { hasBytes, Kind, MAX_BODY_BYTES, MAX_CONTROL_BODY_BYTES, type TokenArgs } from './protocol.ts';
@@ -75,7 +75,8 @@ export class Hypervisor {
     for (;;) {
       const fd = accept(this.#listener);
       if (fd < 0) {
-        // Out of descriptors: those who wait stay in the queue until somebody leaves.
+        // Out of descriptors: whoever is not let in now waits until somebody leaves.
+        if (fd !== WOULD_BLOCK) this.#poller.modify(this.#listener, 0);
         return;
       }
       const connection = new Connection(this.#poller, fd, {
@@ -257,6 +258,7 @@ export class Hypervisor {
   /** A process is gone, or is sent away. */
   #ended(from: Connection, why: string): void {
     if (!this.#connections.delete(from)) return;
+    this.#poller.modify(this.#listener, READABLE);
     const { domid, restartable } = from;
     const files = from.fileHandles();
     from.close();
