@@ -97,7 +97,7 @@ test('killed from outside, it is started again', async () => {
 test('one that does not come up is given up, with its last words', async () => {
   const { crew } = crewOf();
   const start = crew.start(job('echo no such file >&2; exit 3'));
-  await expect(start).rejects.toThrow('thing: exit code 3\n    no such file');
+  await expect(start).rejects.toThrow('exit code 3\n    no such file');
 });
 
 test('a program that does not exist is told as such', async () => {
@@ -121,7 +121,7 @@ test('a start can be broken off', async () => {
   const { crew } = crewOf();
   const start = crew.start(job('exec cat'));
   crew.stopStarting();
-  await expect(start).rejects.toThrow('thing');
+  await expect(start).rejects.toThrow('ended by SIGTERM');
 });
 
 test('something whose end means its end is not started again', async () => {
@@ -129,7 +129,7 @@ test('something whose end means its end is not started again', async () => {
   await crew.start(job(serving, { onExit: 'gone' }));
   process.kill(crew.states()[0]!.id!.pid, 'SIGKILL');
   await until(() => overs.length > 0);
-  expect(overs).toEqual(['ended: thing: ended by SIGKILL']);
+  expect(overs).toEqual(['ended: ended by SIGKILL']);
 });
 
 test('a run directory has one owner, and leaves nothing', async () => {

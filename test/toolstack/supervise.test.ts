@@ -61,7 +61,7 @@ test('one that never came up is given up at once', () => {
   const run = new Run();
   run.does({ kind: 'start' });
   expect(run.supervisor.step({ kind: 'exited', how: 'exit code 1' }, run.now)).toEqual([
-    { kind: 'over', phase: 'failed', text: 'store: exit code 1' },
+    { kind: 'over', phase: 'failed', text: 'exit code 1' },
   ]);
 });
 
@@ -74,7 +74,7 @@ test('one that does not come up again is given up, and says why', () => {
   run.does({ kind: 'exited', how: 'exit code 1' });
   run.wait();
   expect(run.supervisor.step({ kind: 'exited', how: 'exit code 1' }, run.now)).toEqual([
-    { kind: 'over', phase: 'failed', text: 'store: exit code 1, 3 times in a row' },
+    { kind: 'over', phase: 'failed', text: 'exit code 1, 3 times in a row' },
   ]);
   expect(run.supervisor.due).toBeUndefined();
 });

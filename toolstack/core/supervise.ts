@@ -152,7 +152,7 @@ export class Supervisor {
 
   #over(phase: 'stopped' | 'ended' | 'failed', how: string): Effect[] {
     this.#enter(phase, undefined);
-    return [{ kind: 'over', phase, text: `${this.name}: ${how}` }];
+    return [{ kind: 'over', phase, text: how }];
   }
 
   #enter(phase: Phase, due: number | undefined): void {

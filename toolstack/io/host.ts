@@ -313,7 +313,7 @@ export class Host<P extends Platform> {
     }
     const guest = this.#file.guests.find((one) => guestProcess(one.name) === name);
     if (guest === undefined) {
-      this.#events.print(`${text}; the host goes on without it`);
+      this.#events.print(`${name} does not come up (${text}); the host goes on without it`);
       return;
     }
     void this.#guestGone(guest.name, text);
