@@ -182,14 +182,9 @@ export class Daemon {
 
   /** Does what is due at `now`; answers when there is something to do next (ms), if at all. */
   tick(): number | undefined {
-    const { now, expiring, throttled, rewritten } = this.#state;
-    let next = Number.POSITIVE_INFINITY;
-    for (const link of expiring) {
-      if (link.outbox.expire(now)) rewritten.add(link);
-      const at = link.outbox.nextExpiry;
-      if (at === undefined) expiring.delete(link);
-      else next = Math.min(next, at);
-    }
+    const { now, throttled } = this.#state;
+    if (now >= this.#state.expiryDue) this.#expire();
+    let next = this.#state.expiryDue;
     for (const link of throttled) {
       if (link.domain && this.#isThrottled(link, link.domain))
         next = Math.min(next, link.domain.creditAt(now));
@@ -206,6 +201,19 @@ export class Daemon {
     if (effects.length > 0) state.effects = [];
     state.output.clear();
     return { commit, effects, output };
+  }
+
+  /** Drops the events that nobody read in time, and finds out when to look again. */
+  #expire(): void {
+    const { now, expiring, rewritten } = this.#state;
+    let next = Number.POSITIVE_INFINITY;
+    for (const link of expiring) {
+      if (link.outbox.expire(now)) rewritten.add(link);
+      const at = link.outbox.nextExpiry;
+      if (at === undefined) expiring.delete(link);
+      else next = Math.min(next, at);
+    }
+    this.#state.expiryDue = next;
   }
 
   #isThrottled(link: Link, domain: Domain): boolean {

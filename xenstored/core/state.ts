@@ -65,8 +65,10 @@ export class State {
   readonly rewritten: Set<Link> = new Set();
   /** Rings from which bytes were taken. */
   readonly fed: Set<Link> = new Set();
-  /** Unprivileged links with events that may expire, and domains without credit. */
+  /** Unprivileged links with events that may expire, and when to look at them (ms). */
   readonly expiring: Set<Link> = new Set();
+  expiryDue: number = Number.POSITIVE_INFINITY;
+  /** Links of domains without credit. */
   readonly throttled: Set<Link> = new Set();
 
   constructor(options: StateOptions, machine: Machine, surroundings: Surroundings) {
@@ -231,6 +233,7 @@ export class State {
       if (this.options.eventTimeoutMs > 0) {
         expiresAt = this.now + this.options.eventTimeoutMs;
         this.expiring.add(link);
+        this.expiryDue = Math.min(this.expiryDue, expiresAt);
       }
     }
     if (cause) cause.unsettled++;

@@ -23,6 +23,8 @@ export interface Entry extends Seen {
   present: boolean;
   /** The parts that answers depended on. */
   parts: number;
+  /** Only passed by on the way from a node that is missing: nothing depends on it, it has its place in the order of access. */
+  bystander: boolean;
   valueSet: boolean;
   permsSet: boolean;
   /** Made here, perhaps after the one in the snapshot was removed. */
@@ -104,7 +106,9 @@ export class Transaction implements View {
   lookup(path: string, parts: number): Entry | undefined {
     const entry = this.#entry(path);
     entry.parts |= parts;
-    return entry.present ? entry : undefined;
+    if (entry.present) return entry;
+    this.#passBy(path);
+    return undefined;
   }
 
   ancestor(path: string): Seen {
@@ -251,8 +255,21 @@ export class Transaction implements View {
     return this.#store.get(above)?.perms;
   }
 
+  /** From a missing node up to the nearest one that is there, as today's C daemon goes whoever asks. */
+  #passBy(path: string): void {
+    for (let above = parentPath(path); ; above = parentPath(above)) {
+      let entry = this.#entries.get(above);
+      if (!entry) {
+        entry = this.#entry(above);
+        entry.bystander = true;
+      }
+      if (entry.present) return;
+    }
+  }
+
   /** Who changed what this entry's answers depended on since the snapshot; `undefined`: nobody. */
   #conflict(entry: Entry): number | undefined {
+    if (entry.bystander) return undefined;
     const { path, base, parts, valueSet, permsSet, removed, created } = entry;
     const live = this.#store.get(path);
     if (live !== base) return live ? live.changedBy : this.#store.ancestor(path).changedBy;
@@ -268,7 +285,10 @@ export class Transaction implements View {
 
   #entry(path: string): Entry {
     const known = this.#entries.get(path);
-    if (known) return known;
+    if (known) {
+      known.bystander = false;
+      return known;
+    }
     const over = this.#account?.exceeds('transaction-nodes', this.#entries.size + 1) ?? false;
     const base = this.#store.nodeAt(path, this.#snapshot);
     const state = base && this.#store.stateAt(base, this.#snapshot);
@@ -281,6 +301,7 @@ export class Transaction implements View {
       permsAt: 0,
       present: base !== undefined,
       parts: Part.NONE,
+      bystander: false,
       valueSet: false,
       permsSet: false,
       created: false,
