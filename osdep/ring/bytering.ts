@@ -114,7 +114,7 @@ export const StoreRing = {
 } as const;
 
 /** The console's page: `IN` is towards the guest. */
-export const ConsoleRing = {
+const ConsoleRing = {
   IN: { data: 0, size: 1024, cons: 3072, prod: 3076 },
   OUT: { data: 1024, size: 2048, cons: 3080, prod: 3084 },
 } as const;

@@ -7,7 +7,7 @@ import type { EvtchnStatus, GrantSeed } from '../ctrl.ts';
 import { Errno } from '../errno.ts';
 import { GrantStatus, ReservedGrant } from '../gnttab.ts';
 import { checkRequest } from './world/check.ts';
-import { Console } from './world/console.ts';
+import { ConRing, VERSION } from './world/conring.ts';
 import { Devices } from './world/devices.ts';
 import type { Effect, Memory } from './world/effects.ts';
 import { Emulation } from './world/emulation.ts';
@@ -47,7 +47,7 @@ type Handlers = { [K in OpName]: (caller: Domain, args: Args<K>) => Reply<K> };
 
 export class World {
   readonly #state: State;
-  readonly #console = new Console();
+  readonly #conring = new ConRing();
   readonly #events: Events;
   readonly #frames: Frames;
   readonly #grants: Grants;
@@ -373,7 +373,7 @@ export class World {
       hvmParamGet: (caller, { domid, param }) =>
         this.#on(caller, 'self', domid, (domain) => getParam(domain, param)),
       guestWidth: (caller, { domid }) => this.#command(caller, 'control', domid, () => done({ bytes: 8 })),
-      version: () => done(this.#console.version),
+      version: () => done(VERSION),
       physinfo: (caller) =>
         caller.control
           ? done({
@@ -390,8 +390,8 @@ export class World {
             })
           : fail(Errno.EPERM),
       readConsole: (caller, { index, clear }) =>
-        caller.control ? done(this.#console.read(index, clear ? 'clear' : 'keep')) : fail(Errno.EPERM),
-      writeConsole: (caller, { text }) => set(() => this.#console.write(caller.domid, text)),
+        caller.control ? done(this.#conring.read(index, clear ? 'clear' : 'keep')) : fail(Errno.EPERM),
+      writeConsole: (caller, { text }) => set(() => this.#conring.write(caller.domid, text)),
     };
   }
 

@@ -1,5 +1,7 @@
 // The logger prints what Xen's tools print: prefixes, levels, error texts, and progress drawn over itself.
+import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
+import { stdioLogger } from '../../osdep/os/stdiolog.ts';
 import { HandleRegistry } from '../../osdep/toolcore.ts';
 import { LogLevel, levelName, percentOf, StdioLogger, type StdioLoggerOptions } from '../../osdep/toollog.ts';
 
@@ -37,6 +39,14 @@ test('date and pid come first, in that order, and can be switched', () => {
   log.adjust({ showDate: false });
   log.log({ level: LogLevel.INFO, text: 'm' });
   expect(text()).toBe('2026-11-21 05:30:16 CET [42] c: info: m\n[42] info: m\n');
+});
+
+test('this process logs to a stream of its own, with its own pid and time', () => {
+  const stream = new PassThrough() as unknown as NodeJS.WriteStream;
+  stdioLogger({ showPid: true, showDate: true }, stream).log({ level: LogLevel.INFO, text: 'm' });
+  const line = String(stream.read());
+  expect(line).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ \[\d+\] info: m\n$/);
+  expect(line).toContain(`[${process.pid}]`);
 });
 
 test('every level but none has a name', () => {

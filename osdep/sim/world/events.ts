@@ -9,7 +9,7 @@ import { Virq } from '../../evtchn.ts';
 import { done, fail, nothing, type Outcome } from './outcome.ts';
 import type { Domain, Port, State } from './state.ts';
 
-export const VIRQS = 24;
+const VIRQS = 24;
 
 const GLOBAL_VIRQS: ReadonlySet<number> = new Set([
   Virq.CONSOLE,
@@ -22,7 +22,7 @@ const GLOBAL_VIRQS: ReadonlySet<number> = new Set([
   Virq.ENOMEM,
 ]);
 
-export function isGlobalVirq(virq: number): boolean {
+function isGlobalVirq(virq: number): boolean {
   return GLOBAL_VIRQS.has(virq);
 }
 

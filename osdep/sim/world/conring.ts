@@ -3,15 +3,16 @@ import type { XenVersion } from '../../ctrl.ts';
 
 const RING_SIZE = 16_384;
 
-export class Console {
-  readonly version: XenVersion = {
-    major: 4,
-    minor: 22,
-    extra: '.0-sim',
-    changeset: 'unavailable',
-    capabilities: 'hvm-3.0-x86_64 hvm-3.0-x86_32p hvm-3.0-x86_32',
-    commandline: '',
-  };
+export const VERSION: XenVersion = {
+  major: 4,
+  minor: 22,
+  extra: '.0-sim',
+  changeset: 'unavailable',
+  capabilities: 'hvm-3.0-x86_64 hvm-3.0-x86_32p hvm-3.0-x86_32',
+  commandline: '',
+};
+
+export class ConRing {
   #text = '';
   /** Characters ever written. */
   #end = 0;
