@@ -82,11 +82,14 @@ export class Outbox {
     return this.#waiting.has(payload);
   }
 
-  pushEvent(type: number, payload: string, cause: Cause | undefined, expiresAt: number): void {
+  /** Answers whether the event has to wait for the peer to read. */
+  pushEvent(type: number, payload: string, cause: Cause | undefined, expiresAt: number): boolean {
     const start = this.#end;
     const end = start + HEADER_BYTES + payload.length;
-    if (end > this.#granted) this.#waiting.add(payload);
+    const waits = end > this.#granted;
+    if (waits) this.#waiting.add(payload);
     this.#append({ type, reqId: 0, txId: 0, payload, cause, expiresAt, start, end });
+    return waits;
   }
 
   /** The peer is sure to take `bytes` more than what it has been given. */

@@ -230,15 +230,15 @@ export class State {
     if (account) {
       if (!this.memoryAllows(link, payload.length + 16)) return;
       account.add('memory', payload.length + 16);
-      if (this.options.eventTimeoutMs > 0) {
-        expiresAt = this.now + this.options.eventTimeoutMs;
-        this.expiring.add(link);
-        this.expiryDue = Math.min(this.expiryDue, expiresAt);
-      }
+      if (this.options.eventTimeoutMs > 0) expiresAt = this.now + this.options.eventTimeoutMs;
     }
     if (cause) cause.unsettled++;
     this.tracer?.io('OUT', link, Op.WATCH_EVENT, 0, 0, payload);
-    outbox.pushEvent(Op.WATCH_EVENT, payload, cause, expiresAt);
+    const waits = outbox.pushEvent(Op.WATCH_EVENT, payload, cause, expiresAt);
+    if (waits && expiresAt > 0) {
+      this.expiring.add(link);
+      this.expiryDue = Math.min(this.expiryDue, expiresAt);
+    }
     this.output.add(link);
     if (link.kind === 'socket' && outbox.bytes > SOCKET_OUTBOX_MAX) this.shut(link);
   }

@@ -1,0 +1,117 @@
+/**
+ * What keeps one guest from costing others: events that nobody reads expire, answers that nobody reads stop the reading, and who spoils
+ * other people's transactions has to wait. On the core alone, because time is an argument there.
+ */
+import { expect, it } from 'vitest';
+import type { Link } from '../../xenstored/core/link.ts';
+import { CoreDriver } from '../kit/coredriver.ts';
+
+/** A host with the named guests, each with a home of its own, and a board that all may write and read. */
+function host(...domids: number[]): { driver: CoreDriver; guests: Link[] } {
+  const driver = new CoreDriver();
+  driver.one(driver.dom0, 'WRITE', '/board|');
+  driver.one(driver.dom0, 'SET_PERMS', '/board|b0|');
+  return { driver, guests: domids.map((domid) => driver.introduce(domid)) };
+}
+
+it('drops an event that a guest has left unread for 20 seconds, and lets its cause go on', () => {
+  const { driver, guests } = host(1, 2);
+  const [writer, sleeper] = guests as [Link, Link];
+  driver.one(sleeper, 'WATCH', '/board|t|');
+  sleeper.outbox.grant(0);
+  for (let i = 0; i < 20; i++) driver.one(writer, 'WRITE', `/board/${i}|x`);
+  expect(driver.daemon.mayRead(writer)).toBe(false);
+
+  driver.daemon.now = 19_999;
+  driver.daemon.tick();
+  expect(driver.daemon.mayRead(writer)).toBe(false);
+
+  driver.daemon.now = 20_001;
+  driver.daemon.tick();
+  expect(driver.daemon.mayRead(writer)).toBe(true);
+  expect(driver.take(sleeper)).toEqual([]);
+});
+
+it('says when the next event is due to expire', () => {
+  const { driver, guests } = host(1, 2);
+  const [writer, sleeper] = guests as [Link, Link];
+  driver.one(sleeper, 'WATCH', '/board|t|');
+  sleeper.outbox.grant(0);
+  driver.daemon.now = 5_000;
+  driver.one(writer, 'WRITE', '/board/a|x');
+  expect(driver.daemon.tick()).toBe(25_000);
+});
+
+it('does not drop what has begun to be sent', () => {
+  const { driver, guests } = host(1, 2);
+  const [writer, sleeper] = guests as [Link, Link];
+  driver.one(sleeper, 'WATCH', '/board|t|');
+  sleeper.outbox.grant(10);
+  driver.one(writer, 'WRITE', '/board/a|x');
+  driver.one(writer, 'WRITE', '/board/b|x');
+  sleeper.outbox.advance(10);
+  driver.daemon.now = 30_000;
+  driver.daemon.tick();
+  expect(sleeper.outbox.bytes).toBe(16 + '/board/a|t|'.length - 10);
+});
+
+/** The guest changes what dom0's transaction has read. Answers whether that transaction could commit. */
+function spoil(driver: CoreDriver, guest: Link): string {
+  const id = driver.begin(driver.dom0);
+  driver.one(driver.dom0, 'READ', '/board|', id);
+  driver.one(driver.dom0, 'WRITE', '/mine|x', id);
+  driver.one(guest, 'WRITE', '/board|spoilt');
+  return driver.one(driver.dom0, 'TRANSACTION_END', 'T|', id);
+}
+
+it('does not read a guest that has spoilt five transactions, until it has credit again', () => {
+  const { driver, guests } = host(1, 2);
+  const [vandal, neighbour] = guests as [Link, Link];
+  for (let i = 0; i < 5; i++) {
+    expect(driver.daemon.mayRead(vandal)).toBe(true);
+    expect(spoil(driver, vandal)).toBe('!EAGAIN');
+  }
+  expect(driver.turn?.effects).toContainEqual(
+    expect.objectContaining({ kind: 'note', text: expect.stringContaining('domain 1 spoils') }),
+  );
+  expect(driver.daemon.mayRead(vandal)).toBe(false);
+  expect(driver.daemon.mayRead(neighbour)).toBe(true);
+  expect(driver.one(driver.dom0, 'CONTROL', 'connections|1|')).toContain('credit=0');
+
+  expect(driver.daemon.tick()).toBe(50);
+  driver.daemon.now = 50;
+  expect(driver.daemon.mayRead(vandal)).toBe(true);
+});
+
+it('forgives what was long ago, and never blames dom0', () => {
+  const { driver, guests } = host(1);
+  const [vandal] = guests as [Link];
+  for (let i = 0; i < 20; i++) {
+    driver.daemon.now += 60;
+    expect(spoil(driver, vandal)).toBe('!EAGAIN');
+    expect(driver.daemon.mayRead(vandal)).toBe(true);
+  }
+  const other = driver.daemon.connectSocket();
+  for (let i = 0; i < 20; i++) expect(spoil(driver, other)).toBe('!EAGAIN');
+  expect(driver.daemon.mayRead(other)).toBe(true);
+});
+
+it('gives memory back to the last byte when everything is over', () => {
+  const { driver, guests } = host(1);
+  const [guest] = guests as [Link];
+  driver.one(driver.dom0, 'WRITE', '/local/domain/1|');
+  driver.one(driver.dom0, 'SET_PERMS', '/local/domain/1|n1|');
+  const used = () =>
+    /memory=(\d+) nodes=(\d+)/.exec(driver.one(driver.dom0, 'CONTROL', 'connections|1|'))?.[0];
+  const before = used();
+  driver.one(guest, 'WRITE', 'a/b/c|value');
+  driver.one(guest, 'WATCH', 'a|token|');
+  const id = driver.begin(guest);
+  driver.one(guest, 'WRITE', 'a/d|long enough to be seen', id);
+  driver.one(guest, 'RM', 'a/b', id);
+  driver.one(guest, 'TRANSACTION_END', 'T|', id);
+  expect(used()).not.toBe(before);
+  driver.one(guest, 'RM', 'a|');
+  driver.one(guest, 'UNWATCH', 'a|token|');
+  expect(used()).toBe(before);
+});
