@@ -231,6 +231,6 @@ sys.stderr.write(s.recv(100).decode()); p.terminate(); p.wait()`;
     // The signal is taken between two turns: ask until the new file is there.
     while (!statSync(trace, { throwIfNoEntry: false })) await ask(link, 'READ', '/|');
     await ask(link, 'READ', '/|');
-    expect(readFileSync(trace, 'latin1')).toMatch(/^\n\*\*\*\n[^]*io: IN .* READ \(\/ \)/);
+    expect(readFileSync(trace, 'latin1')).toMatch(/^\n\*\*\*\n[\s\S]*io: IN .* READ \(\/ \)/);
   });
 });
