@@ -69,8 +69,8 @@ export class Ledger {
     const [first = '', second = ''] = step.payload.split('|');
     if (step.op === 'SET_TARGET') this.#targets.add(String(Number(second)));
     if (step.op === 'RELEASE') return this.#ended(String(Number(first)));
-    if (step.op === 'SET_PERMS' && first.startsWith('@') && !/^.0/.test(second))
-      return 'C ends when the owner of a special node does';
+    if (step.op === 'SET_PERMS' && /^(@.*|\/)$/.test(first) && !/^.0/.test(second))
+      return 'C loses the root with its owner, and ends with the owner of a special node';
     return undefined;
   }
 

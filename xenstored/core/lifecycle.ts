@@ -5,6 +5,7 @@
 import { RingError } from '../wire/ops.ts';
 import type { Domain } from './domain.ts';
 import type { Node } from './node.ts';
+import { isSpecial, ROOT } from './path.ts';
 import type { DomainState } from './ports.ts';
 import type { State } from './state.ts';
 
@@ -105,10 +106,11 @@ const ERROR_FEATURE = 2;
 function removeTraces(state: State, domain: Domain): void {
   const { store, options } = state;
   const { domid, owned, named } = domain;
-  if (options.keepOrphans) {
-    for (const node of [...(owned ?? [])])
+  for (const node of [...(owned ?? [])]) {
+    if (options.keepOrphans || isLasting(node.path))
       store.setPerms(node, node.perms.withOwner(options.privDomid), options.privDomid);
-  } else {
+  }
+  if (!options.keepOrphans) {
     for (const root of inTreeOrder(topmost(owned ?? new Set()))) {
       for (const dead of store.remove(root, domid)) {
         state.fire(dead.path, dead === root ? 'subtree' : 'exact', dead, undefined, undefined);
@@ -116,6 +118,11 @@ function removeTraces(state: State, domain: Domain): void {
     }
   }
   for (const node of [...(named ?? [])]) store.scrubPerms(node, node.perms.without(domid));
+}
+
+/** The root and the special nodes are never removed, not even with the domain that they were given to. */
+function isLasting(path: string): boolean {
+  return path === ROOT || isSpecial(path);
 }
 
 /** Those that have no other of the set above them. */

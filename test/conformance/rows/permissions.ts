@@ -320,6 +320,27 @@ export const permissions: Chapter = {
       ],
     },
     {
+      title: 'the root and the special nodes outlive a domain that they were given to',
+      skip: {
+        chead: 'loses the root, and dies of the special nodes',
+        c417: 'loses the root',
+        ox: 'loses them',
+      },
+      steps: [
+        ...have('/a'),
+        ['d3', 'GET_DOMAIN_PATH', '3|', '/local/domain/3|'],
+        ['dom0', 'SET_PERMS', '/|n3|r2|', 'OK|'],
+        ['dom0', 'SET_PERMS', '@releaseDomain|b3|', 'OK|'],
+        ...watch('dom0', '@releaseDomain'),
+        ['host', 'kill', 3],
+        ['dom0', 'EVENTS', ['@releaseDomain|t|']],
+        ['dom0', 'GET_PERMS', '/|', 'n0|r2|'],
+        ['dom0', 'GET_PERMS', '@releaseDomain|', 'b0|'],
+        ['dom0', 'READ', '/a|', ''],
+        ['dom0', 'WRITE', '/b|', 'OK|'],
+      ],
+    },
+    {
       title: 'a domid used again inherits nothing',
       steps: [
         ...node('/b', 'n0|r3|'),
