@@ -2,7 +2,7 @@
  * The C library, as far as this project needs it: the only file that imports koffi. It knows prototypes and
  * nothing of what they are used for. Every function returns what C returns; the reason of a -1 is in `errno()`,
  * to be read before the next call. Prototypes are those of Linux with a 64-bit `long` (x86-64, aarch64); variadic
- * ones (`fcntl`, `ioctl`, `open`) are declared with the arguments used here, which those ABIs pass alike.
+ * ones (`fcntl`, `open`, `prctl`) are declared with the arguments used here, which those ABIs pass alike.
  */
 import koffi from 'koffi';
 
@@ -32,17 +32,6 @@ export const dup2: (from: Descriptor, to: Descriptor) => Descriptor = declare('i
 export const fcntl: (fd: Descriptor, command: number, argument: number) => number = declare(
   'int fcntl(int fd, int command, long argument)',
 );
-/** `fcntl` whose argument is a pointer to a struct, such as the locks. */
-export const fcntlWith: (fd: Descriptor, command: number, argument: Pointer) => number = (() => {
-  return library.func('fcntl', 'int', ['int', 'int', 'void *']) as unknown as typeof fcntlWith;
-})();
-export const ioctl: (fd: Descriptor, request: number, argument: Pointer) => number = declare(
-  'int ioctl(int fd, unsigned long request, void *argument)',
-);
-/** `ioctl` whose argument is the value itself, as `IOCTL_XENBUS_BACKEND_SETUP` has it. */
-export const ioctlValue: (fd: Descriptor, request: number, argument: number) => number = (() => {
-  return library.func('ioctl', 'int', ['int', 'unsigned long', 'long']) as unknown as typeof ioctlValue;
-})();
 export const lockf: (fd: Descriptor, command: number, length: number) => number = declare(
   'int lockf(int fd, int command, long length)',
 );
@@ -81,13 +70,6 @@ type Option = (fd: Descriptor, level: number, name: number, value: Pointer, leng
 export const getsockopt: Option = declare(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
 );
-export const setsockopt: (
-  fd: Descriptor,
-  level: number,
-  name: number,
-  value: Pointer,
-  length: number,
-) => number = declare('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
 
 // Memory
 export const mmap: (
@@ -103,17 +85,11 @@ export const mmap: (
 export const munmap: (address: bigint, length: number) => number = declare(
   'int munmap(void *address, size_t length)',
 );
-export const madvise: (address: bigint, length: number, advice: number) => number = declare(
-  'int madvise(void *address, size_t length, int advice)',
-);
 export const memfdCreate: (name: string, flags: number) => Descriptor = declare(
   'int memfd_create(const char *name, unsigned int flags)',
 );
 export const mlockall: (flags: number) => number = declare('int mlockall(int flags)');
 export const munlockall: () => number = declare('int munlockall()');
-export const mlock: (address: bigint, length: number) => number = declare(
-  'int mlock(void *address, size_t length)',
-);
 
 // The process
 export const prlimit: (pid: number, resource: number, next: Pointer, previous: Pointer) => number = declare(

@@ -24,8 +24,6 @@ export const READABLE = 0x1;
 export const WRITABLE = 0x4;
 export const FAILED = 0x8;
 export const HUNG_UP = 0x10;
-/** The peer will send no more (only reported if asked for). */
-export const PEER_CLOSED = 0x2000;
 /** With an interest: tell only of what arrived since. Whoever asks for it takes all there is each time. */
 export const EDGE = 0x8000_0000;
 

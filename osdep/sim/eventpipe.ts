@@ -7,7 +7,7 @@ import type { Descriptor } from '../os/ffi.ts';
 import { type Poller, WRITABLE } from '../os/poll.ts';
 import { close, pipe, WOULD_BLOCK, write } from '../os/sock.ts';
 
-export const PORT_BYTES = 4;
+const PORT_BYTES = 4;
 
 const bytes = Buffer.alloc(PORT_BYTES);
 

@@ -1,9 +1,12 @@
+/** Pid file, background, readiness and log signal, seen from outside of the process that uses them. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import * as ffi from '../../osdep/os/ffi.ts';
 import { hostOf } from '../../osdep/os/host.ts';
+import * as sock from '../../osdep/os/sock.ts';
 
 let dir: string;
 const children: ChildProcess[] = [];
@@ -31,7 +34,10 @@ async function start(body: string, env: Record<string, string> = {}): Promise<Ch
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
-  await new Promise((resolve) => child.stdout?.once('data', resolve));
+  await new Promise((resolve, reject) => {
+    child.stdout?.once('data', resolve);
+    child.once('exit', () => reject(new Error('it ended without a word')));
+  });
   return child;
 }
 
@@ -87,29 +93,29 @@ test('in the background: a daemon that fails to start ends its starter the same 
 });
 
 test('a service manager is told once, and children are not told whom to tell', () => {
-  const socat = spawnSync('python3', [
-    '-c',
-    `
-import socket, subprocess, sys
-for path in sys.argv[1:3]:
-    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    s.bind('\\0' + path[1:] if path[0] == '@' else path)
-    import os
-    subprocess.run(sys.argv[3:], env={**os.environ, 'NOTIFY_SOCKET': path})
-    print(s.recv(100).decode().split('\\n')[0])
-    s.setblocking(False)
-    try:
-        print('again', s.recv(100))
-    except BlockingIOError:
-        pass
-`,
-    join(dir, 'notify'),
-    `@stubdom0-notify-${process.pid}`,
-    process.execPath,
-    program(`host.notifyReady(); host.notifyReady(); if ('NOTIFY_SOCKET' in process.env) process.exit(1);`),
-  ]);
-  expect(socat.stdout.toString()).toBe('READY=1\nREADY=1\n');
+  for (const path of [join(dir, 'notify'), `@stubdom0-notify-${process.pid}`]) {
+    const socket = datagramSocket(path);
+    const body = `host.notifyReady(); host.notifyReady(); if ('NOTIFY_SOCKET' in process.env) process.exit(1);`;
+    const daemon = spawnSync(process.execPath, [program(body)], {
+      env: { ...process.env, NOTIFY_SOCKET: path },
+    });
+    expect(daemon.status).toBe(0);
+    const words = Buffer.alloc(100);
+    const count = sock.recv(socket, words);
+    expect(words.toString('latin1', 0, count)).toBe(`READY=1\nMAINPID=${daemon.pid}`);
+    expect(sock.recv(socket, words)).toBe(sock.WOULD_BLOCK);
+    sock.close(socket);
+  }
 });
+
+/** What a service manager listens on. */
+function datagramSocket(path: string): number {
+  const name = Buffer.from(path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`);
+  const address = Buffer.concat([Buffer.from([1, 0]), name]);
+  const fd = ffi.socket(1, 2, 0);
+  expect(ffi.bind(fd, address, address.length)).toBe(0);
+  return fd;
+}
 
 test('SIGHUP asks for logs to be opened anew', async () => {
   const child = await start(`

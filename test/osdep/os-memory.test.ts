@@ -1,3 +1,4 @@
+/** Mapped memory, its end with I/O in flight, and descriptors that travel over a socket. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, open as openFile, read as readFile, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+/** Readiness of descriptors, and how a poller behaves beside everything else that a process does. */
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Poller, READABLE, WRITABLE } from '../../osdep/os/poll.ts';

@@ -1,3 +1,4 @@
+/** Unix sockets on plain descriptors, against Node's own and against each other. */
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';

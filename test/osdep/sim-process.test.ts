@@ -134,7 +134,7 @@ test('a restartable domain outlives its process, which leaves no ports and mappi
 
 test('a domain that is destroyed loses its process, and the token is worth nothing', async () => {
   const { domid, token } = rig.createDomain();
-  const guest = await rig.guest(`say('up'); platform.openEvtchn().onReadable(() => {});`, token);
+  const guest = await rig.guest(`platform.openEvtchn().onReadable(() => {}); say('up');`, token);
   await guest.hears();
   rig.control.openCtrl().destroyDomain(domid);
   expect(await guest.ended).toEqual({ code: 1, signal: null });
@@ -174,7 +174,7 @@ test('scattered frames lie side by side, more of them than one message can carry
 
 test('SIGTERM ends the hypervisor, and every process sees its domain end', async () => {
   const other = await Rig.start();
-  const guest = await other.guest(`say('up'); platform.openEvtchn().onReadable(() => {});`);
+  const guest = await other.guest(`platform.openEvtchn().onReadable(() => {}); say('up');`);
   await guest.hears();
   const lost = new Promise<void>((resolve) => other.platform(other.createDomain().token, resolve));
   process.kill(other.hypervisor.pid, 'SIGTERM');
