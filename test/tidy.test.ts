@@ -34,7 +34,7 @@ function* each(file: SourceFile, text: string, pattern: RegExp, advice: string):
   }
 }
 
-test('the top level holds the fixed rooms and plain, nothing else', () => {
+test('the top level holds the fixed rooms and files, nothing else', () => {
   const plain =
     'package(-lock)?.json|(tsconfig|biome).json|vitest.config.ts|LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY).md';
   const known = new RegExp(
@@ -213,8 +213,11 @@ function entries(): string[] {
   return [
     ...named.map((path) => path.replace(/^(\.\/)?dist\//, '').replace(/\.js$/, '.ts')),
     ...files
-      .map((file) => file.path)
-      .filter((path) => /\.test\.ts$|(?:^|[/-])main\.ts$|\.mjs$|^[^/]+$/.test(path)),
+      .filter(
+        ({ path, text }) =>
+          /\.test\.ts$|(?:^|[/-])main\.ts$|\.mjs$|^[^/]+$/.test(path) || text.startsWith('#!'),
+      )
+      .map(({ path }) => path),
   ];
 }
 
@@ -230,7 +233,10 @@ test('no file that nobody imports', () => {
   nothing(
     files
       .filter((file) => !reached.has(file.path))
-      .map((file) => `${file.path}:1: no program, test or exported door leads here; use it or remove it`),
+      .map(
+        (file) =>
+          `${file.path}:1: no program (main.ts, or #! in its first line), test or exported door leads here; use it or remove it`,
+      ),
   );
 });
 

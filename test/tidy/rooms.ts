@@ -37,7 +37,16 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
   ],
   [
     /\/front$/,
-    ['own/core', 'xenstored/client', 'xenstored/xenbus', 'osdep', 'osdep/errno', 'osdep/ring', 'node'],
+    [
+      'own/core',
+      'xenstored/client',
+      'xenstored/xenbus',
+      'osdep',
+      'osdep/errno',
+      'osdep/ring',
+      'node:stream',
+      'node:events',
+    ],
   ],
   [
     /\/(io|disk)$/,
@@ -96,7 +105,7 @@ export function forbidden(path: string, wanted: Import): string | undefined {
   for (const entry of allowed) {
     if (entry.startsWith('type ')) {
       if (wanted.typesOnly && entry.slice(5) === to) return undefined;
-    } else if (matches(entry, from, to)) return undefined;
+    } else if (entry === wanted.specifier || matches(entry, from, to)) return undefined;
   }
   const types = allowed.includes(`type ${to}`) ? ' (only its types, by `import type`)' : '';
   return `${from} may not import from ${to}${types}; it may from ${allowed.join(', ') || 'nothing'}`;
