@@ -162,9 +162,11 @@ export class Server {
     const { pcapFile } = this.#options;
     if (pcapFile !== undefined) {
       const { PcapFile } = await import('./pcap.ts');
+      // Finer than a wall clock's milliseconds, and never going back.
+      const epoch = clock.wallNow() - clock.now();
       const capture = new PcapFile({
         file: pcapFile,
-        wallNow: () => clock.wallNow(),
+        wallNow: () => epoch + clock.now(),
         complain: (text) => this.#log('warn', text),
       });
       this.loop.onTurn(() => capture.flush());

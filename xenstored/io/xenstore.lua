@@ -96,7 +96,10 @@ local function relate(pinfo, direction, link, kind)
     local request = waiting[waiting.first]
     waiting.first = waiting.first + 1
     pairs_of[request.number] = { answer = this.number }
-    pairs_of[this.number] = { request = request.number, time = this.time - request.time }
+    local seconds = math.max(0, this.time - request.time)
+    local whole = math.floor(seconds)
+    local time = NSTime.new(whole, math.floor((seconds - whole) * 1e9))
+    pairs_of[this.number] = { request = request.number, time = time }
   end
 end
 
