@@ -27,7 +27,7 @@ export interface LocalOptions {
   readonly seed?: number;
   readonly limits?: Partial<Limits>;
   readonly faults?: FaultOdds;
-  /** Told of every request and every effect, in order. */
+  /** Told of every request and every effect, in order; a line begins with the time in milliseconds. */
   readonly trace?: (line: string) => void;
 }
 
@@ -176,7 +176,7 @@ export class LocalHost<S extends Scheduler = Scheduler> {
       refusal === undefined
         ? this.#world.hypercall(domid, op, args)
         : ({ ok: false, errno: refusal } as const);
-    this.#trace?.(`d${domid} ${op} ${show(args)} -> ${show(reply)}`);
+    this.#trace?.(`${this.#stamp()} d${domid} ${op} ${show(args)} -> ${show(reply)}`);
     this.#settle();
     if (!reply.ok) {
       throw new OsError(reply.errno, `domain ${domid}: ${op}`);
@@ -186,7 +186,7 @@ export class LocalHost<S extends Scheduler = Scheduler> {
 
   #settle(): void {
     for (const effect of this.#world.takeEffects()) {
-      this.#trace?.(show(effect));
+      this.#trace?.(`${this.#stamp()} ${show(effect)}`);
       switch (effect.kind) {
         case 'event':
           this.#deliver(effect.handle, effect.port);
@@ -204,6 +204,10 @@ export class LocalHost<S extends Scheduler = Scheduler> {
           break;
       }
     }
+  }
+
+  #stamp(): string {
+    return this.clock.now().toFixed(3);
   }
 
   #deliver(handle: number, port: number): void {
