@@ -38,6 +38,8 @@ export class SimHost implements Host {
   readonly machine: LocalHost;
   /** What the daemon said for its log. */
   readonly log: string[] = [];
+  /** Why it would have ended the process. */
+  readonly fatal: unknown[] = [];
   server: Server | undefined = undefined;
   readonly #args: readonly string[];
   readonly #ctrl: Ctrl;
@@ -66,9 +68,7 @@ export class SimHost implements Host {
       boot: 'this one',
       listener: sock.listen({ path: options.socketPath }),
       log: (_level, text) => this.log.push(text),
-      fatal: (error) => {
-        throw error;
-      },
+      fatal: (error) => this.fatal.push(error),
     });
   }
 

@@ -37,6 +37,7 @@ export interface ServerOptions {
 export class Server {
   readonly daemon: Daemon;
   readonly loop: Loop;
+  readonly keeper: Keeper;
   readonly #trace: TraceFile;
   readonly #closers: (() => void | Promise<void>)[] = [];
   readonly #options: Options;
@@ -72,6 +73,7 @@ export class Server {
     parts: { machine: AnyMachine; clock: Clock; keeper: Keeper },
   ) {
     const { machine, clock, keeper } = parts;
+    this.keeper = keeper;
     this.#options = options;
     this.#log = log;
     this.#trace = new TraceFile({
