@@ -234,7 +234,12 @@ describe('a server by hand', () => {
   });
 
   it.each([
-    ['permissions', 'x5\0', (store: Awaited<ReturnType<typeof connect>>) => store.getPerms('/a'), Op.GET_PERMS],
+    [
+      'permissions',
+      'x5\0',
+      (store: Awaited<ReturnType<typeof connect>>) => store.getPerms('/a'),
+      Op.GET_PERMS,
+    ],
     [
       'a number',
       'many\0',

@@ -1,0 +1,99 @@
+/**
+ * The `xenstore` commands beside Xen's: every row on ours, and on the distribution's own programs of 4.17, against the same
+ * store; then what rows cannot show.
+ */
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { toBytes } from '../../xenstored/cli/bytes.ts';
+import { xenstore } from '../../xenstored/cli/xenstore.ts';
+import { at } from '../../xenstored/client/address.ts';
+import { connect, type PermText } from '../../xenstored/client/index.ts';
+import { Session } from '../../xenstored/client/session.ts';
+import { nodes, rows, type Said, unchanged } from './cli-rows.ts';
+import { SocketServer } from './client-server.ts';
+
+type Runner = (server: SocketServer, argv0: string, args: readonly string[]) => Promise<Said>;
+
+/** Ours, in this process. */
+const ours: Runner = async (server, argv0, args) => {
+  let [out, err] = ['', ''];
+  const code = await xenstore({
+    argv0,
+    args,
+    word: undefined,
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    columns: undefined,
+    connect: () => connect({ path: server.path, lost: 'end' }),
+    openSession: (user) => Session.open(at(server.path), user),
+  });
+  return { code, out, err };
+};
+
+/** The program behind Debian's name for it: its own wants to know which Xen is running. */
+const programs: Readonly<Record<string, string>> = {
+  'xenstore-control': '/usr/lib/xen-4.17/bin/xenstore-control',
+};
+
+/** Xen's, of the distribution. */
+const debians: Runner = (server, argv0, args) =>
+  new Promise((resolve, reject) => {
+    const child = spawn(programs[argv0] ?? `/usr/bin/${argv0}`, [...args], {
+      argv0,
+      env: { XENSTORED_PATH: server.path },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [out, err] = ['', ''];
+    child.stdout.setEncoding('latin1').on('data', (text) => {
+      out += text;
+    });
+    child.stderr.setEncoding('latin1').on('data', (text) => {
+      err += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
+  });
+
+async function withStore(body: (server: SocketServer) => Promise<void>): Promise<void> {
+  const server = await SocketServer.start();
+  try {
+    await using store = await connect({ path: server.path });
+    for (const [path, value, ...perms] of nodes) {
+      await store.write(path, toBytes(value));
+      if (perms.length > 0) await store.setPerms(path, perms as PermText[]);
+    }
+    await body(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+const full = (said: Partial<Said>): Said => ({ code: 0, out: '', err: '', ...said });
+
+function suite(run: Runner, column: 'head' | 'c417'): void {
+  for (const row of rows)
+    it(row.typed, () =>
+      withStore(async (server) => {
+        const [argv0 = '', ...args] = row.typed.split(' ').map((word) => word.replaceAll('␣', ' '));
+        expect(await run(server, argv0, args)).toEqual(full(row[column] ?? row.head));
+        const { out } = await ours(server, 'xenstore-ls', ['-f', '/t']);
+        expect(out.split('\n').slice(0, -1)).toEqual(row.leaves ?? unchanged);
+      }),
+    );
+}
+
+describe('ours', () => suite(ours, 'head'));
+
+describe("the distribution's, of 4.17", () => {
+  try {
+    accessSync('/usr/bin/xenstore-read', constants.X_OK);
+    suite(debians, 'c417');
+  } catch {
+    it.skip('not run: /usr/bin/xenstore-read is not installed (Debian: xenstore-utils)');
+  }
+});
