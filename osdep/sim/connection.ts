@@ -147,7 +147,10 @@ export class Connection {
       try {
         good = this.#peer.frame(this, frame.kind, frame.body);
       } catch (error) {
-        this.#peer.ended(this, `it sent a message that made trouble: ${(error as Error).message}`);
+        // Text that is no value is the peer's mistake; everything else is ours, and is wanted in full.
+        const { message, stack } = error as Error;
+        const what = error instanceof SyntaxError || error instanceof RangeError ? message : stack;
+        this.#peer.ended(this, `it sent a message that made trouble: ${what}`);
         return;
       }
       if (!good) {

@@ -13,6 +13,7 @@ export interface RemoteEventsOptions {
   readonly poller: Poller;
   /** Told when somebody begins, and ends, to wait for events: a process that does so goes on. */
   readonly onWaiting: (waiting: 'begins' | 'ends') => void;
+  readonly onClosed: () => void;
 }
 
 const bytes = Buffer.alloc(4);
@@ -23,6 +24,7 @@ export class RemoteEvents implements EventSource {
   readonly #poller: Poller;
   readonly #onWaiting: RemoteEventsOptions['onWaiting'];
   readonly #callbacks = new Set<() => void>();
+  readonly #onClosed: () => void;
   #open = true;
 
   constructor(options: RemoteEventsOptions) {
@@ -30,10 +32,11 @@ export class RemoteEvents implements EventSource {
     this.fd = options.fd;
     this.#poller = options.poller;
     this.#onWaiting = options.onWaiting;
+    this.#onClosed = options.onClosed;
   }
 
   take(): number | undefined {
-    return read(this.fd, bytes) === 4 ? bytes.readUInt32LE(0) : undefined;
+    return this.#open && read(this.fd, bytes) === 4 ? bytes.readUInt32LE(0) : undefined;
   }
 
   onReadable(callback: () => void): () => void {
@@ -58,6 +61,7 @@ export class RemoteEvents implements EventSource {
     }
     this.#open = false;
     close(this.fd);
+    this.#onClosed();
   }
 
   #stopIfUnused(): void {

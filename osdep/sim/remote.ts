@@ -10,8 +10,9 @@ import { systemClock, systemRandom } from '../os/clock.ts';
 import { receiveWithDescriptors } from '../os/fdpass.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { type MappedArea, mapPieces } from '../os/mmap.ts';
-import { HUNG_UP, Poller } from '../os/poll.ts';
+import { HUNG_UP } from '../os/poll.ts';
 import { close, connectBlocking, sendAll } from '../os/sock.ts';
+import { LoopMember } from './loop.ts';
 import type { Area, EventSource, Machine } from './machine.ts';
 import {
   type Attached,
@@ -45,14 +46,14 @@ export class RemoteMachine implements Machine {
   /** Differs between any two runs of a hypervisor. */
   readonly instance: string;
   readonly #fd: Descriptor;
-  readonly #poller = new Poller();
+  readonly #loop = new LoopMember();
   readonly #onLost: () => void;
   #maxBodyBytes: number = MAX_ATTACH_BYTES;
   /** Files whose events come here, and the ports that are bound through them. */
   readonly #ports = new Map<number, Set<number>>();
+  readonly #sources = new Set<RemoteEvents>();
   readonly #portFrame = Buffer.alloc(PORT_FRAME_BYTES);
   #inbox: Buffer = Buffer.alloc(64 * 1024);
-  #waiting = 0;
   #open = true;
 
   constructor(options: RemoteOptions) {
@@ -69,10 +70,9 @@ export class RemoteMachine implements Machine {
       throw error;
     }
     // Nothing is asked for, so that answers wake nobody; the end of the stream comes unasked.
-    this.#poller.add(this.#fd, 0, (events) => {
+    this.#loop.poller.add(this.#fd, 0, (events) => {
       if ((events & HUNG_UP) !== 0) this.#lost();
     });
-    this.#poller.unref();
   }
 
   call<K extends OpName>(op: K, args: Args<K>): Value<K> {
@@ -118,16 +118,15 @@ export class RemoteMachine implements Machine {
     const fd = descriptors[0];
     if (fd === undefined) throw new OsError(Errno.EPROTO, 'evtchnOpen');
     this.#ports.set(handle, new Set());
-    return new RemoteEvents({
+    const source = new RemoteEvents({
       handle,
       fd,
-      poller: this.#poller,
-      onWaiting: (waiting) => {
-        this.#waiting += waiting === 'begins' ? 1 : -1;
-        if (this.#waiting > 0) this.#poller.ref();
-        else this.#poller.unref();
-      },
+      poller: this.#loop.poller,
+      onWaiting: (waiting) => this.#loop.waiting(waiting),
+      onClosed: () => this.#sources.delete(source),
     });
+    this.#sources.add(source);
+    return source;
   }
 
   /** For the control domain: a token by which a process becomes that domain. EPERM, ESRCH. */
@@ -140,7 +139,9 @@ export class RemoteMachine implements Machine {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#poller.close();
+    for (const source of this.#sources) source.close();
+    this.#loop.poller.remove(this.#fd);
+    this.#loop.leave();
     close(this.#fd);
   }
 

@@ -1,7 +1,12 @@
 /** The machine across processes: what a domain's process can and cannot do, and what its end costs whom. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Virq } from '../../osdep/evtchn.ts';
 import { DomainState } from '../../osdep/manage.ts';
+import { simPlatform } from '../../osdep/sim/client.ts';
+import { hypervisorPaths, startHypervisor } from '../../osdep/sim/start.ts';
 import { nextPort, Rig } from './sim-process-kit.ts';
 
 let rig: Rig;
@@ -183,4 +188,34 @@ test('SIGTERM ends the hypervisor, and every process sees its domain end', async
   expect((await guest.ended).code).toBe(1);
   expect(() => other.control.openEvtchn()).toThrow(expect.objectContaining({ code: 'ECONNRESET' }));
   await other.stop();
+});
+
+test('a run directory has one hypervisor, and one that was killed is succeeded', async () => {
+  await expect(startHypervisor({ run: rig.run })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  const run = mkdtempSync(join(tmpdir(), 'sim-'));
+  const first = await startHypervisor({ run });
+  process.kill(first.pid, 'SIGKILL');
+  await first.ended;
+  const second = await startHypervisor({ run });
+  expect(second.token).not.toBe(first.token);
+  simPlatform({ run, token: second.token, onLost: () => {} }).close();
+  await second.stop();
+  rmSync(run, { recursive: true });
+});
+
+test('a hypervisor does not outlive whoever started it', async () => {
+  const run = mkdtempSync(join(tmpdir(), 'sim-'));
+  const starter = await rig.guest(
+    `const { startHypervisor } = await import('${new URL('../../dist/osdep/sim/start.js', import.meta.url).href}');
+     say((await startHypervisor({ run: '${run}' })).pid);`,
+  );
+  await starter.hears();
+  const lost = new Promise<void>((resolve) => {
+    simPlatform({ run, token: readFileSync(hypervisorPaths(run).token, 'latin1'), onLost: resolve })
+      .openEvtchn()
+      .onReadable(() => {});
+  });
+  await starter.kill();
+  await lost;
+  rmSync(run, { recursive: true });
 });
