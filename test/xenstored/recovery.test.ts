@@ -154,9 +154,9 @@ test.runIf(existsSync(child))(
   async () => {
     const directory = join(scene.root, 'db');
     let last = 0;
-    for (let life = 0; life < 6; life++) {
+    for (let life = 0; life < 5; life++) {
       const writer = startWriter(directory);
-      await writer.until(last + 300 + 217 * life);
+      await writer.until(last + 150 + 117 * life);
       await expect(Database.open(scene.options(directory))).rejects.toThrow(
         `${directory} is in use by another xenstored: name another directory, or stop that one`,
       );

@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as zlib from 'node:zlib';
+import * as ffi from '../../osdep/os/ffi.ts';
 import type { Commit } from '../core/ports.ts';
 import { DatabaseError } from './database-error.ts';
 import type { Encoder } from './journal-bytes.ts';
@@ -47,7 +48,7 @@ export class Journal {
     this.#salt = randomInt(2 ** 32);
     this.#fd = fs.openSync(this.path, 'wx', 0o600);
     try {
-      writeAll(this.#fd, fileHeader(this.#salt), FILE_HEADER_BYTES);
+      writeAll(this.#fd, fileHeader(this.#salt), 0, FILE_HEADER_BYTES);
       if (durability === 'sync') {
         fs.fsyncSync(this.#fd);
         syncDirectory(directory);
@@ -81,7 +82,9 @@ export class Journal {
     encoder.at = 8;
     encoder.u32(zlib.crc32(bytes.subarray(CHECKED_AT, end), this.#salt));
     try {
-      writeAll(this.#fd, bytes, end);
+      // Node's own write costs 0.3 us more; it says better what is wrong, so it gets what this one left.
+      const written = ffi.write(this.#fd, bytes, end);
+      if (written < end) writeAll(this.#fd, bytes, Math.max(0, written), end);
       if (this.#durability === 'sync') fs.fdatasyncSync(this.#fd);
     } catch (error) {
       this.#fail(error);
@@ -207,8 +210,7 @@ function fileHeader(salt: number): Buffer {
   return header;
 }
 
-/** A short write is followed by another, which succeeds or says why it cannot. */
-function writeAll(fd: number, bytes: Buffer, length: number): void {
-  let at = 0;
-  while (at < length) at += fs.writeSync(fd, bytes, at, length - at, null);
+/** Writes `[start, end)`. A short write is followed by another, which succeeds or says why it cannot. */
+function writeAll(fd: number, bytes: Buffer, start: number, end: number): void {
+  for (let at = start; at < end; ) at += fs.writeSync(fd, bytes, at, end - at, null);
 }
