@@ -3,6 +3,7 @@
  * order that lets nobody see half of it, and taken down again. Decides nothing about the process it runs in.
  */
 import type { Clock } from '../../osdep/clock.ts';
+import { systemClock } from '../../osdep/os/clock.ts';
 import { Poller } from '../../osdep/os/poll.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { Daemon, defaultOptions } from '../core/daemon.ts';
@@ -205,13 +206,3 @@ function both(first: Tracer, second: Tracer): Tracer {
     },
   };
 }
-
-/** Node's own, where there is no platform to ask. */
-const systemClock: Clock = {
-  now: () => performance.now(),
-  wallNow: () => Date.now(),
-  after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
