@@ -21,7 +21,6 @@ export class Domain implements Owner {
   readonly privileged: boolean;
   readonly account: Account;
   readonly owned: Set<Node> | undefined;
-  readonly named: Set<Node> | undefined;
   /** The store's generation when the record was made: older permission entries are not meant for this domain. */
   readonly generation: number;
   /** 0: not learned yet. */
@@ -51,7 +50,6 @@ export class Domain implements Owner {
     this.privileged = privileged;
     this.account = account;
     this.owned = privileged ? undefined : new Set();
-    this.named = privileged ? undefined : new Set();
   }
 
   serve(target: Domain | undefined): void {

@@ -23,7 +23,11 @@ export function introduce(state: State, domid: number, port: number): Introduced
     return { ok: true };
   }
   const attached = state.machine.attach(domid, port);
-  if (!attached.ok) return attached;
+  if (!attached.ok) {
+    // As after a death: entries that an earlier domain of this number has left behind, or a mistaken toolstack made.
+    if (!state.domains.get(domid)) state.store.forgetDomain(domid);
+    return attached;
+  }
   const domain = state.domains.existing(domid) ?? state.domains.make(domid, 0n);
   domain.introduced = true;
   domain.port = attached.port;
@@ -105,7 +109,7 @@ const ERROR_FEATURE = 2;
 /** Nodes that the domain owns go, with events; entries that name it go unnoticed. */
 function removeTraces(state: State, domain: Domain): void {
   const { store, options } = state;
-  const { domid, owned, named } = domain;
+  const { domid, owned } = domain;
   for (const node of [...(owned ?? [])]) {
     if (options.keepOrphans || isLasting(node.path))
       store.setPerms(node, node.perms.withOwner(options.privDomid), options.privDomid);
@@ -117,7 +121,7 @@ function removeTraces(state: State, domain: Domain): void {
       }
     }
   }
-  for (const node of [...(named ?? [])]) store.scrubPerms(node, node.perms.without(domid));
+  store.forgetDomain(domid);
 }
 
 /** The root and the special nodes are never removed, not even with the domain that they were given to. */

@@ -3,6 +3,7 @@
  * changes, whatever the size of the store or the number of snapshots: state is replaced in place, and the state before is set aside only if a
  * snapshot sees it. Owners are told what they own as it changes. Knows no permissions, watches or requests; callers check first.
  */
+import { Domid } from '../wire/ops.ts';
 import { Node, type NodeState, type Version } from './node.ts';
 import { baseName, isSpecial, parentPath, ROOT } from './path.ts';
 import type { Perms } from './perms.ts';
@@ -14,8 +15,6 @@ export interface Owner {
   readonly account: Account;
   /** `undefined`: never dies, so it is not indexed. */
   readonly owned: Set<Node> | undefined;
-  /** Nodes whose entries name it. */
-  readonly named: Set<Node> | undefined;
 }
 
 export type FindOwner = (domid: number) => Owner | undefined;
@@ -49,6 +48,8 @@ export class Store {
   readonly #index = new Map<string, Node>();
   /** Dead nodes that snapshots see, by path, oldest first. */
   readonly #ghosts = new Map<string, Node[]>();
+  /** Nodes by the domains that their entries name, also ones that are not there: of whoever may end. */
+  readonly #naming = new Map<number, Set<Node>>();
   readonly #owner: FindOwner;
   #newest: Snapshot | undefined = undefined;
   #dirty: Node[] = [];
@@ -121,10 +122,12 @@ export class Store {
     node.changedBy = by;
   }
 
-  /** As `setPerms`, but nobody is to notice: for entries of a domain that is gone. */
-  scrubPerms(node: Node, perms: Perms): void {
-    this.#keepVersion(node);
-    this.#replacePerms(node, perms);
+  /** Removes all entries that name a domain that is gone. It is no change: nobody is to notice. */
+  forgetDomain(domid: number): void {
+    for (const node of [...(this.#naming.get(domid) ?? [])]) {
+      this.#keepVersion(node);
+      this.#replacePerms(node, node.perms.without(domid));
+    }
   }
 
   /** Removes a node and all below it; answers the dead, children before parents and siblings in order. Not for the root. */
@@ -358,11 +361,26 @@ export class Store {
   }
 
   #indexEntries(node: Node, { entries }: Perms): void {
-    for (let i = 1; i < entries.length; i++) this.#owner(entries[i]!.domid)?.named?.add(node);
+    for (let i = 1; i < entries.length; i++) {
+      const { domid } = entries[i]!;
+      if (domid === Domid.ANY || this.#neverEnds(domid)) continue;
+      const nodes = this.#naming.get(domid);
+      if (nodes) nodes.add(node);
+      else this.#naming.set(domid, new Set([node]));
+    }
   }
 
   #unindexEntries(node: Node, { entries }: Perms): void {
-    for (let i = 1; i < entries.length; i++) this.#owner(entries[i]!.domid)?.named?.delete(node);
+    for (let i = 1; i < entries.length; i++) {
+      const { domid } = entries[i]!;
+      const nodes = this.#naming.get(domid);
+      if (nodes?.delete(node) && nodes.size === 0) this.#naming.delete(domid);
+    }
+  }
+
+  #neverEnds(domid: number): boolean {
+    const owner = this.#owner(domid);
+    return owner !== undefined && owner.owned === undefined;
   }
 }
 

@@ -320,6 +320,23 @@ export const permissions: Chapter = {
       ],
     },
     {
+      title:
+        'an entry for a domain that never was goes with the next one of that number, or with a failed attempt at it',
+      skip: { c417: 'keeps such entries', ox: 'likewise' },
+      steps: [
+        ...have('/a', '/b'),
+        ['dom0', 'SET_PERMS', '/a|n0|r9|', 'OK|'],
+        ['dom0', 'INTRODUCE', '9|1|1|', /^!/],
+        ['dom0', 'GET_PERMS', '/a|', 'n0|'],
+        ['dom0', 'SET_PERMS', '/b|n0|r9|', 'OK|'],
+        ['host', 'create', 9],
+        ['dom0', 'INTRODUCE', '9|1|1|', 'OK|'],
+        ['dom0', 'GET_PERMS', '/b|', 'n0|r9|'],
+        ['dom0', 'RELEASE', '9|', 'OK|'],
+        ['dom0', 'GET_PERMS', '/b|', 'n0|'],
+      ],
+    },
+    {
       title: 'the root and the special nodes outlive a domain that they were given to',
       skip: {
         chead: 'loses the root, and dies of the special nodes',
