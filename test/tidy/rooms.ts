@@ -112,10 +112,7 @@ export function forbidden(path: string, wanted: Import): string | undefined {
 }
 
 function matches(entry: string, from: string, to: string): boolean {
-  if (entry === 'own/')
-    return to.startsWith(`${service(from)}/`) && to !== 'xenstored/core'
-      ? true
-      : to === `${service(from)}/core`;
+  if (entry === 'own/') return to.startsWith(`${service(from)}/`);
   if (entry.startsWith('own/')) return to === `${service(from)}/${entry.slice(4)}`;
   if (entry === 'front') return to.endsWith('/front');
   return to === entry;

@@ -203,7 +203,7 @@ test('another site cannot make a browser ask', async () => {
   for (const headers of [
     { host: 'evil.example' },
     { host: 'localhost.evil.example:80' },
-    
+
     { origin: 'http://evil.example' },
   ]) {
     expect(await get(app, '/v1/node?path=/', { ...authorized, ...headers })).toMatchObject({

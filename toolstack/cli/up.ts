@@ -93,6 +93,7 @@ function detach(): Promise<number> {
       detached: true,
     },
   );
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (line.startsWith('Ctrl-C')) {

@@ -241,9 +241,15 @@ export class Host<P extends Platform> {
   }
 
   async #connectStore(): Promise<void> {
-    this.#store = await connect({ path: this.socket, signal: this.#ending.signal });
-    await this.#domains!.announce(this.#store, this.#storeDomid!);
-    void this.#watchReleases(this.#store);
+    const store = await connect({ path: this.socket, signal: this.#ending.signal });
+    this.#store = store;
+    try {
+      await this.#domains!.announce(store, this.#storeDomid!);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    void this.#watchReleases(store);
   }
 
   /** A guest that shut itself down is taken away; one whose process ended has said so by that. */
@@ -271,8 +277,9 @@ export class Host<P extends Platform> {
     if (domain === undefined) return;
     this.#guests.delete(name);
     this.#domains!.destroy(domain.domid);
-    // A store that is gone, or about to go with the host, remembers nothing anyway.
-    if (this.#phase === 'up') await this.#domains!.forget(this.#store!, domain.domid, domain.uuid);
+    // A store that is about to go with the host need not forget first.
+    if (this.#phase !== 'stopping' && !this.#ending.signal.aborted)
+      await this.#domains!.forget(this.#store!, domain.domid, domain.uuid);
     this.#changed();
   }
 
@@ -293,11 +300,8 @@ export class Host<P extends Platform> {
   /** Each guest finds the ids of those it greets below its `vm-data/greets`. */
   async #acquaint(): Promise<void> {
     for (const { name, greets } of this.#file.guests) {
-      const ids = greets.map((other) => this.#guests.get(other)!.domid);
-      await this.#store!.write(
-        `/local/domain/${this.#guests.get(name)!.domid}/vm-data/greets`,
-        ids.join(' '),
-      );
+      const ids = greets.map((other) => this.#guests.get(other)!.domid).join(' ');
+      await this.#store!.write(`/local/domain/${this.#guests.get(name)!.domid}/vm-data/greets`, ids);
     }
   }
 
@@ -336,7 +340,11 @@ export class Host<P extends Platform> {
   }
 
   #changed(): void {
-    this.#run.writeState(this.state());
+    try {
+      this.#run.writeState(this.state());
+    } catch {
+      // A full disk costs whoever comes after a kill -9 of us the knowledge of what was left, and nobody his host.
+    }
   }
 
   #leave(): void {

@@ -15,7 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { identify, isAlive, type ProcessId } from './identity.ts';
@@ -50,6 +50,7 @@ export class RunDirectory {
     if (Buffer.byteLength(path) > PATH_MAX)
       throw new Fault(`${path}: too long for a socket's path (at most ${PATH_MAX} bytes)`);
     const made = make(path);
+    for (const place of [path, dirname(path)]) assertTrusted(place);
     const lock = takeLock(path);
     const directory = new RunDirectory(path, lock, made);
     try {
@@ -119,6 +120,13 @@ function make(path: string): boolean {
   } catch (error) {
     throw error instanceof Fault ? error : new Fault(`cannot make the run directory: ${reasonOf(error)}`);
   }
+}
+
+/** In a place that somebody else owns, what we put there need not stay what it was. */
+function assertTrusted(path: string): void {
+  const { uid } = statSync(path);
+  if (uid !== 0 && uid !== process.getuid?.())
+    throw new Fault(`${path}: belongs to somebody else; pick another place with --run`);
 }
 
 function takeLock(path: string): number {
