@@ -1,13 +1,14 @@
 /**
  * The same nonsense for two stores, ours and a real one: every reply, every event and, now and then, the whole tree must be equal, but
  * for the differences written down in fuzz-known.ts. From the command line:
- * `node dist/test/real/differential.js [--seed N] [--runs N] [--steps M] [--peer c417|PATH]`. A difference is shown with the shortest
- * conversation found that still shows it.
+ * `node dist/test/real/differential.js [--seed N] [--runs N] [--steps M] [--peer c417|PATH] [--ours core|sim] [--all]`. A difference is
+ * shown with the shortest conversation found that still shows it; `--all` goes on after the first.
  */
 
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startCore } from '../conformance/corehost.ts';
+import { startSim } from '../conformance/simhost.ts';
 import type { Host } from '../conformance/store.ts';
 import { startC, startXenstored } from '../kit/peers.ts';
 import { type Kind, Ledger, normal } from './fuzz-known.ts';
@@ -34,11 +35,12 @@ export interface Run {
   readonly parted: string | undefined;
 }
 
-/** Both kinds take every option that ours takes away from C's quota comparison. */
-export function pairWith(peer: string): Pair {
-  if (peer === 'c417') return { ours: () => startCore({}), peer: () => startC(), kind: 'c417' };
+/** Our core, or our whole daemon on a simulated machine, against Debian's C daemon or one by its path, taken for today's. */
+export function pairWith(peer: string, ours: 'core' | 'sim' = 'core'): Pair {
+  const start = ours === 'sim' ? startSim : startCore;
+  if (peer === 'c417') return { ours: () => start({}), peer: () => startC(), kind: 'c417' };
   return {
-    ours: () => startCore({ args: ['--quota-compare=head'] }),
+    ours: () => start({ args: ['--quota-compare=head'] }),
     peer: () => startXenstored(peer),
     kind: 'chead',
   };
@@ -130,10 +132,11 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '20' },
       steps: { type: 'string', default: '300' },
       peer: { type: 'string', default: 'c417' },
+      ours: { type: 'string', default: 'core' },
       all: { type: 'boolean', default: false },
     },
   });
-  const pair = pairWith(values.peer);
+  const pair = pairWith(values.peer, values.ours === 'sim' ? 'sim' : 'core');
   let done = 0;
   const parted = new Map<string, number>();
   for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
