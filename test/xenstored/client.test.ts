@@ -1,12 +1,16 @@
 /**
- * The client against everything that it may meet: our core, over a socket's and a ring's bytes, and the distribution's daemons over their sockets.
+ * The client against everything that it may meet: our core, over a socket's and a ring's bytes, our
+ * daemon on a simulated machine, and the distribution's daemons over their sockets.
  */
 import { describe, it } from 'vitest';
 import { at } from '../../xenstored/client/address.ts';
-import { connect } from '../../xenstored/client/index.ts';
+import { type Connector, connect } from '../../xenstored/client/index.ts';
+import { ownRing } from '../../xenstored/client/ring.ts';
 import { type ClientSupports, clientSuite, overLink } from '../conformance/client.ts';
 import { startCore } from '../conformance/corehost.ts';
+import { SimHost } from '../conformance/simhost.ts';
 import { type Peer, peerMissing, startC, startOx } from '../kit/peers.ts';
+import { bootGuest } from './client-guest.ts';
 
 clientSuite(
   'the core, over a socket',
@@ -34,6 +38,29 @@ clientSuite(
       await dom0.introduce(domid, 1, 1);
       return host.ring(domid);
     });
+    return { connector, stop: () => host.stop() };
+  },
+  { privileged: false, parts: true, today: true, conflicts: true },
+);
+
+clientSuite(
+  'our daemon, over its socket',
+  async () => {
+    const host = await SimHost.start([]);
+    return { connector: at(host.socketPath), stop: () => host.stop() };
+  },
+  { privileged: true, parts: true, today: true, conflicts: true },
+);
+
+clientSuite(
+  'our daemon, as a guest over its own ring',
+  async () => {
+    const host = await SimHost.start([]);
+    const dom0 = await connect({ path: host.socketPath });
+    const connector: Connector = {
+      name: 'ring',
+      connect: async (user) => ownRing(await bootGuest(host, dom0)).connect(user),
+    };
     return { connector, stop: () => host.stop() };
   },
   { privileged: false, parts: true, today: true, conflicts: true },

@@ -6,7 +6,7 @@ import { atoi } from '../wire/request.ts';
 import { getopt, type OptionRule } from './getopt.ts';
 import { Exit, fail, type Program, warn } from './program.ts';
 
-export const usages = {
+const usages = {
   read: '[-h] [-p] [-R] key [...]',
   write: '[-h] [-R] key value [...]',
   rm: '[-h] [-t] key [...]',

@@ -3,6 +3,7 @@
  * (tools/libs/store/xs.c, xenstore-common.h). Knows nothing of requests.
  */
 import type { Clock } from '../../osdep/clock.ts';
+import type { Platform } from '../../osdep/platform.ts';
 import { at, byEnvironment, inRunDir } from './address.ts';
 import { LastingClient } from './client.ts';
 import type { Client } from './store.ts';
@@ -13,7 +14,9 @@ export interface ConnectOptions {
   readonly path?: string;
   /** A run directory of this project: the socket is `xenstored/socket` below it. */
   readonly run?: string;
-  /** A way of one's own, such as a ring; then the two above do not count. */
+  /** The machine we run on: its device for the store, else our own ring. Then the two above do not count. */
+  readonly platform?: Pick<Platform, 'store' | 'openEvtchn'>;
+  /** A way of one's own; then nothing else counts. */
   readonly connector?: Connector;
   /** Where XENSTORED_PATH and XENSTORED_RUNDIR are looked up if neither is given; default: the process's. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -33,10 +36,20 @@ export function connect(options: ConnectOptions = {}): Promise<Client> {
   return LastingClient.open({ connector: connectorOf(options), clock, first, lost, signal });
 }
 
-function connectorOf({ connector, path, run, env = process.env }: ConnectOptions): Connector {
+function connectorOf({ connector, platform, path, run, env = process.env }: ConnectOptions): Connector {
   if (connector !== undefined) return connector;
+  if (platform !== undefined) return ofPlatform(platform);
   if (path !== undefined) return at(path);
   return run !== undefined ? inRunDir(run) : byEnvironment(env);
+}
+
+function ofPlatform(platform: NonNullable<ConnectOptions['platform']>): Connector {
+  const { device } = platform.store;
+  if (device !== undefined) return at(device);
+  return {
+    name: 'ring',
+    connect: async (user) => (await import('./ring.ts')).ownRing(platform).connect(user),
+  };
 }
 
 const systemClock: Pick<Clock, 'after'> = {
