@@ -131,6 +131,19 @@ test('a journal that has grown is absorbed without being asked for, turns going 
   expect(seenOf((await scene.reload())!, () => 0)).toEqual(model.expected());
 });
 
+test('journals that short lives left behind are absorbed by the next that finds many', async () => {
+  const model = new StoreModel();
+  for (let life = 0; life < 4; life++) {
+    const database = await Database.open(scene.options());
+    database.append(model.turn([{ do: 'write', path: `/life/${life}`, value: 'x'.repeat(1000) }]));
+    await database.close();
+  }
+  const database = await Database.open(scene.options(undefined, { journalLimitBytes: 4000 }));
+  while (readdirSync(join(scene.root, 'db')).includes('journal.4')) await new Promise(setImmediate);
+  await database.close();
+  expect(seenOf((await scene.reload())!, () => 0)).toEqual(model.expected());
+});
+
 test('an idle daemon absorbs too', async () => {
   const model = new StoreModel();
   const database = await Database.open(scene.options(undefined, { idleMs: 1 }));

@@ -76,6 +76,8 @@ export class Database implements Keeper {
     this.#absorbAtBytes = this.#limitBytes;
     this.#timer = setInterval(() => this.#absorbIfIdle(), options.idleMs ?? IDLE_MS);
     this.#timer.unref();
+    // A daemon that keeps dying young must not leave ever more to be read by the next.
+    if (found.journalBytes >= this.#limitBytes) setImmediate(() => void this.absorb());
   }
 
   /** Throws DatabaseError, whose message is the one line to end with. In a new directory nothing is waited for. */
@@ -182,6 +184,7 @@ interface Found {
   readonly tables: Tables | undefined;
   /** Journals that the tables have not absorbed. */
   readonly journals: number[];
+  readonly journalBytes: number;
   /** The number of the next one. */
   readonly next: number;
 }
@@ -191,6 +194,7 @@ async function find({ directory, log }: DatabaseOptions): Promise<Found> {
   try {
     const absorbed = (await tables?.absorbed()) ?? 0;
     const journals: number[] = [];
+    let journalBytes = 0;
     const fold = new JournalFold();
     const all = listJournals(directory);
     for (const number of all) {
@@ -204,11 +208,12 @@ async function find({ directory, log }: DatabaseOptions): Promise<Found> {
           cutTo(path, end.bytes);
         }
         if (end.bytes > 0) journals.push(number);
+        journalBytes += end.bytes;
       }
       if (!journals.includes(number)) fs.rmSync(path);
     }
     const next = Math.max(absorbed, all.at(-1) ?? 0) + 1;
-    return { saved: await savedState(tables, fold), tables, journals, next };
+    return { saved: await savedState(tables, fold), tables, journals, journalBytes, next };
   } catch (error) {
     await tables?.close();
     throw error;
