@@ -23,7 +23,10 @@ export function compileAgainstXen(
     try {
       execFileSync('gcc', ['-O2', '-Wall', '-o', unfinished, path], { stdio: 'pipe' });
     } catch (error) {
-      return { missing: `${source} cannot be compiled: ${String(error)}` };
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+        return { missing: 'there is no C compiler (Debian: gcc, libc6-dev)' };
+      }
+      throw error;
     }
     renameSync(unfinished, program);
   }
