@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { contest, contestTable } from './contest.ts';
 import { type Contestant, contestant, nodeFlags, ourFlags, Stable, stopAll } from './contestants.ts';
+import { core, coreTable } from './core.ts';
 import { type CreateScore, create, createTable } from './create.ts';
 import { domains, domainsTable } from './domains.ts';
 import { loadProgram } from './load.ts';
@@ -15,7 +16,7 @@ import { rows } from './rows.ts';
 import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
 
-const PARTS = ['rows', 'domains', 'create', 'memory', 'startup'] as const;
+const PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Asked {
@@ -153,6 +154,10 @@ async function main(): Promise<void> {
     const scores: StartScore[] = [];
     for (const one of who) scores.push(await startup(one, pace.starts));
     show(startupTable(scores, pace.starts), scores, 'startup');
+  }
+  if (wanted('core') && who.some(({ name }) => name === 'ours')) {
+    const scores = await core(seconds);
+    show(coreTable(scores), scores, 'core');
   }
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);
   if (asked.markdown) writeFileSync(asked.markdown, tables.map(markdown).join('\n'));
