@@ -55,8 +55,12 @@ export class Player {
       }
       if (step.op === 'INTRODUCE' || step.op === 'RELEASE') this.#meet(step, heard.get(step.who) ?? []);
     }
-    for (const [name, link] of [...this.#links])
-      if (name !== acting) heard.set(name, await this.#untilQuiet(link));
+    // News from the hypervisor may come a little later than they were made.
+    for (const turns = 'host' in step ? 3 : 1; turns > 0; turns--) 
+      for (const [name, link] of [...this.#links]) {
+        if (name === acting) continue;
+        heard.set(name, [...(heard.get(name) ?? []), ...(await this.#untilQuiet(link))]);
+      }
     return heard;
   }
 

@@ -85,7 +85,7 @@ export class WatchTrie {
     return this.count > 0 && this.#find(path) !== undefined;
   }
 
-  /** The watches that an event at `path` concerns, in order of registration. */
+  /** The watches that an event at `path` concerns: link by link as they came, each link's in order of registration. */
   matches(path: string, match: Match): Watch[] {
     const found: Watch[] = [];
     if (this.count === 0) return found;
@@ -100,7 +100,7 @@ export class WatchTrie {
       from = slash;
       if (up || left === 1) this.#collect(at, left - 1, match, found);
     }
-    return found.length > 1 ? found.sort((a, b) => a.seq - b.seq) : found;
+    return found.length > 1 ? found.sort((a, b) => a.link.id - b.link.id || a.seq - b.seq) : found;
   }
 
   #collect({ watches }: Branch, levels: number, match: Match, found: Watch[]): void {

@@ -356,6 +356,7 @@ export const watches: Chapter = {
       skip: { ox: 'does not merge' },
       steps: [
         ...watch('dom0', '/a'),
+        ...watch('sock1', '/a'),
         ...watch('dom0', '/a/b'),
         ...watch('dom0', '/a', 'other'),
         ['dom0', 'WRITE', '/a/b/c|', 'OK|'],
