@@ -283,6 +283,8 @@ export class Daemon {
       const { link, domid } = domain;
       const fields = link && !link.ignored && state.machine.ring(domid);
       if (!fields) continue;
+      // What was offered may not have reached the page before the end came.
+      state.effects.push({ kind: 'features', domid, features: domain.features });
       const ring = recorded.get(domid);
       if (!ring) {
         link.consumed = fields.reqCons;
