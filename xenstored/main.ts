@@ -4,14 +4,14 @@
  */
 import { existsSync } from 'node:fs';
 import type { Options } from './io/options.ts';
-import { type Machinery, run } from './io/run.ts';
+import { Fatal, type Machinery, run } from './io/run.ts';
 
 const EVENT_DEVICE = '/dev/xen/evtchn';
 
 /** Real Xen where there is one, else the simulated host whose hypervisor is in the run directory, else none: sockets alone. */
 async function openPlatform({ platform, hostRunDir }: Options): Promise<Machinery | undefined> {
   if (platform === 'xen' || (platform === undefined && existsSync(EVENT_DEVICE))) {
-    throw new Error('real Xen is not served yet: there is no /dev/xen driver in this version');
+    throw new Fatal('real Xen is not served yet: there is no /dev/xen driver in this version');
   }
   // Who was given a token is a domain: without its hypervisor it is nothing, and must not serve as if alone.
   const sim = platform === 'sim' || process.env.STUBDOM0_TOKEN !== undefined;

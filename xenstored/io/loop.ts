@@ -157,7 +157,7 @@ export class Loop {
     const { commit, effects, output } = daemon.endTurn();
     if (commit) this.#options.keeper.append(commit);
     this.#inTurn = false;
-    for (const effect of effects) this.#perform(effect);
+    for (const effect of effects) this.#attempt(() => this.#perform(effect));
     for (const link of output) this.#write((link.io ?? this.#options.rings.adopt(link)) as Peer | undefined);
     if (this.#writers.size > 0) this.#writeOthers();
     this.#options.rings.settle();

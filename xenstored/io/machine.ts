@@ -3,7 +3,7 @@
  * rung by event channel. A ring is changed only by effects, after a turn's changes are safe; what the core asks for in the middle of a request
  * is prepared at once. Knows no message. (xen/docs/misc/xenstore-ring.txt)
  */
-import { OsError } from '../../osdep/errno.ts';
+import { Errno, OsError } from '../../osdep/errno.ts';
 import { type Evtchn, Virq } from '../../osdep/evtchn.ts';
 import { type Gnttab, ReservedGrant } from '../../osdep/gnttab.ts';
 import { type Mapping, PAGE_SIZE } from '../../osdep/mapping.ts';
@@ -272,7 +272,8 @@ function findRoles(found: readonly KnownDomain[], options: PlatformMachineOption
   const storeDomid = options.storeDomid ?? store ?? options.privDomid ?? control;
   const privDomid = options.privDomid ?? control ?? storeDomid;
   if (storeDomid === undefined || privDomid === undefined) {
-    throw new Error(
+    throw new OsError(
+      Errno.ENODEV,
       'neither the control domain nor the store domain is known: name them with --priv-domid, --master-domid',
     );
   }

@@ -12,7 +12,7 @@ import type { Durability } from './journal.ts';
 export const PROGRAM = 'xenstored';
 
 /** The switches of the trace, in C's order, as they stand without `--trace-control`. */
-export const traceSwitches: ReadonlyMap<string, boolean> = new Map([
+const traceSwitches: ReadonlyMap<string, boolean> = new Map([
   ['obj', true],
   ['io', true],
   ['wrl', false],
@@ -291,7 +291,7 @@ class Asked {
 }
 
 /** `+io` or `-io`. `false`: no such switch, or neither sign. */
-export function setSwitch(switches: Map<string, boolean>, text: string): boolean {
+function setSwitch(switches: Map<string, boolean>, text: string): boolean {
   const name = text.slice(1);
   if (!/^[+-]/.test(text) || !switches.has(name)) return false;
   switches.set(name, text.startsWith('+'));

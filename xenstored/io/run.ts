@@ -17,7 +17,7 @@ const OPEN_FILES = 1 << 17;
 export interface RunOptions {
   readonly args: readonly string[];
   readonly env: Environment;
-  /** `undefined`: there is no hypervisor. Throws OsError where the one asked for cannot be had. */
+  /** `undefined`: there is no hypervisor. Throws OsError or Fatal where the one asked for cannot be had. */
   readonly openPlatform: (options: Options) => Promise<Machinery | undefined>;
 }
 
@@ -79,7 +79,7 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
 }
 
 /** A line to end with. */
-class Fatal extends Error {}
+export class Fatal extends Error {}
 
 function die(text: string): never {
   process.stderr.write(`FATAL: ${text}\n`);

@@ -3,6 +3,7 @@
  * order that lets nobody see half of it, and taken down again. Decides nothing about the process it runs in.
  */
 import type { Clock } from '../../osdep/clock.ts';
+import { Errno, OsError } from '../../osdep/errno.ts';
 import { systemClock } from '../../osdep/os/clock.ts';
 import { Poller } from '../../osdep/os/poll.ts';
 import type { Platform } from '../../osdep/platform.ts';
@@ -155,7 +156,7 @@ export class Server {
       () => poller.close(),
     );
     if (!(machine instanceof PlatformMachine)) return;
-    const lost = () => fatal(new Error('the hypervisor is gone'));
+    const lost = () => fatal(new OsError(Errno.ENODEV, 'the hypervisor is gone'));
     const rings = new RingServer({ loop: this.loop, machine, poller, lost });
     this.#closers.unshift(() => rings.close());
   }

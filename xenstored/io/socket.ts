@@ -100,7 +100,7 @@ export class SocketServer {
   }
 }
 
-export class SocketPeer implements Peer {
+class SocketPeer implements Peer {
   readonly link: Link;
   readonly #server: SocketServer;
   #fd: number;
