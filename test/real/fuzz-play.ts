@@ -56,7 +56,8 @@ export class Player {
       if (step.op === 'INTRODUCE' || step.op === 'RELEASE') this.#meet(step, heard.get(step.who) ?? []);
     }
     // News from the hypervisor may come a little later than they were made.
-    for (const turns = 'host' in step ? 3 : 1; turns > 0; turns--) 
+    const turns = 'host' in step ? 3 : 1;
+    for (let turn = 0; turn < turns; turn++) {
       for (const [name, link] of [...this.#links]) {
         if (name === acting) continue;
         heard.set(name, [...(heard.get(name) ?? []), ...(await this.#untilQuiet(link))]);
@@ -80,10 +81,9 @@ export class Player {
     return lines;
   }
 
-  async stop(): Promise<void> {
+  async stop(): Promise<void> 
     for (const link of this.#links.values()) link.close();
     await this.#host.stop();
-  }
 
   /** A domain that was introduced can speak, one that was released cannot. */
   #meet(step: { readonly op: string; readonly payload: string }, heard: readonly string[]): void {
