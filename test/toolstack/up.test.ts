@@ -2,9 +2,12 @@
 // without a trace. Everything is real: the processes, their signals, the simulated machine.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { command, stubdom0, UpHost } from './uphost.ts';
+
+// Half a dozen processes each: a slow machine may take its time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 describe('a host that runs', () => {
   let host: UpHost;

@@ -101,9 +101,10 @@ test.skipIf(!curl)('curl reads what the store holds, byte for byte', async () =>
 
 test.skipIf(!curl)('curl sees changes as they happen', async () => {
   const child = ask(['-N', '-H', `Authorization: Bearer ${token()}`, `${url}/v1/events?path=/demo`]);
+  const pieces = child.stdout[Symbol.asyncIterator]();
   let seen = '';
   const until = async (wanted: string): Promise<void> => {
-    while (!seen.includes(wanted)) seen += (await once(child.stdout, 'data'))[0];
+    while (!seen.includes(wanted)) seen += (await pieces.next()).value;
   };
   await until('data: {"path":"/demo"}');
   await store.write('/demo/now', '1');

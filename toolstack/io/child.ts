@@ -25,6 +25,7 @@ export interface ChildEvents {
 
 const LOG_MAX_BYTES = 1 << 20;
 const TAIL_LINES = 20;
+const LAST_WORDS_MS = 500;
 
 export class Child {
   readonly #process: ChildProcess;
@@ -61,7 +62,9 @@ export class Child {
     this.#process.once('error', (error) => end(error.message));
     // `close` comes after the last of its output, which says why; a grandchild that keeps the pipes must not hide the exit.
     this.#process.once('close', (code, signal) => end(describe(code, signal)));
-    this.#process.once('exit', (code, signal) => setImmediate(() => end(describe(code, signal))));
+    this.#process.once('exit', (code, signal) =>
+      setTimeout(() => end(describe(code, signal)), LAST_WORDS_MS).unref(),
+    );
   }
 
   /** undefined: it could not be started. */
