@@ -62,6 +62,7 @@ export class Player {
         if (name === acting) continue;
         heard.set(name, [...(heard.get(name) ?? []), ...(await this.#untilQuiet(link))]);
       }
+    }
     return heard;
   }
 
