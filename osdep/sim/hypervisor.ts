@@ -12,6 +12,7 @@ import { Errno, OsError } from '../errno.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { Poller, READABLE } from '../os/poll.ts';
 import { accept, close, listen, raiseOpenFiles, WOULD_BLOCK } from '../os/sock.ts';
+import { COPIES_PER_REQUEST } from './batches.ts';
 import { Connection, GONE } from './connection.ts';
 import { Extents } from './extents.ts';
 import { hasBytes, Kind, MAX_BODY_BYTES, MAX_CONTROL_BODY_BYTES, type TokenArgs } from './protocol.ts';
@@ -51,6 +52,7 @@ export class Hypervisor {
   readonly #connections = new Set<Connection>();
   readonly #attached = new Map<number, Set<Connection>>();
   readonly #printed = new Map<number, number>();
+  #closed = false;
 
   constructor(options: HypervisorOptions) {
     this.#log = options.log ?? (() => {});
@@ -65,6 +67,8 @@ export class Hypervisor {
 
   /** Ends: every domain's process sees its connection close. Idempotent. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const connection of [...this.#connections]) connection.close();
     this.#connections.clear();
     this.#poller.close();
@@ -135,6 +139,10 @@ export class Hypervisor {
     const { op, args } = request;
     // Files are opened with their pipe.
     if (op === 'evtchnOpen') return false;
+    if (hasBytes(op) && copiesOf(args) > COPIES_PER_REQUEST) {
+      from.reply({ errno: Errno.E2BIG });
+      return true;
+    }
     const reply = this.#perform(domid, op, args);
     if (!reply.ok) {
       from.reply({ errno: reply.errno });
@@ -291,6 +299,11 @@ export class Hypervisor {
 
 function isCall(value: unknown): value is { op: string; args: unknown } {
   return typeof (value as { op?: unknown } | null)?.op === 'string';
+}
+
+function copiesOf(args: unknown): number {
+  const ops = (args as { ops?: unknown } | null)?.ops;
+  return Array.isArray(ops) ? ops.length : 0;
 }
 
 function isTokenArgs(value: unknown): value is TokenArgs {

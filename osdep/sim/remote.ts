@@ -12,6 +12,7 @@ import type { Descriptor } from '../os/ffi.ts';
 import { type MappedArea, mapPieces } from '../os/mmap.ts';
 import { HUNG_UP } from '../os/poll.ts';
 import { close, connectBlocking, sendAll } from '../os/sock.ts';
+import { batchesOf } from './batches.ts';
 import { LoopMember } from './loop.ts';
 import type { Area, EventSource, Machine } from './machine.ts';
 import {
@@ -28,7 +29,7 @@ import {
   type TokenArgs,
 } from './protocol.ts';
 import { RemoteEvents } from './remote-events.ts';
-import type { Args, MappingOp, OpName, Value } from './world/requests.ts';
+import type { Args, CopyResult, MappingOp, OpName, Value } from './world/requests.ts';
 
 const PAGE = 4096;
 
@@ -83,6 +84,9 @@ export class RemoteMachine implements Machine {
         this.#post(op === 'evtchnNotify' ? Kind.NOTIFY : Kind.UNMASK, handle, port);
         return {} as Value<K>;
       }
+    }
+    if (op === 'gntdevCopy' || op === 'gnttabCopy') {
+      return { results: this.#copy(op, args as Args<'gntdevCopy'>) } as Value<K>;
     }
     const value = this.#request(op, args, []).value as Value<K>;
     this.#note(op, args, value);
@@ -153,6 +157,14 @@ export class RemoteMachine implements Machine {
 
   #request(op: OpName, args: unknown, descriptors: Descriptor[]): SentReply {
     return this.#ask(encodeFrame(Kind.CALL, { op, args }, hasBytes(op) ? 'bytes' : 'plain'), op, descriptors);
+  }
+
+  /** An error ends it, and what came before has been done, as it is with Linux's device. */
+  #copy(op: 'gntdevCopy' | 'gnttabCopy', { ops }: Args<'gntdevCopy'>): CopyResult[] {
+    const maxBytes = this.#maxBodyBytes - HEADER_BYTES;
+    return batchesOf(ops, maxBytes).flatMap(
+      (batch) => (this.#request(op, { ops: batch }, []).value as Value<'gntdevCopy'>).results,
+    );
   }
 
   #post(kind: number, handle: number, port: number): void {

@@ -177,6 +177,24 @@ test('scattered frames lie side by side, more of them than one message can carry
   mapped.unmap();
 });
 
+test('copies go through in any number, in order, whatever one message takes', () => {
+  const owner = rig.domain();
+  const pages = owner.openGntshr().sharePages(0, 2, 'rw');
+  const [first, second] = pages.refs as [number, number];
+  const gnttab = rig.control.openGnttab();
+  const count = 700;
+  const statuses = gnttab.grantCopy(
+    Array.from({ length: count }, (_, i) => ({
+      source: { bytes: new Uint8Array(4096).fill(i) },
+      dest: { domid: owner.domid, ref: i === 5 ? 999_999 : i % 2 === 0 ? first : second, offset: 0 },
+      length: 4096,
+    })),
+  );
+  expect(statuses).toHaveLength(count);
+  expect(statuses.filter((status) => status !== 0)).toEqual([statuses[5]]);
+  expect([pages.bytes[4095], pages.bytes[4096]]).toEqual([(count - 2) & 255, (count - 1) & 255]);
+});
+
 test('SIGTERM ends the hypervisor, and every process sees its domain end', async () => {
   const other = await Rig.start();
   const guest = await other.guest(`platform.openEvtchn().onReadable(() => {}); say('up');`);
