@@ -82,9 +82,10 @@ export class Player {
     return lines;
   }
 
-  async stop(): Promise<void> 
+  async stop(): Promise<void> {
     for (const link of this.#links.values()) link.close();
     await this.#host.stop();
+  }
 
   /** A domain that was introduced can speak, one that was released cannot. */
   #meet(step: { readonly op: string; readonly payload: string }, heard: readonly string[]): void {
