@@ -143,6 +143,12 @@ export const rows: readonly CliRow[] = [
     head: {},
     leaves: changed({ '/t/a': 'x\\tAAq\\\\\\000z' }),
   },
+  { typed: 'xenstore-write -- /t/a -5', head: {}, leaves: changed({ '/t/a': '-5' }) },
+  {
+    typed: 'xenstore-write /t/a -5 x',
+    head: { err: "xenstore-write: invalid option -- '5'\n" },
+    leaves: changed({ '/t/a': 'x' }),
+  },
   { typed: 'xenstore-write /t/a \\', head: {}, leaves: changed({ '/t/a': '\\000' }) },
   {
     typed: 'xenstore-write /t/a \\xzz\\x\\x␣5\\x+5\\777',

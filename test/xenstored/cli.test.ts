@@ -4,11 +4,11 @@
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toBytes } from '../../xenstored/cli/bytes.ts';
 import { xenstore } from '../../xenstored/cli/xenstore.ts';
 import { at } from '../../xenstored/client/address.ts';
-import { connect, type PermText } from '../../xenstored/client/index.ts';
+import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
 import { Session } from '../../xenstored/client/session.ts';
 import { nodes, rows, type Said, unchanged } from './cli-rows.ts';
 import { SocketServer } from './client-server.ts';
@@ -59,32 +59,40 @@ const debians: Runner = (server, argv0, args) =>
     child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
   });
 
-async function withStore(body: (server: SocketServer) => Promise<void>): Promise<void> {
-  const server = await SocketServer.start();
-  try {
-    await using store = await connect({ path: server.path });
-    for (const [path, value, ...perms] of nodes) {
+/** Below /t as the rows want it. */
+async function fill(store: Client): Promise<void> {
+  await store.rm('/t');
+  // They go out in this order, and are done in it.
+  await Promise.all(
+    nodes.map(async ([path, value, ...perms]) => {
       await store.write(path, toBytes(value));
       if (perms.length > 0) await store.setPerms(path, perms as PermText[]);
-    }
-    await body(server);
-  } finally {
-    await server.stop();
-  }
+    }),
+  );
 }
 
 const full = (said: Partial<Said>): Said => ({ code: 0, out: '', err: '', ...said });
 
 function suite(run: Runner, column: 'head' | 'c417'): void {
+  let server: SocketServer;
+  let store: Client;
+  beforeAll(async () => {
+    server = await SocketServer.start();
+    store = await connect({ path: server.path });
+  });
+  afterAll(async () => {
+    await store.close();
+    await server.stop();
+  });
+  beforeEach(() => fill(store));
+
   for (const row of rows)
-    it(row.typed, () =>
-      withStore(async (server) => {
-        const [argv0 = '', ...args] = row.typed.split(' ').map((word) => word.replaceAll('␣', ' '));
-        expect(await run(server, argv0, args)).toEqual(full(row[column] ?? row.head));
-        const { out } = await ours(server, 'xenstore-ls', ['-f', '/t']);
-        expect(out.split('\n').slice(0, -1)).toEqual(row.leaves ?? unchanged);
-      }),
-    );
+    it(row.typed, async () => {
+      const [argv0 = '', ...args] = row.typed.split(' ').map((word) => word.replaceAll('␣', ' '));
+      expect(await run(server, argv0, args)).toEqual(full(row[column] ?? row.head));
+      const { out } = await ours(server, 'xenstore-ls', ['-f', '/t']);
+      expect(out.split('\n').slice(0, -1)).toEqual(row.leaves ?? unchanged);
+    });
 }
 
 describe('ours', () => suite(ours, 'head'));

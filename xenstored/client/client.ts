@@ -280,7 +280,7 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
         else if (!session.ended) return this.#begin(session);
       } catch (error) {
         // Full is not absent: Xen's daemons let one connection wait at a time.
-        if (!patient && codeOf(error) !== 'EAGAIN') throw connectError(error, connector);
+        if (!patient && !(error instanceof XenstoreError && error.code === 'EAGAIN')) throw error;
       }
       if (this.#stop.signal.aborted) throw new XenstoreError('ENOTCONN', 'CONNECT', connector.name);
       await this.#pause(pause);
@@ -355,13 +355,4 @@ function unfit(watch: WatchQueue): XenstoreError | undefined {
   } catch (error) {
     return error as XenstoreError;
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  const code = (error as { readonly code?: unknown }).code;
-  return typeof code === 'string' ? code : undefined;
-}
-
-function connectError(error: unknown, connector: Connector): XenstoreError {
-  return new XenstoreError(codeOf(error) ?? 'EIO', 'CONNECT', connector.name, { cause: error });
 }

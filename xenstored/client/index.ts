@@ -9,5 +9,6 @@
 export { Feature } from '../wire/ops.ts';
 export * from './connect.ts';
 export * from './error.ts';
+export * from './ring.ts';
 export * from './store.ts';
 export * from './transport.ts';

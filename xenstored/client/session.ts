@@ -35,10 +35,12 @@ export class Session implements TransportUser {
     this.#user = user;
   }
 
-  /** Rejects as the connector does. */
+  /** Rejects with a `XenstoreError` of op CONNECT. */
   static async open(connector: Connector, user: SessionUser): Promise<Session> {
     const session = new Session(user);
-    const transport = await connector.connect(session);
+    const transport = await connector.connect(session).catch((error: unknown) => {
+      throw new XenstoreError(codeOf(error), 'CONNECT', connector.name, { cause: error });
+    });
     session.#transport = transport;
     if (session.#ended) transport.close();
     return session;
@@ -131,4 +133,9 @@ export class Session implements TransportUser {
     } while (this.#waiting.has(this.#nextId));
     return this.#nextId;
   }
+}
+
+function codeOf(error: unknown): string {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' ? code : 'EIO';
 }
