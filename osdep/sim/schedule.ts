@@ -54,6 +54,19 @@ export class SteppedScheduler implements Scheduler {
     }
   }
 
+  /** As runUntilIdle, for programs with promises: between steps those run as far as they come. */
+  async settle(maxSteps: number = 100_000): Promise<void> {
+    for (let steps = 0; ; steps += 1) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (!this.step()) {
+        return;
+      }
+      if (steps >= maxSteps) {
+        throw new Error(`not idle after ${maxSteps} steps`);
+      }
+    }
+  }
+
   /** Runs what is due within so much virtual time, and lets it pass. */
   runFor(durationMs: number): void {
     const endMs = this.#nowMs + durationMs;

@@ -76,6 +76,22 @@ describe('a stepped machine', () => {
     expect(host.scheduler.step()).toBe(false);
   });
 
+  test('waits for promises between its steps', async () => {
+    const host = steppedHost();
+    const seen: string[] = [];
+    const pause = (ms: number) => new Promise<void>((resolve) => void host.clock.after(ms, resolve));
+    const program = async () => {
+      await pause(5);
+      seen.push(`at ${host.clock.now()}`);
+      await pause(7);
+      seen.push(`at ${host.clock.now()}`);
+    };
+    const ended = program();
+    await host.scheduler.settle();
+    await ended;
+    expect(seen).toEqual(['at 5', 'at 12']);
+  });
+
   test('says so when it never comes to rest', () => {
     const host = steppedHost();
     const again = (): void => {

@@ -107,7 +107,7 @@ export class Foreign {
       return nothing;
     }
     const frames =
-      domain.p2m.size + gfns.length > domain.maxPages
+      domain.p2m.size + gfns.length > limitFor(caller, domain)
         ? undefined
         : this.#frames.allocate(domain, gfns.length, 'free');
     if (frames === undefined) {
@@ -180,4 +180,9 @@ export class Foreign {
   #lookUp(domain: Domain, gfns: readonly number[]): (Frame | undefined)[] {
     return gfns.map((gfn) => domain.p2m.get(gfn));
   }
+}
+
+/** Until a toolstack says how much a domain may have, only those above it can give it any. */
+function limitFor(caller: Domain, domain: Domain): number {
+  return domain.maxPages ?? (caller === domain && !domain.control ? 0 : Number.POSITIVE_INFINITY);
 }

@@ -100,7 +100,8 @@ export interface Domain {
   readonly maxEvtchnPort: number;
   readonly maxGrantFrames: number;
   readonly maxMaptrack: number;
-  maxPages: number;
+  /** undefined: nobody has said yet. */
+  maxPages: number | undefined;
   pauseCount: number;
   shutdownReason: number | undefined;
   life: 'alive' | 'dying' | 'dead';

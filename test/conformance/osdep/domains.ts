@@ -103,6 +103,15 @@ export function domainSuite(bench: Bench): void {
       expect(ctrl.getDomainInfo(domid)?.totPages).toBe(2);
     });
 
+    test('a domain gives itself no memory beyond what it was allowed', async () => {
+      const guest = await bench.machine.newDomain();
+      const own = guest.platform.openCtrl();
+      refuses('ENOMEM', () => own.populatePhysmap(guest.domid, [1]));
+      bench.control.platform.openCtrl().setMaxMem(guest.domid, 4);
+      own.populatePhysmap(guest.domid, [1]);
+      refuses('ENOMEM', () => own.populatePhysmap(guest.domid, [2]));
+    });
+
     test('the rest of what a toolstack sets and asks', () => {
       const ctrl = bench.control.platform.openCtrl();
       const domid = ctrl.createDomain({ maxGrantFrames: 7 });
