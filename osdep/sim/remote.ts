@@ -47,7 +47,7 @@ export class RemoteMachine implements Machine {
   /** Differs between any two runs of a hypervisor. */
   readonly instance: string;
   readonly #fd: Descriptor;
-  readonly #loop = new LoopMember();
+  readonly #loop: LoopMember;
   readonly #onLost: () => void;
   #maxBodyBytes: number = MAX_ATTACH_BYTES;
   /** Files whose events come here, and the ports that are bound through them. */
@@ -60,6 +60,7 @@ export class RemoteMachine implements Machine {
   constructor(options: RemoteOptions) {
     this.#onLost = options.onLost;
     this.#fd = connectBlocking(options.socket);
+    this.#loop = new LoopMember();
     try {
       const attached = this.#ask(encodeFrame(Kind.ATTACH, { token: options.token }, 'plain'), 'attach', [])
         .value as Attached;
