@@ -35,12 +35,20 @@ const either =
   (value) =>
     checks.some((check) => check(value));
 
-const shape =
-  (fields: Record<string, Check>): Check =>
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    Object.entries(fields).every(([name, check]) => check((value as Record<string, unknown>)[name]));
+function shape(fields: Record<string, Check>): Check {
+  const checks = Object.entries(fields);
+  return (value) => {
+    if (typeof value !== 'object' || value === null) {
+      return false;
+    }
+    for (const [name, check] of checks) {
+      if (!check((value as Record<string, unknown>)[name])) {
+        return false;
+      }
+    }
+    return true;
+  };
+}
 
 const counts = listOf(count);
 const notify = optional(shape({ clearByte: optional(count), port: optional(count) }));
