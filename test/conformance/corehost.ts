@@ -6,7 +6,7 @@
 import { Daemon, type DaemonOptions, defaultOptions } from '../../xenstored/core/daemon.ts';
 import type { Link as CoreLink } from '../../xenstored/core/link.ts';
 import type { Attached, DomainState, Effect, Machine, RingFields } from '../../xenstored/core/ports.ts';
-import { parseOptions } from '../../xenstored/io/options.ts';
+import { parseOptions, traceSwitches } from '../../xenstored/io/options.ts';
 import { Connection, Ring } from '../../xenstored/wire/ops.ts';
 import { GuestRing, MemoryPage } from '../kit/guestring.ts';
 import { Inbox, type Link, LinkClosed } from '../kit/link.ts';
@@ -88,7 +88,7 @@ class CoreHost implements Host {
 
   constructor(options: DaemonOptions) {
     this.#daemon = new Daemon(options, this.#machine, {
-      switches: new Map(),
+      switches: new Map(traceSwitches),
       setTrace: () => {},
       setLogFile: () => false,
       memreport: () => false,

@@ -28,7 +28,8 @@ const text = (lines: string): string => `${lines}\0`;
 const left = (value: string, width: number): string => value.padEnd(width);
 const right = (value: number): string => String(value).padStart(8);
 
-function check(state: State): Answer {
+function check(state: State, args: readonly string[]): Answer {
+  if (args.length > 0) return EINVAL;
   introspect.verify(state);
   return OK;
 }

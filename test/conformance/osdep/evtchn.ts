@@ -55,6 +55,27 @@ export function evtchnSuite(bench: Bench): void {
       expect(drain(evtchnA), 'two that collapsed into one').toEqual([portA]);
     });
 
+    test('there is a descriptor to wait on, where the platform has them', () => {
+      const evtchn = bench.control.platform.openEvtchn();
+      expect(evtchn.fd >= 0).toBe(bench.supports.descriptors);
+      refuses('EOPNOTSUPP', () => bench.control.platform.openEvtchn({ adoptFd: 5 }));
+    });
+
+    test('who listens late is told of what is pending already', async () => {
+      const [a, b] = await bench.pair();
+      const evtchn = b.platform.openEvtchn();
+      evtchn.bindInterdomain(a.domid, a.platform.openEvtchn().bindUnboundPort(b.domid));
+      await bench.machine.settle();
+      let told = 0;
+      const stop = evtchn.onReadable(() => {
+        told += 1;
+      });
+      expect(told, 'not from within the call').toBe(0);
+      await bench.machine.until(() => told > 0);
+      stop();
+      drain(evtchn);
+    });
+
     test('the side that binds finds its port pending, the other side does not', async () => {
       const [a, b] = await bench.pair();
       const evtchnA = a.platform.openEvtchn();

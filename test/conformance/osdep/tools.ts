@@ -19,6 +19,7 @@ export function toolSuite(bench: Bench): void {
       expect(platform.handles.size).toBe(before + 6);
 
       platform.handles.restrictAll(a.domid);
+      platform.handles.restrictAll(a.domid);
       expect(evtchn.bindUnboundPort(a.domid)).toBeGreaterThan(0);
       refuses('EACCES', () => evtchn.bindUnboundPort(b.domid));
       refuses('EPERM', () => foreign.map(b.domid, 'r', [1]));

@@ -1,5 +1,6 @@
 /** All chapters of the store's conformance suite. */
 import type { Chapter } from '../row.ts';
+import { control } from './control.ts';
 import { domains } from './domains.ts';
 import { framing } from './framing.ts';
 import { nodes } from './nodes.ts';
@@ -18,4 +19,5 @@ export const chapters: readonly Chapter[] = [
   transactions,
   quotas,
   domains,
+  control,
 ];
