@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toBytes } from '../../xenstored/cli/bytes.ts';
 import { xenstore } from '../../xenstored/cli/xenstore.ts';
@@ -100,8 +101,38 @@ describe('ours', () => suite(ours, 'head'));
 describe("the distribution's, of 4.17", () => {
   try {
     accessSync('/usr/bin/xenstore-read', constants.X_OK);
-    suite(debians, 'c417');
   } catch {
     it.skip('not run: /usr/bin/xenstore-read is not installed (Debian: xenstore-utils)');
+    return;
   }
+  suite(debians, 'c417');
+
+  it.each(['-', '-p', '-f', '-fp'])('ls %s of any tree looks like ours', async (options) => {
+    const name = fc.stringMatching(/^[A-Za-z0-9_@-]{1,90}$/);
+    const value = fc.uint8Array({ maxLength: 90 });
+    const trees = fc.sample(
+      fc.dictionary(
+        fc.array(name, { minLength: 1, maxLength: 4 }).map((path) => path.join('/')),
+        value,
+      ),
+      {
+        numRuns: 4,
+        seed: 1,
+      },
+    );
+    const server = await SocketServer.start();
+    try {
+      await using store = await connect({ path: server.path });
+      // So deep that the indent alone is wider than a line.
+      await store.write('/d'.repeat(90), 'a value that is not short');
+      for (const tree of trees)
+        await Promise.all(Object.entries(tree).map(([path, bytes]) => store.write(`/${path}`, bytes)));
+      const args = options === '-' ? [] : [options];
+      const expected = await debians(server, 'xenstore-ls', args);
+      expect(expected.out.length).toBeGreaterThan(1_000);
+      expect(await ours(server, 'xenstore-ls', args)).toEqual(expected);
+    } finally {
+      await server.stop();
+    }
+  });
 });

@@ -3,10 +3,11 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { close, pair, recv, send } from '../../osdep/os/sock.ts';
 import { DeviceTransport } from '../../xenstored/client/device.ts';
-import { type Connector, connect, type TransportUser } from '../../xenstored/client/index.ts';
+import { type Connector, connect, type TransportUser, XenstoreError } from '../../xenstored/client/index.ts';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op } from '../../xenstored/wire/ops.ts';
 import { SocketServer } from './client-server.ts';
@@ -252,6 +253,26 @@ describe('a server by hand', () => {
     const asked = ask(store);
     server.answer(type, answer);
     await expect(asked).rejects.toMatchObject({ code: 'EPROTO' });
+  });
+
+  it('may send anything at all: the client lives, and every request is answered or refused', async () => {
+    const message = fc
+      .tuple(fc.nat({ max: 30 }), fc.nat({ max: 5 }), fc.string({ unit: 'binary-ascii', maxLength: 20 }))
+      .map(([type, reqId, payload]) => encodeMessage(type, reqId, 0, payload));
+    const bytes = fc.uint8Array({ maxLength: 40 }).map((each) => Buffer.from(each));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.oneof(message, bytes), { maxLength: 8 }), async (pieces) => {
+        const server = new Scripted();
+        const store = await connect({ connector: server, lost: 'end' });
+        const watch = store.watch('/a');
+        const answers = Promise.allSettled([watch.take(), store.directory('/a'), store.getPerms('/a')]);
+        for (const piece of pieces) server.user.receive(piece);
+        await store.close();
+        for (const answer of await answers) {
+          if (answer.status === 'rejected') expect(answer.reason).toBeInstanceOf(XenstoreError);
+        }
+      }),
+    );
   });
 
   it('may change a directory while it is read in parts', async () => {
