@@ -6,7 +6,7 @@
 import { Daemon, type DaemonOptions, defaultOptions } from '../../xenstored/core/daemon.ts';
 import type { Link as CoreLink } from '../../xenstored/core/link.ts';
 import type { Attached, DomainState, Effect, Machine, RingFields } from '../../xenstored/core/ports.ts';
-import { parseOptions, traceSwitches } from '../../xenstored/io/options.ts';
+import { parseOptions } from '../../xenstored/io/options.ts';
 import { Connection, Ring } from '../../xenstored/wire/ops.ts';
 import { GuestRing, MemoryPage } from '../kit/guestring.ts';
 import { Inbox, type Link, LinkClosed } from '../kit/link.ts';
@@ -17,9 +17,9 @@ import type { Host, HostOptions } from './store.ts';
 export function startCore({ args = [] }: HostOptions): Promise<Host> {
   const parsed = parseOptions(args, {});
   if (parsed.kind !== 'run') throw new Error(`bad options: ${args.join(' ')}`);
-  const { quotas, quotaCompare } = parsed.options;
+  const { quotas, quotaCompare, switches } = parsed.options;
   const options = { ...defaultOptions, quotas: { ...defaultOptions.quotas, ...quotas }, quotaCompare };
-  return Promise.resolve(new CoreHost(options));
+  return Promise.resolve(new CoreHost(options, switches));
 }
 
 interface Domain {
@@ -86,9 +86,9 @@ class CoreHost implements Host {
   #news = false;
   #stopped = false;
 
-  constructor(options: DaemonOptions) {
+  constructor(options: DaemonOptions, switches: Map<string, boolean>) {
     this.#daemon = new Daemon(options, this.#machine, {
-      switches: new Map(traceSwitches),
+      switches,
       setTrace: () => {},
       setLogFile: () => false,
       memreport: () => false,

@@ -17,6 +17,8 @@ export type Verdict =
 const changing: ReadonlySet<string> = new Set(['WRITE', 'MKDIR', 'RM', 'SET_PERMS', 'RELEASE', 'INTRODUCE']);
 const reading: ReadonlySet<string> = new Set(['READ', 'DIRECTORY', 'DIRECTORY_PART', 'GET_PERMS']);
 
+const SNAPSHOTS = 'transactions see the store as it was, and conflict by what they depended on';
+
 export class Ledger {
   readonly #kind: Kind;
   /** Open transactions that others' changes have met, or not yet: `client:id`. */
@@ -43,7 +45,7 @@ export class Ledger {
     const transaction = this.#open.get(`${step.who}:${step.tx}`);
     if (!transaction?.met) return 'different';
     if (reading.has(step.op)) return 'known';
-    return { parted: 'transactions see the store as it was, and conflict by what they depended on' };
+    return { parted: SNAPSHOTS };
   }
 
   /** Takes note of what happened. `reply`: ours. Answers why the run had better end here, if so. */
@@ -58,8 +60,11 @@ export class Ledger {
     }
     if (reply.startsWith('!')) return undefined;
     if (step.op === 'TRANSACTION_END') {
-      if (this.#open.get(key)?.changes) this.#met(key);
+      const ended = this.#open.get(key);
       this.#open.delete(key);
+      if (ended?.changes) this.#met(key);
+      // Both may have committed, each what it saw.
+      if (ended?.changes && ended.met && step.payload.startsWith('T')) return SNAPSHOTS;
     }
     if (changing.has(step.op)) {
       const transaction = this.#open.get(key);
