@@ -37,7 +37,7 @@ export interface Gnttab {
   readonly fd: number;
   /** Most grants mapped at a time through this handle. EBUSY, EINVAL; a system without the limit ignores it. */
   setMaxGrants(count: number): void;
-  /** Maps one page. EINVAL when the hypervisor refuses (the reason is not told, as on Linux), ESRCH is not used. */
+  /** Maps one page. EINVAL whatever the hypervisor has against it, as on Linux; ENOMEM. */
   mapGrantRef(domid: number, ref: number, protection: Protection): Mapping;
   /** Maps pages of several domains side by side: all or none. */
   mapGrantRefs(refs: readonly GrantRef[], protection: Protection): Mapping;

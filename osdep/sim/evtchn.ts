@@ -1,7 +1,7 @@
 /** libxenevtchn on the simulator: requests for everything but what is pending, which the machine's source has. */
 import { Errno, OsError } from '../errno.ts';
 import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
-import type { HandleRegistry } from '../toolcore.ts';
+import type { HandleRegistry, RestrictableHandle } from '../toolcore.ts';
 import type { EventSource, Machine } from './machine.ts';
 
 export class SimEvtchn implements Evtchn {
@@ -10,6 +10,15 @@ export class SimEvtchn implements Evtchn {
   readonly #handles: HandleRegistry;
   readonly #source: EventSource;
   #open = true;
+  #restrictedTo: number | undefined;
+  /** The device refuses a second restriction even to the same domain, which the registry has to bear. */
+  readonly #entry: RestrictableHandle = {
+    restrict: (domid) => {
+      if (this.#restrictedTo !== domid) {
+        this.restrict(domid);
+      }
+    },
+  };
 
   constructor(machine: Machine, handles: HandleRegistry, options: EvtchnOptions) {
     if (options.adoptFd !== undefined) {
@@ -19,7 +28,7 @@ export class SimEvtchn implements Evtchn {
     this.#handles = handles;
     this.#source = machine.openEvents();
     this.fd = this.#source.fd;
-    handles.register(this);
+    handles.register(this.#entry);
   }
 
   onReadable(callback: () => void): () => void {
@@ -62,6 +71,7 @@ export class SimEvtchn implements Evtchn {
 
   restrict(domid: number): void {
     this.#machine.call('evtchnRestrict', { handle: this.#handle(), domid });
+    this.#restrictedTo = domid;
   }
 
   close(): void {
@@ -69,7 +79,7 @@ export class SimEvtchn implements Evtchn {
       return;
     }
     this.#open = false;
-    this.#handles.deregister(this);
+    this.#handles.deregister(this.#entry);
     try {
       this.#machine.call('evtchnClose', { handle: this.#source.handle });
     } catch (error) {

@@ -185,6 +185,8 @@ export function deviceSuite(bench: Bench): void {
       dm.modifiedMemory(guest.domid, 17, 1);
       expect([...dm.trackDirtyVram(guest.domid, 16, 3)]).toEqual([0b010]);
       expect([...dm.trackDirtyVram(guest.domid, 16, 3)]).toEqual([0]);
+      const much = Array.from({ length: 2 }, () => ({ firstPfn: 16, count: 2 ** 20 }));
+      refuses('EINVAL', () => dm.modifiedMemoryBulk(guest.domid, much));
       dm.relocateMemory(guest.domid, 1, 18, 40);
       expect(ctrl.maximumGpfn(guest.domid)).toBe(40);
     });
