@@ -49,6 +49,9 @@ export interface LoopOptions {
   readonly fatal: (error: unknown) => void;
 }
 
+/** What is due may be this late. */
+const TICK_EVERY_MS = 10;
+
 export class Loop {
   readonly daemon: Daemon;
   readonly #options: LoopOptions;
@@ -65,6 +68,7 @@ export class Loop {
   #writers = new Set<Peer>();
   #cancelTimer: (() => void) | undefined = undefined;
   #timerAt = Number.POSITIVE_INFINITY;
+  #tickedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -153,7 +157,7 @@ export class Loop {
 
   #finish(): void {
     const { daemon } = this;
-    const due = daemon.tick();
+    this.#tick();
     const { commit, effects, output } = daemon.endTurn();
     if (commit) this.#options.keeper.append(commit);
     this.#inTurn = false;
@@ -161,7 +165,18 @@ export class Loop {
     for (const link of output) this.#write((link.io ?? this.#options.rings.adopt(link)) as Peer | undefined);
     if (this.#writers.size > 0) this.#writeOthers();
     this.#options.rings.settle();
-    this.#arm(due);
+  }
+
+  /** Looks for what is due, which may cost as much as there is waiting: not in every turn of a busy daemon. */
+  #tick(): void {
+    const { daemon } = this;
+    const next = this.#tickedAt + TICK_EVERY_MS;
+    if (daemon.now < next) {
+      this.#arm(next);
+    } else {
+      this.#tickedAt = daemon.now;
+      this.#arm(daemon.tick());
+    }
   }
 
   #perform(effect: Effect): void {
@@ -240,9 +255,8 @@ export class Loop {
   /** Another turn, if somebody has input that the daemon would take now. */
   #planResume(): void {
     for (const peer of this.#held) {
-      if (!this.daemon.mayRead(peer.link)) continue;
-      this.#resumeSoon();
-      break;
+      if (peer.link.closed) this.#held.delete(peer);
+      else if (this.daemon.mayRead(peer.link)) this.#resumeSoon();
     }
   }
 
