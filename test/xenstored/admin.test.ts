@@ -42,6 +42,7 @@ class FakeStore implements Store, StoreView {
     return read(this);
   }
   async *changes(path: string, signal: AbortSignal): AsyncIterable<string> {
+    if (this.failure) throw Object.assign(new Error('secret detail'), { code: this.failure });
     const queue = [path];
     let wake = (): void => {};
     const listener = (changed: string): void => {
@@ -270,13 +271,16 @@ test("the store's errors have codes, and what is inside stays inside", async () 
     EIO: 'store_error',
     weird: 'internal',
   };
-  for (const [failure, code] of Object.entries(rows)) {
+  for (const [failure, code] of Object.entries(rows) as [string, keyof typeof errorCodes][]) {
     store.failure = failure;
-    const reply = await app.inject({ url: '/v1/node?path=/', headers: authorized });
-    expect(reply.json().error.code).toBe(code);
-    expect(reply.body).not.toContain('secret detail');
+    for (const resource of ['node', 'tree', 'events']) {
+      const reply = await app.inject({ url: `/v1/${resource}?path=/`, headers: authorized });
+      expect(reply.json().error.code).toBe(code);
+      expect(reply.statusCode).toBe(errorCodes[code].status);
+      expect(reply.body).not.toContain('secret detail');
+    }
   }
-  expect(mistakes).toHaveLength(1);
+  expect(mistakes).toHaveLength(3);
 });
 
 test('the OpenAPI document describes every resource and names only listed errors', async () => {

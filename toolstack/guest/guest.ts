@@ -34,8 +34,8 @@ export class Guest {
     this.#print = print;
   }
 
-  /** Lives until it is told to shut down, and answers with why (a ShutdownReason); undefined: `end` was called. */
-  async run(): Promise<number | undefined> {
+  /** Lives until it is told to shut down, or `end` is called, and answers with how (a ShutdownReason). */
+  async run(): Promise<number> {
     const store = this.#store;
     this.#name = await store.readText('name');
     const uptime = this.#keepUptime();
@@ -46,7 +46,7 @@ export class Guest {
       const lives = [this.#greet(), this.#obey()];
       this.#print(`guest is ready: ${this.#name}`);
       // Whichever fails or ends takes the other with it.
-      return (await Promise.race(lives)) ?? undefined;
+      return (await Promise.race(lives)) ?? ShutdownReason.POWEROFF;
     } finally {
       this.end();
       uptime();

@@ -17,5 +17,5 @@ if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => g
 
 const reason = await guest.run();
 await store.close();
-if (reason !== undefined) platform.guest.shutdown(reason);
+platform.guest.shutdown(reason);
 process.exit(0);

@@ -9,13 +9,13 @@ import { type GuestFile, type HostAction, type HostFile, hostPlan } from '../cor
 import { Plan } from '../core/plan.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { carryOut } from './carry.ts';
-import type { Command } from './child.ts';
+import { CLEAN_EXIT, type Command } from './child.ts';
 import { ControlServer } from './control.ts';
 import { Crew } from './crew.ts';
 import { type Domain, Domains } from './domains.ts';
 import { reasonOf } from './fault.ts';
-import { packageRoot } from './hostfile.ts';
 import { type Log, openLog } from './log.ts';
+import { guest as guestProgram, xenstoreAdmin, xenstored } from './programs.ts';
 import { type RunDirectory, self } from './rundir.ts';
 import type { HostState } from './state.ts';
 
@@ -38,6 +38,9 @@ export interface HostEvents {
   /** Somebody asked over the control socket. */
   down(): void;
 }
+
+/** How a guest's end is told that was its own doing. */
+const SHUT_DOWN = 'it shut down';
 
 export class Host<P extends Platform> {
   readonly #file: HostFile;
@@ -100,6 +103,7 @@ export class Host<P extends Platform> {
 
   /** Breaks a start off: `up` answers false once all is undone. */
   interrupt(): void {
+    this.#enter('stopping');
     this.#ending.abort();
     this.#crew.stopStarting();
   }
@@ -184,13 +188,19 @@ export class Host<P extends Platform> {
       this.#crew.start({
         name: 'xenstored',
         policy: defaultPolicy,
-        command: () => this.#xenstoredCommand(),
+        // Started again, it finds its guests' rings where they were.
+        command: () =>
+          xenstored(
+            this.#run.path,
+            this.#file.xenstored,
+            this.#environment(this.#storeDomid!, 'outlives its process'),
+          ),
       }),
     admin: (): Promise<void> =>
       this.#crew.start({
         name: 'admin',
         policy: defaultPolicy,
-        command: () => this.#adminCommand(),
+        command: () => xenstoreAdmin(this.#run.path, this.#adminPort),
         ready: (match) => {
           this.#url = match[1];
           // Its users keep their address when it is started again.
@@ -215,31 +225,6 @@ export class Host<P extends Platform> {
     return this.#hypervisor.environment(this.#platform!, this.#run.path, domid, life);
   }
 
-  #xenstoredCommand(): Command {
-    const { database, args } = this.#file.xenstored;
-    const run = this.#run.path;
-    return {
-      ...program('xenstored/main.js', [
-        '--no-fork',
-        ...['--platform', 'sim', '--run', run],
-        ...['--database', database === 'memory' ? database : join(run, 'xenstored', database)],
-        ...args,
-      ]),
-      // Started again, it finds its guests' rings where they were.
-      env: this.#environment(this.#storeDomid!, 'outlives its process'),
-      ready: /xenstored is ready/,
-    };
-  }
-
-  #adminCommand(): Command {
-    const run = this.#run.path;
-    return {
-      ...program('xenstored/admin/main.js', ['--run', run, '--port', `${this.#adminPort}`]),
-      env: { STUBDOM0_LIFELINE: 'stdin' },
-      ready: /xenstore-admin is ready at (\S+)/,
-    };
-  }
-
   async #connectStore(): Promise<void> {
     const store = await connect({ path: this.socket, signal: this.#ending.signal });
     this.#store = store;
@@ -252,14 +237,15 @@ export class Host<P extends Platform> {
     void this.#watchReleases(store);
   }
 
-  /** A guest that shut itself down is taken away; one whose process ended has said so by that. */
+  /** A guest that shut itself down is taken away; of one whose process ended we hear anyway. */
   async #watchReleases(store: Client): Promise<void> {
     try {
       for await (const _ of store.watch('@releaseDomain')) {
         for (const { name, domid } of this.#guests.values()) {
-          if (this.#phase !== 'up' || !this.#domains!.isOver(domid)) continue;
-          await this.#crew.stop(guestProcess(name));
-          await this.#guestGone(name, 'it shut down');
+          const process = guestProcess(name);
+          if (this.#phase !== 'up' || !this.#crew.isAlive(process) || !this.#domains!.isOver(domid)) continue;
+          await this.#crew.stop(process);
+          await this.#guestGone(name, SHUT_DOWN);
         }
       }
     } catch (error) {
@@ -278,8 +264,7 @@ export class Host<P extends Platform> {
     this.#guests.delete(name);
     this.#domains!.destroy(domain.domid);
     // A store that is about to go with the host need not forget first.
-    if (this.#phase !== 'stopping' && !this.#ending.signal.aborted)
-      await this.#domains!.forget(this.#store!, domain.domid, domain.uuid);
+    if (this.#phase !== 'stopping') await this.#domains!.forget(this.#store!, domain.domid, domain.uuid);
     this.#changed();
   }
 
@@ -289,11 +274,7 @@ export class Host<P extends Platform> {
     await this.#crew.start({
       name: guestProcess(guest.name),
       policy: { ...defaultPolicy, onExit: 'gone' },
-      command: () => ({
-        ...program('toolstack/guest/main.js', []),
-        env: { ...this.#environment(domid, 'ends with its process'), STUBDOM0_LIFELINE: 'stdin' },
-        ready: /guest is ready/,
-      }),
+      command: () => guestProgram(this.#environment(domid, 'ends with its process')),
     });
   }
 
@@ -320,7 +301,7 @@ export class Host<P extends Platform> {
       this.#events.print(`${name} does not come up (${text}); the host goes on without it`);
       return;
     }
-    void this.#guestGone(guest.name, text);
+    void this.#guestGone(guest.name, text === CLEAN_EXIT ? SHUT_DOWN : text);
   }
 
   async #guestGone(name: string, how: string): Promise<void> {
@@ -355,9 +336,4 @@ export class Host<P extends Platform> {
 
 function guestProcess(name: string): string {
   return `guest-${name}`;
-}
-
-/** A program of this package, as it is built. */
-function program(path: string, args: readonly string[]): { file: string; args: string[] } {
-  return { file: process.execPath, args: [join(packageRoot, 'dist', path), ...args] };
 }

@@ -15,6 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
 import { Fault, reasonOf } from './fault.ts';
@@ -30,16 +31,18 @@ export function runPath(given: string | undefined, env: NodeJS.ProcessEnv): stri
   const named = given ?? env.STUBDOM0_RUN;
   if (named !== undefined && named !== '') return resolve(named);
   const base =
-    env.XDG_RUNTIME_DIR || (process.getuid?.() === 0 ? '/run' : `/tmp/stubdom0-${process.getuid?.()}`);
+    env.XDG_RUNTIME_DIR ||
+    (process.getuid?.() === 0 ? '/run' : join(tmpdir(), `stubdom0-${process.getuid?.()}`));
   return resolve(base, 'stubdom0');
 }
 
 export class RunDirectory {
   readonly path: string;
   readonly #lock: number;
-  readonly #made: boolean;
+  /** The topmost directory that had to be made; undefined: it was all there. */
+  readonly #made: string | undefined;
 
-  private constructor(path: string, lock: number, made: boolean) {
+  private constructor(path: string, lock: number, made: string | undefined) {
     this.path = path;
     this.#lock = lock;
     this.#made = made;
@@ -80,10 +83,11 @@ export class RunDirectory {
     // The lock goes last, while it is held: whoever waits for it finds another file there, and starts again.
     rmSync(join(this.path, 'lock'), { force: true });
     closeSync(this.#lock);
+    if (this.#made === undefined) return;
     try {
-      if (this.#made) rmdirSync(this.path);
+      for (let path = this.path; path.length >= this.#made.length; path = dirname(path)) rmdirSync(path);
     } catch {
-      // The next owner is in it already.
+      // Somebody else is in it already.
     }
   }
 
@@ -107,16 +111,17 @@ export function readState(path: string): HostState | undefined {
   }
 }
 
-/** True if it was not there. A directory with other people's files in it is not taken. */
-function make(path: string): boolean {
+/** The topmost directory that it made. A directory with other people's files in it is not taken. */
+function make(path: string): string | undefined {
   try {
-    if (mkdirSync(path, { recursive: true, mode: 0o700 }) !== undefined) return true;
+    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (made !== undefined) return made;
     const names = readdirSync(path);
     if (names.length > 0 && !names.includes('lock')) {
       throw new Fault(`${path}: is neither empty nor a run directory; pick another one with --run`);
     }
     // One that a dead owner made: as if made now.
-    return names.length > 0;
+    return names.length > 0 ? path : undefined;
   } catch (error) {
     throw error instanceof Fault ? error : new Fault(`cannot make the run directory: ${reasonOf(error)}`);
   }

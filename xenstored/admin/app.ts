@@ -141,7 +141,7 @@ function checkedPath(path: string): string {
   );
 }
 
-/** Until the reader is gone, is too slow, or the watch ends. */
+/** Until the reader is gone, is too slow, or the watch ends. Throws while the reader can still be given a status. */
 async function stream(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -149,31 +149,27 @@ async function stream(
   clock: Clock,
   path: string,
 ): Promise<void> {
-  reply.hijack();
   const { raw } = reply;
   const gone = new AbortController();
-  request.raw.socket.setNoDelay(true);
-  request.raw.socket.setTimeout(0);
-  raw.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  });
-  raw.flushHeaders();
+  raw.on('close', () => gone.abort());
+  const changes = store.changes(path, gone.signal)[Symbol.asyncIterator]();
+  let change = await changes.next();
+
+  reply.hijack();
+  request.raw.socket.setNoDelay(true).setTimeout(0);
+  raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
   const events = new EventStream(raw, clock);
   raw.on('drain', () => events.drained());
   raw.on('error', () => {});
-  raw.on('close', () => {
-    events.closed();
-    gone.abort();
-  });
+  if (gone.signal.aborted) events.closed();
+  gone.signal.addEventListener('abort', () => events.closed());
   try {
-    for await (const changed of store.changes(path, gone.signal)) {
-      if (!events.change(changed)) break;
-    }
+    while (!change.done && events.change(change.value)) change = await changes.next();
     events.drop('the watch ended');
   } catch (error) {
     events.drop(asAdminError(error).message);
+  } finally {
+    await changes.return?.();
   }
 }
 
