@@ -120,7 +120,7 @@ async function compareTrees(ours: Player, peer: Player): Promise<Difference | un
 }
 
 function replyOf(step: Step, heard: Heard): string {
-  if ('host' in step) return '';
+  if (!('op' in step)) return '';
   const reply = heard.get(step.who)?.find((text) => !text.startsWith('EVENT')) ?? '';
   return reply.startsWith('!') ? reply.replace(/ tx \d+$/, '') : reply.slice(step.op.length + 1);
 }

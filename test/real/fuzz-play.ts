@@ -8,7 +8,7 @@ import { Op, opName } from '../../xenstored/wire/ops.ts';
 import { bytes } from '../conformance/play.ts';
 import type { Host } from '../conformance/store.ts';
 import { type Link, LinkClosed } from '../kit/link.ts';
-import { domids, type Step, sockets } from './fuzz-steps.ts';
+import { type Ask, domids, type Step, sockets } from './fuzz-steps.ts';
 
 const BARRIER = 0x7a7a7a7a;
 
@@ -50,10 +50,10 @@ export class Player {
       acting = step.who;
       const link = this.#links.get(step.who);
       if (link) {
-        link.send(encodeMessage(Op[step.op], this.#nextReqId++, step.tx, bytes(step.payload)));
+        for (const piece of this.#pieces(step)) link.send(piece);
         heard.set(step.who, await this.#untilQuiet(link));
       }
-      if (step.op === 'INTRODUCE' || step.op === 'RELEASE') this.#meet(step, heard.get(step.who) ?? []);
+      if ('op' in step && /INTRODUCE|RELEASE/.test(step.op)) this.#meet(step, heard.get(step.who) ?? []);
     }
     // News from the hypervisor may come a little later than they were made.
     const turns = 'host' in step ? 3 : 1;
@@ -64,6 +64,13 @@ export class Player {
       }
     }
     return heard;
+  }
+
+  #pieces(step: Exclude<Step, { readonly host: string }>): Buffer[] {
+    const encode = ({ op, tx, payload }: Ask) => encodeMessage(Op[op], this.#nextReqId++, tx, bytes(payload));
+    if ('op' in step) return [encode(step)];
+    const all = Buffer.concat(step.batch.map(encode));
+    return [all.subarray(0, step.cut), all.subarray(step.cut)].filter((piece) => piece.length > 0);
   }
 
   /** The whole store as dom0 sees it: a line a node. */

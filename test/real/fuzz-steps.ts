@@ -4,8 +4,17 @@
  */
 import { Op, type OpName } from '../../xenstored/wire/ops.ts';
 
+export interface Ask {
+  readonly who: string;
+  readonly op: OpName;
+  readonly tx: number;
+  readonly payload: string;
+}
+
 export type Step =
-  | { readonly who: string; readonly op: OpName; readonly tx: number; readonly payload: string }
+  | Ask
+  /** Several requests of one client, sent at once, in two pieces. */
+  | { readonly who: string; readonly batch: readonly Ask[]; readonly cut: number }
   | { readonly host: 'create' | 'shutdown' | 'kill'; readonly domid: number };
 
 export const sockets: readonly string[] = ['dom0', 'sock1'];
@@ -121,6 +130,7 @@ export class Generator {
       [2, 'domain'],
       [1, 'other'],
     ] as const);
+    if (kind === 'node' && chance.once(12)) return this.#batch(who);
     if (kind === 'node') return this.#node(who, this.#tx(who), false);
     if (kind === 'watch') return this.#watch(who);
     if (kind === 'transaction') return this.#transaction(who);
@@ -135,6 +145,7 @@ export class Generator {
       if (step.host === 'kill') this.#forget(step.domid);
       return;
     }
+    if ('batch' in step) return;
     const open = this.#open.get(step.who) ?? [];
     this.#open.set(step.who, open);
     if (step.op === 'TRANSACTION_START' && /^\d+\|$/.test(reply)) open.push(Number.parseInt(reply, 10));
@@ -181,7 +192,14 @@ export class Generator {
     return this.#node(owner, tx, false);
   }
 
-  #node(who: string, tx: number, onlyReading: boolean): Step {
+  #batch(who: string): Step {
+    const batch = Array.from({ length: 2 + this.#chance.below(7) }, () =>
+      this.#node(who, this.#tx(who), false),
+    );
+    return { who, batch, cut: this.#chance.below(200) };
+  }
+
+  #node(who: string, tx: number, onlyReading: boolean): Ask {
     const chance = this.#chance;
     let op = chance.weighed(perNode);
     if (onlyReading && !readers.has(op)) op = 'READ';
@@ -324,6 +342,7 @@ export class Generator {
 
 export function told(step: Step): string {
   if ('host' in step) return `host ${step.host} ${step.domid}`;
+  if ('batch' in step) return `${step.who} at once, cut at ${step.cut}: ${step.batch.map(told).join(', ')}`;
   const tx = step.tx === 0 ? '' : `:${step.tx}`;
   const payload =
     step.payload.length > 60 ? `${step.payload.slice(0, 60)}... (${step.payload.length})` : step.payload;
