@@ -288,6 +288,7 @@ export class Generator {
       ['CONTROL', 'check|'],
       ['CONTROL', `quota|${domid}|`],
       ['CONTROL', 'none|'],
+      [chance.of(['RESTRICT', 'ERROR', 'WATCH_EVENT'] as const), '1|'],
       ...(this.#dialect.recent ? recent : []),
     ]);
     return { who, op, tx: 0, payload: op === 'CONTROL' ? payload : this.#spoil(payload) };
