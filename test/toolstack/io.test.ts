@@ -13,8 +13,8 @@ import { Crew, type Job } from '../../toolstack/io/crew.ts';
 import { packageRoot, readHostFile, shippedHost } from '../../toolstack/io/hostfile.ts';
 import { identify, isAlive } from '../../toolstack/io/identity.ts';
 import { openLog } from '../../toolstack/io/log.ts';
-import { RunDirectory, runPath, self } from '../../toolstack/io/rundir.ts';
-import type { HostState } from '../../toolstack/io/state.ts';
+import { RunDirectory, self } from '../../toolstack/io/rundir.ts';
+import { type HostState, runPath } from '../../toolstack/io/state.ts';
 
 let top: string;
 beforeEach(() => {

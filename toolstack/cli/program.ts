@@ -2,11 +2,9 @@
  * The `stubdom0` command: its words and flags. The only importer of commander. What a word does stands in the file of its name.
  */
 import { Command } from 'commander';
-import { shippedHost } from '../io/hostfile.ts';
-import { runPath } from '../io/rundir.ts';
+import { runPath } from '../io/state.ts';
 import { down } from './down.ts';
 import { list, status } from './status.ts';
-import { up } from './up.ts';
 
 interface RunFlag {
   readonly run?: string;
@@ -30,9 +28,11 @@ export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv
       .allowExcessArguments(false);
 
   word('up', 'brings a host up and keeps it, until Ctrl-C or "stubdom0 down"')
-    .option('--host <file>', 'what the host consists of (JSON; see toolstack/hosts)', shippedHost)
+    .option('--host <file>', 'what the host consists of (JSON; default: toolstack/hosts/small.json)')
     .option('--detach', 'come back once it is up, and leave it running')
-    .action(async ({ run, host, detach }: RunFlag & { host: string; detach?: true }) => {
+    .action(async ({ run, host, detach }: RunFlag & { host?: string; detach?: true }) => {
+      // Most of what this program can load is for this word alone.
+      const { up } = await import('./up.ts');
       code = await up({
         run: runPath(run, env),
         host,

@@ -1,8 +1,7 @@
 /** `stubdom0 status` and `stubdom0 list`: what a running host says of itself, as tables or as JSON. */
 import { askStatus } from '../io/control.ts';
 import { Fault } from '../io/fault.ts';
-import { readState } from '../io/rundir.ts';
-import type { HostState } from '../io/state.ts';
+import { type HostState, readState } from '../io/state.ts';
 
 async function stateOf(run: string): Promise<HostState> {
   const state = await askStatus(run);

@@ -6,20 +6,20 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
-import { readHostFile } from '../io/hostfile.ts';
+import { readHostFile, shippedHost } from '../io/hostfile.ts';
 import { RunDirectory } from '../io/rundir.ts';
 import type { HostState } from '../io/state.ts';
 import { simulation } from './simulation.ts';
 
 export interface UpOptions {
   readonly run: string;
-  /** The host file. */
-  readonly host: string;
+  /** The host file; undefined: the shipped one. */
+  readonly host: string | undefined;
   readonly stay: 'foreground' | 'detached';
 }
 
 export async function up(options: UpOptions): Promise<number> {
-  const file = readHostFile(options.host);
+  const file = readHostFile(options.host ?? shippedHost);
   if (options.stay === 'detached') return detach();
 
   // From the first moment on: whatever is done can be taken back.

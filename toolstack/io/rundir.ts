@@ -8,33 +8,21 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { identify, isAlive, type ProcessId } from './identity.ts';
-import type { HostState } from './state.ts';
+import { type HostState, readState } from './state.ts';
 
 const F_TLOCK = 2;
 /** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the store's socket. */
 const PATH_MAX = 107 - '/xenstored/socket'.length;
-
-/** `--run`, STUBDOM0_RUN, or a place that fits who asks. */
-export function runPath(given: string | undefined, env: NodeJS.ProcessEnv): string {
-  const named = given ?? env.STUBDOM0_RUN;
-  if (named !== undefined && named !== '') return resolve(named);
-  const base =
-    env.XDG_RUNTIME_DIR ||
-    (process.getuid?.() === 0 ? '/run' : join(tmpdir(), `stubdom0-${process.getuid?.()}`));
-  return resolve(base, 'stubdom0');
-}
 
 export class RunDirectory {
   readonly path: string;
@@ -98,16 +86,6 @@ export class RunDirectory {
       if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
     }
     mkdirSync(this.logs, { mode: 0o700 });
-  }
-}
-
-/** What `state.json` says; undefined where there is none that can be read. */
-export function readState(path: string): HostState | undefined {
-  try {
-    const state = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as HostState;
-    return state.version === 1 ? state : undefined;
-  } catch {
-    return undefined;
   }
 }
 

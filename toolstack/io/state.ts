@@ -1,6 +1,9 @@
 /**
- * A host's state as others read it: in `state.json` of its run directory, and over its control socket. Plain data.
+ * A host's state as others read it: in `state.json` of its run directory, and over its control socket; and where that directory is. Plain data.
  */
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import type { ProcessId } from './identity.ts';
 
 export interface HostState {
@@ -30,4 +33,24 @@ export interface DomainState {
   readonly domid: number;
   readonly name: string;
   readonly memoryMb: number;
+}
+
+/** `--run`, STUBDOM0_RUN, or a place that fits who asks. */
+export function runPath(given: string | undefined, env: NodeJS.ProcessEnv): string {
+  const named = given ?? env.STUBDOM0_RUN;
+  if (named !== undefined && named !== '') return resolve(named);
+  const base =
+    env.XDG_RUNTIME_DIR ||
+    (process.getuid?.() === 0 ? '/run' : join(tmpdir(), `stubdom0-${process.getuid?.()}`));
+  return resolve(base, 'stubdom0');
+}
+
+/** What `state.json` says; undefined where there is none that can be read. */
+export function readState(path: string): HostState | undefined {
+  try {
+    const state = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as HostState;
+    return state.version === 1 ? state : undefined;
+  } catch {
+    return undefined;
+  }
 }
