@@ -74,8 +74,8 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
   process.once('SIGINT', () => void end().catch(fatal));
 
   host.notifyReady();
-  process.stderr.write(`${PROGRAM} is ready\n`);
   host.finishDaemonise();
+  process.stderr.write(`${PROGRAM} is ready\n`);
 }
 
 /** A line to end with. */
