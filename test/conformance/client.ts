@@ -235,6 +235,13 @@ export function clientSuite(
       expect(await again.take()).toEqual({ path, token: 'mine' });
     });
 
+    it('leaves nothing behind of a watch that ends before it was set', async () => {
+      const path = await fresh();
+      await store.watch(path, { token: 'brief' }).close();
+      await using again = store.watch(path, { token: 'brief' });
+      expect(await again.take()).toEqual({ path, token: 'brief' });
+    });
+
     it('says why a watch cannot be set', async () => {
       const path = await fresh();
       await using first = store.watch(path, { token: 'same' });

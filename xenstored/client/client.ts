@@ -1,13 +1,13 @@
 /**
  * A client that lasts: over one session after another, it keeps its watches, lets requests wait while there is no session, and begins
- * transactions again. Follows docs/misc/xenstore.txt. Knows no address and no transport; time is an argument.
+ * transactions again. Follows docs/misc/xenstore.txt. Knows no address, no transport and no time.
  */
-import type { Clock } from '../../osdep/clock.ts';
 import type { OpName } from '../wire/ops.ts';
 import { XenstoreError } from './error.ts';
+import { type KeeperOptions, type KeeperUser, SessionKeeper } from './keeper.ts';
 import { readNumber, readString, strings } from './payload.ts';
 import { Requests } from './requests.ts';
-import { Session, type SessionUser } from './session.ts';
+import type { Session } from './session.ts';
 import type {
   Client,
   Transaction,
@@ -18,20 +18,8 @@ import type {
   WatchOptions,
 } from './store.ts';
 import { OpenTransaction } from './transaction.ts';
-import type { Connector } from './transport.ts';
 import { type WatchOwner, WatchQueue } from './watch.ts';
 
-export interface LastingOptions {
-  readonly connector: Connector;
-  readonly clock: Pick<Clock, 'after'>;
-  readonly first: 'fail' | 'wait';
-  readonly lost: 'reconnect' | 'end';
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Pauses between attempts: doubling, from the first to the longest. */
-const FIRST_PAUSE_MS = 10;
-const LONGEST_PAUSE_MS = 1_000;
 const TRANSACTION_RETRIES = 100;
 
 /** Asking these twice does no harm, so an answer lost with its connection is asked for again. */
@@ -46,39 +34,28 @@ const harmless: ReadonlySet<OpName> = new Set<OpName>([
   'GET_QUOTA',
 ]);
 
-export class LastingClient extends Requests implements Client, SessionUser, WatchOwner {
-  readonly #options: LastingOptions;
+export class LastingClient extends Requests implements Client, KeeperUser, WatchOwner {
+  readonly #keeper: SessionKeeper;
   readonly #watches = new Map<string, Set<WatchQueue>>();
+  /** Settles when the server has answered the last attempt to set a watch; never rejects. */
+  readonly #setting = new WeakMap<WatchQueue, Promise<void>>();
   /** On which session the server knows a watch. */
   readonly #setOn = new WeakMap<WatchQueue, Session>();
-  #session: Session | undefined;
-  /** While there is no session: the next one, for all who wait. */
-  #coming: Promise<Session> | undefined;
-  /** Why there will never be another session. */
-  #over: XenstoreError | undefined;
-  readonly #stop = new AbortController();
   #nextToken = 1;
 
-  private constructor(options: LastingOptions) {
+  private constructor(options: KeeperOptions) {
     super();
-    this.#options = options;
+    this.#keeper = new SessionKeeper(options, this);
   }
 
-  static async open(options: LastingOptions): Promise<LastingClient> {
+  static async open(options: KeeperOptions): Promise<LastingClient> {
     const client = new LastingClient(options);
-    const abort = (): void => client.#stop.abort();
-    if (options.signal?.aborted) abort();
-    options.signal?.addEventListener('abort', abort);
-    try {
-      await client.#connect(options.first === 'wait');
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
-    }
+    await client.#keeper.start();
     return client;
   }
 
   get connected(): boolean {
-    return this.#session !== undefined;
+    return this.#keeper.session !== undefined;
   }
 
   async transaction<T>(
@@ -88,7 +65,8 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     for (let left = retries; ; left--) {
       const outcome = await this.#attempt(body);
       if (outcome.done) return outcome.value;
-      if (this.#over !== undefined) throw new XenstoreError(this.#over.code, outcome.error.op);
+      const { over } = this.#keeper;
+      if (over !== undefined) throw new XenstoreError(over.code, outcome.error.op);
       if (left <= 0) throw outcome.error;
     }
   }
@@ -97,7 +75,8 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     const token = options.token ?? `w${this.#nextToken++}`;
     const watch = new WatchQueue(this, path, token, options.depth);
     const { signal } = options;
-    const refused = this.#over ?? unfit(watch);
+    const { over, session } = this.#keeper;
+    const refused = over ?? unfit(watch);
     if (refused !== undefined || signal?.aborted) {
       watch.finish(refused);
       return watch;
@@ -108,7 +87,7 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     const others = this.#watches.get(token) ?? new Set();
     this.#watches.set(token, others.add(watch));
     // Without a session the next one sets it.
-    if (this.#session !== undefined) this.#set(watch, this.#session);
+    if (session !== undefined) this.#set(watch, session);
     return watch;
   }
 
@@ -175,7 +154,8 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
   }
 
   async close(): Promise<void> {
-    this.#finish(new XenstoreError('ENOTCONN', 'CLOSED'), undefined);
+    this.#endWatches(undefined);
+    this.#keeper.end(new XenstoreError('ENOTCONN', 'CLOSED'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,16 +166,12 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     for (const watch of this.#watches.get(token) ?? []) if (watch.covers(path)) watch.deliver(path);
   }
 
-  lost(session: Session, reason: Error): void {
-    if (session !== this.#session) return;
-    this.#session = undefined;
-    if (this.#options.lost === 'end') {
-      const error = new XenstoreError('ECONNRESET', 'LOST', this.#options.connector.name, { cause: reason });
-      this.#finish(error, error);
-      return;
-    }
-    // Nobody need be waiting for it; those who are get the error themselves.
-    this.#connect(true).catch(() => {});
+  begun(session: Session): void {
+    for (const watch of this.#allWatches()) this.#set(watch, session);
+  }
+
+  ended(reason: XenstoreError): void {
+    this.#endWatches(reason);
   }
 
   async drop(watch: WatchQueue): Promise<void> {
@@ -204,7 +180,7 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     others?.delete(watch);
     if (others?.size === 0) this.#watches.delete(token);
     // One that the server refuses is not taken down: the pair may be another's.
-    await watch.ready.catch(() => {});
+    await this.#setting.get(watch);
     const session = this.#setOn.get(watch);
     if (session === undefined || session.ended) return;
     const op = 'UNWATCH';
@@ -213,12 +189,12 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
 
   protected override async ask(op: OpName, payload: Buffer, path?: string): Promise<Buffer> {
     for (;;) {
-      const session = this.#session ?? (await this.#next(op, path));
+      const session = this.#keeper.session ?? (await this.#keeper.next(op, path));
       try {
         return await session.request(op, 0, payload, path);
       } catch (error) {
         const again = error instanceof XenstoreError && error.code === 'ECONNRESET' && harmless.has(op);
-        if (!again || this.#over !== undefined) throw error;
+        if (!again || this.#keeper.over !== undefined) throw error;
       }
     }
   }
@@ -233,7 +209,7 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     body: (tx: Transaction) => Promise<T>,
   ): Promise<{ done: true; value: T } | { done: false; error: XenstoreError }> {
     const op = 'TRANSACTION_START';
-    const session = this.#session ?? (await this.#next(op));
+    const session = this.#keeper.session ?? (await this.#keeper.next(op));
     let tx: OpenTransaction;
     try {
       tx = await OpenTransaction.start(session);
@@ -257,88 +233,31 @@ export class LastingClient extends Requests implements Client, SessionUser, Watc
     return { done: true, value };
   }
 
-  #next(op: OpName, path?: string): Promise<Session> {
-    if (this.#over !== undefined || this.#coming === undefined) {
-      return Promise.reject(new XenstoreError(this.#over?.code ?? 'ENOTCONN', op, path));
-    }
-    return this.#coming.catch((error: XenstoreError) => {
-      throw new XenstoreError(error.code, op, path, { cause: error });
-    });
-  }
-
-  #connect(patient: boolean): Promise<Session> {
-    this.#coming = this.#attempts(patient);
-    return this.#coming;
-  }
-
-  async #attempts(patient: boolean): Promise<Session> {
-    const { connector } = this.#options;
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      try {
-        const session = await Session.open(connector, this);
-        if (this.#stop.signal.aborted) session.close();
-        else if (!session.ended) return this.#begin(session);
-      } catch (error) {
-        // Full is not absent: Xen's daemons let one connection wait at a time.
-        if (!patient && !(error instanceof XenstoreError && error.code === 'EAGAIN')) throw error;
-      }
-      if (this.#stop.signal.aborted) throw new XenstoreError('ENOTCONN', 'CONNECT', connector.name);
-      await this.#pause(pause);
-    }
-  }
-
-  /** The watches first: whoever waits for the session may rely on them. */
-  #begin(session: Session): Session {
-    this.#session = session;
-    this.#coming = undefined;
-    for (const watch of this.#allWatches()) this.#set(watch, session);
-    return session;
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#stop;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.clock.after(delayMs, done);
-      signal.addEventListener('abort', done);
-    });
-  }
-
   #set(watch: WatchQueue, session: Session): void {
     const { path } = watch;
-    session.request('WATCH', 0, watchPayload(watch), path).then(
+    const setting = session.request('WATCH', 0, watchPayload(watch), path).then(
       () => {
         this.#setOn.set(watch, session);
         watch.accepted();
       },
       (error: XenstoreError) => {
         // Lost with its connection: the next one sets it again.
-        if (error.code === 'ECONNRESET' && this.#over === undefined) return;
+        if (error.code === 'ECONNRESET' && this.#keeper.over === undefined) return;
         watch.finish(error);
         void watch.close();
       },
     );
+    this.#setting.set(watch, setting);
   }
 
   *#allWatches(): Generator<WatchQueue> {
     for (const watches of [...this.#watches.values()]) yield* [...watches];
   }
 
-  /** No more sessions. The watches end, with an error if there is one. */
-  #finish(over: XenstoreError, error: XenstoreError | undefined): void {
-    if (this.#over !== undefined) return;
-    this.#over = over;
+  #endWatches(error: XenstoreError | undefined): void {
     const watches = [...this.#allWatches()];
     this.#watches.clear();
     for (const watch of watches) watch.finish(error);
-    this.#stop.abort();
-    this.#session?.close();
-    this.#session = undefined;
   }
 }
 
