@@ -1,0 +1,75 @@
+// Whose state has changed, as a hypervisor of today tells it, and as it is found out on one that does not: the same news but for what an old
+// one cannot know.
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type Ctrl, ShutdownReason } from '../../osdep/ctrl.ts';
+import { Errno, OsError } from '../../osdep/errno.ts';
+import { Virq } from '../../osdep/evtchn.ts';
+import type { Platform } from '../../osdep/platform.ts';
+import { type LocalHost, steppedHost } from '../../osdep/sim/local.ts';
+import { type DomainWatcher, type KnownDomain, watchDomains } from '../../xenstored/io/domainwatch.ts';
+
+const today = (platform: Platform): Platform => platform;
+/** Xen before 4.21. */
+const old = (platform: Platform): Platform => ({
+  ...platform,
+  openManage: () => {
+    throw new OsError(Errno.EACCES, 'domctl 90');
+  },
+});
+
+let host: LocalHost;
+let ctrl: Ctrl;
+let watcher: DomainWatcher;
+
+describe.each([
+  ['today', today],
+  ['before libxenmanage', old],
+])('a hypervisor of %s', (name, age) => {
+  beforeEach(() => {
+    host = steppedHost();
+    const platform = host.platformFor(0);
+    ctrl = platform.openCtrl();
+    ctrl.createDomain({ domid: 3 });
+    platform.openEvtchn().bindVirq(Virq.DOM_EXC);
+    watcher = watchDomains(age(platform));
+  });
+
+  const news = (): KnownDomain[] => {
+    const told: KnownDomain[] = [];
+    for (let next = watcher.next(); next; next = watcher.next()) told.push(next);
+    return told;
+  };
+
+  test('tells of all there are at first, and who is the control domain; then of nothing', () => {
+    expect(news().map(({ domid, exists, control }) => [domid, exists, control])).toEqual([
+      [0, true, true],
+      [3, true, false],
+    ]);
+    expect(news()).toEqual([]);
+  });
+
+  test('tells of a shutdown, and of an end', () => {
+    news();
+    ctrl.shutdown(3, ShutdownReason.CRASH);
+    expect(news()).toMatchObject([{ domid: 3, exists: true, shutdown: true, dead: false }]);
+    ctrl.destroyDomain(3);
+    expect(news().at(-1)).toMatchObject({ domid: 3, exists: false });
+    expect(watcher.state(3)).toBeUndefined();
+  });
+
+  test('tells of a newcomer under an old id, by its unique id where it can', () => {
+    const [first] = news().filter(({ domid }) => domid === 3);
+    ctrl.destroyDomain(3);
+    news();
+    ctrl.createDomain({ domid: 3 });
+    const [second] = news();
+    expect(second).toMatchObject({ domid: 3, exists: true, shutdown: false });
+    expect(second!.uniqueId === first!.uniqueId).toBe(name !== 'today');
+    expect(watcher.state(3)).toMatchObject({ domid: 3, exists: true, uniqueId: second!.uniqueId });
+  });
+
+  test('knows nothing of a domain that never was, nor of a reserved id', () => {
+    expect(watcher.state(77)).toBeUndefined();
+    expect(watcher.state(0x7ff0)).toBeUndefined();
+  });
+});
