@@ -133,9 +133,9 @@ async function main(): Promise<void> {
     }
   }
   if (wanted('domains')) {
-    const counts: [number, number] = [10, pace.many];
-    const scores = await domains(who, { rounds: Math.min(rounds, 3), seconds, counts });
-    show(domainsTable(scores, counts), scores, 'domains');
+    const { many: ours, others } = pace;
+    const scores = await domains(who, { rounds: Math.min(rounds, 3), seconds, few: 10, ours, others });
+    show(domainsTable(scores), scores, 'domains');
   }
   if (wanted('create')) {
     const scores: CreateScore[] = [];
