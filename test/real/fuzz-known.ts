@@ -17,6 +17,7 @@ export type Verdict =
 const changing: ReadonlySet<string> = new Set(['WRITE', 'MKDIR', 'RM', 'SET_PERMS', 'RELEASE', 'INTRODUCE']);
 const reading: ReadonlySet<string> = new Set(['READ', 'DIRECTORY', 'DIRECTORY_PART', 'GET_PERMS']);
 
+const TARGETS = "C keeps a target's record beyond its end";
 const SNAPSHOTS = 'transactions see the store as it was, and conflict by what they depended on';
 
 export class Ledger {
@@ -32,6 +33,7 @@ export class Ledger {
   /** Judges what one client heard of a step. */
   judge(step: Step, ours: readonly string[], peer: readonly string[]): Verdict {
     if (ours.join('\n') === peer.join('\n')) return 'equal';
+    if (this.#endsTarget(step)) return { parted: TARGETS };
     // 4.17 looks at all domains each time, and reports every shutdown again after any RESUME. A machine may let a domain die in one step
     // or in several, each of them news.
     if ('host' in step) return this.#kind === 'c417' || sameButMerged(ours, peer) ? 'known' : 'different';
@@ -57,7 +59,7 @@ export class Ledger {
   /** Takes note of what happened. `reply`: ours. Answers why the run had better end here, if so. */
   note(step: Step, reply: string): string | undefined {
     if ('host' in step) {
-      if (step.host === 'kill') return this.#ended(String(step.domid));
+      if (step.host === 'kill') return this.#ended(step);
       return undefined;
     }
     if ('batch' in step) {
@@ -86,15 +88,22 @@ export class Ledger {
     }
     const [first = '', second = ''] = step.payload.split('|');
     if (step.op === 'SET_TARGET') this.#targets.add(String(Number(second)));
-    if (step.op === 'RELEASE') return this.#ended(String(Number(first)));
+    if (step.op === 'RELEASE') return this.#ended(step);
     if (step.op === 'SET_PERMS' && /^(@.*|\/)$/.test(first) && !/^.0/.test(second))
       return 'C loses the root with its owner, and ends with the owner of a special node';
     return undefined;
   }
 
-  #ended(domid: string): string | undefined {
+  #ended(step: Step): string | undefined {
     this.#met('');
-    return this.#targets.has(domid) ? "C keeps a target's record beyond its end" : undefined;
+    return this.#endsTarget(step) ? TARGETS : undefined;
+  }
+
+  #endsTarget(step: Step): boolean {
+    if ('host' in step) return step.host === 'kill' && this.#targets.has(String(step.domid));
+    return (
+      'op' in step && step.op === 'RELEASE' && this.#targets.has(String(Number.parseInt(step.payload, 10)))
+    );
   }
 
   #met(key: string): void {

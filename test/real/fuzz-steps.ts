@@ -207,7 +207,8 @@ export class Generator {
     const rest: Partial<Record<OpName, () => string>> = {
       WRITE: () => this.#value(),
       DIRECTORY_PART: () => `${chance.of(['0', '1', '3', '9999', 'x', '-1'])}|`,
-      SET_PERMS: () => this.#perms(who),
+      // C does not survive the owner of a special node, nor its store that of the root.
+      SET_PERMS: () => (/^(@.*|\/)$/.test(path) ? `${chance.of(['n', 'r', 'b'])}0|` : '') + this.#perms(who),
     };
     return { who, op, tx, payload: this.#spoil(`${path}|${rest[op]?.() ?? ''}`) };
   }
