@@ -48,7 +48,7 @@ export class RingServer {
     if (!poller || evtchn.fd < 0) return evtchn.onReadable(() => this.loop.turn(() => this.#takeEvents()));
     poller.add(evtchn.fd, READABLE, (events) => {
       if ((events & READABLE) === 0) lost();
-      else if (this.loop.begin()) this.#takeEvents();
+      else if (this.loop.begin()) this.loop.tell(() => this.#takeEvents());
     });
     return () => poller.remove(evtchn.fd);
   }

@@ -49,7 +49,9 @@ export class SocketServer {
     this.loop = options.loop;
     this.poller = options.poller;
     this.#listener = options.listener;
-    this.poller.add(this.#listener, READABLE, () => this.#accept());
+    this.poller.add(this.#listener, READABLE, () => {
+      if (this.loop.begin()) this.loop.tell(() => this.#accept());
+    });
   }
 
   get connections(): number {
@@ -72,7 +74,6 @@ export class SocketServer {
   }
 
   #accept(): void {
-    if (!this.loop.begin()) return;
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
       const fd = sock.accept(this.#listener);
       if (fd >= 0) {
