@@ -44,6 +44,15 @@ export function stubdom0(...args: string[]): Promise<Ended> {
   return command(process.execPath, [program, ...args]);
 }
 
+/** What a user's shell may still hold of another host that he was looking at. */
+const another = {
+  STUBDOM0_RUN: '/nowhere/host',
+  STUBDOM0_TOKEN: 'of another host',
+  XENSTORED_RUNDIR: '/nowhere',
+  XENSTORED_PATH: '/nowhere/socket',
+  XENSTORE_ADMIN_TOKEN: 'another-hosts-token',
+};
+
 export class UpHost {
   /** A directory of the test's own; the run directory is below it. */
   readonly top: string = mkdtempSync(join(tmpdir(), 'stubdom0-up-'));
@@ -60,6 +69,7 @@ export class UpHost {
     this.child = spawn(process.execPath, [program, 'up', '--run', this.run, '--host', host], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      env: { ...process.env, ...another },
     });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {

@@ -2,8 +2,10 @@
  * The simulated machine as a host's hypervisor: how its process is started, how one becomes its control domain, and by which token a
  * process becomes any other domain.
  */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RemoteSimPlatform, RUN_VARIABLE, simPlatform, TOKEN_VARIABLE } from '../../osdep/sim/client.ts';
+import { hypervisorPaths } from '../../osdep/sim/start.ts';
 import type { Hypervisor } from '../io/host.ts';
 import { packageRoot } from '../io/hostfile.ts';
 
@@ -16,8 +18,13 @@ export const simulation: Hypervisor<RemoteSimPlatform> = {
     env: {},
     ready: /^ready$/,
   }),
-  // Its loss is told by its process, which is ours.
-  open: (run) => simPlatform({ run, onLost: () => {} }),
+  open: (run) =>
+    simPlatform({
+      run,
+      token: readFileSync(hypervisorPaths(run).token, 'latin1'),
+      // Its loss is told by its process, which is ours.
+      onLost: () => {},
+    }),
   environment: (platform, run, domid, life) => ({
     [RUN_VARIABLE]: run,
     [TOKEN_VARIABLE]: platform.issueToken({ domid, restartable: life === 'outlives its process' }),

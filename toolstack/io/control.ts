@@ -6,6 +6,7 @@ import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Fault } from './fault.ts';
+import { ended } from './identity.ts';
 import type { HostState } from './state.ts';
 
 export interface ControlEvents {
@@ -59,7 +60,10 @@ export function askStatus(run: string): Promise<HostState | undefined> {
 
 /** Takes the host down and waits until it is. False: none runs. */
 export async function askDown(run: string): Promise<boolean> {
-  return (await ask(run, 'down', 'end')) !== undefined;
+  const state = await ask(run, 'down', 'end');
+  if (state === undefined) return false;
+  await ended(state.owner);
+  return true;
 }
 
 function ask(run: string, what: 'status' | 'down', until: 'answer' | 'end'): Promise<HostState | undefined> {

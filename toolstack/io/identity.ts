@@ -25,6 +25,13 @@ export function isAlive(id: ProcessId): boolean {
   return identify(id.pid)?.born === id.born;
 }
 
+/** Until it is gone, or five seconds have passed. For one that is no child of ours: of those nobody tells when they end. */
+export async function ended(id: ProcessId): Promise<void> {
+  for (let waitedMs = 0; isAlive(id) && waitedMs < 5_000; waitedMs += 10) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
 }

@@ -24,12 +24,15 @@ export function xenstored(
 ): Command {
   const place = database === 'memory' ? database : join(run, 'xenstored', database);
   const flags = ['--no-fork', '--platform', 'sim', '--run', run, '--database', place, ...args];
-  return program('xenstored/main.js', flags, domain, /xenstored is ready/);
+  // Said in full: whoever starts us may have these set for a host that he is looking at.
+  const runDir = join(run, 'xenstored');
+  const env = { ...domain, XENSTORED_RUNDIR: runDir, XENSTORED_PATH: join(runDir, 'socket') };
+  return program('xenstored/main.js', flags, env, /xenstored is ready/);
 }
 
 /** The match's first group is its URL. */
 export function xenstoreAdmin(run: string, port: number): Command {
-  const flags = ['--run', run, '--port', `${port}`];
+  const flags = ['--run', run, '--port', `${port}`, '--token-file', join(run, 'admin.token')];
   return program('xenstored/admin/main.js', flags, lifeline, /xenstore-admin is ready at (\S+)/);
 }
 

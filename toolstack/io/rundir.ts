@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
 import { Fault, reasonOf } from './fault.ts';
-import { identify, isAlive, type ProcessId } from './identity.ts';
+import { ended, identify, isAlive, type ProcessId } from './identity.ts';
 import { type HostState, readState } from './state.ts';
 
 const F_TLOCK = 2;
@@ -141,14 +141,7 @@ async function endLeftovers(state: HostState): Promise<void> {
       // It was quicker.
     }
   }
-  await Promise.all(left.map(gone));
-}
-
-/** They are not our children, so that nobody tells when they end. */
-async function gone(id: ProcessId): Promise<void> {
-  for (let waitedMs = 0; isAlive(id) && waitedMs < 5_000; waitedMs += 10) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await Promise.all(left.map(ended));
 }
 
 /** This process, for the state. */
