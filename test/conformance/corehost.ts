@@ -47,9 +47,10 @@ class CoreMachine implements Machine {
 
   attach(domid: number, evtchn: number): Attached {
     const domain = this.domains.get(domid);
-    if (!domain || evtchn === BAD_PORT) return { ok: false, errno: 'EINVAL' };
+    const port = domain?.page.peek(Ring.EVTCHN_PORT) || evtchn;
+    if (!domain || port === BAD_PORT) return { ok: false, errno: 'EINVAL' };
     this.attached.set(domid, domain);
-    return { ok: true, port: domain.page.peek(Ring.EVTCHN_PORT) || evtchn };
+    return { ok: true, port };
   }
 
   rebind(domid: number, evtchn: number): boolean {

@@ -207,8 +207,7 @@ export class Generator {
     const rest: Partial<Record<OpName, () => string>> = {
       WRITE: () => this.#value(),
       DIRECTORY_PART: () => `${chance.of(['0', '1', '3', '9999', 'x', '-1'])}|`,
-      // C does not survive the owner of a special node, nor its store that of the root.
-      SET_PERMS: () => (/^(@.*|\/)$/.test(path) ? `${chance.of(['n', 'r', 'b'])}0|` : '') + this.#perms(who),
+      SET_PERMS: () => this.#permsFor(path, who),
     };
     return { who, op, tx, payload: this.#spoil(`${path}|${rest[op]?.() ?? ''}`) };
   }
@@ -318,6 +317,12 @@ export class Generator {
     ] as const);
     const path = Array.from({ length: depth }, () => chance.of(names)).join('/');
     return chance.once(8) ? path : chance.once(8) ? `/local/domain/${chance.of(domids)}/${path}` : `/${path}`;
+  }
+
+  /** C does not survive the owner of a special node, nor its store that of the root, and who may read the root hears special events. */
+  #permsFor(path: string, who: string): string {
+    if (path === '/') return this.#chance.of(['n0|', 'n0|w1|', 'w0|']);
+    return (path.startsWith('@') ? `${this.#chance.of(['n', 'r', 'b'])}0|` : '') + this.#perms(who);
   }
 
   #perms(who: string): string {

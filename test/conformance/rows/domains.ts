@@ -39,6 +39,35 @@ export const domains: Chapter = {
       ],
     },
     {
+      title: 'INTRODUCE again with a port that cannot be bound is answered all the same',
+      steps: [
+        ['d1', 'GET_DOMAIN_PATH', '1|', '/local/domain/1|'],
+        ['dom0', 'INTRODUCE', `1|1|${BAD_PORT}|`, at('OK|', { ox: /^!/ })],
+        ['dom0', 'IS_DOMAIN_INTRODUCED', '1|', 'T|'],
+        ['dom0', 'INTRODUCE', '1|1|1|', at('OK|', { ox: /^/ })],
+        ['dom0', 'IS_DOMAIN_INTRODUCED', '1|', 'T|'],
+      ],
+    },
+    {
+      title: 'INTRODUCE of the control domain itself',
+      steps: [
+        ['dom0', 'INTRODUCE', '0|1|1|', at('OK|', { ox: /^/ })],
+        ['dom0', 'IS_DOMAIN_INTRODUCED', '0|', 'T|'],
+      ],
+    },
+    {
+      title: "the page's own port wins over the one in INTRODUCE",
+      unintroduced: [5],
+      skip: { c417: 'came with 4.21', ox: 'does not look' },
+      steps: [
+        ['d5', 'POKE', 'EVTCHN_PORT', BAD_PORT],
+        ['dom0', 'INTRODUCE', '5|1|1|', '!EINVAL'],
+        ['dom0', 'IS_DOMAIN_INTRODUCED', '5|', 'F|'],
+        ['d5', 'POKE', 'EVTCHN_PORT', 0],
+        ['dom0', 'INTRODUCE', '5|1|1|', 'OK|'],
+      ],
+    },
+    {
       title: 'INTRODUCE again gives no event',
       domains: [1],
       steps: [...watch('dom0', '@introduceDomain'), ['dom0', 'INTRODUCE', '1|1|1|', 'OK|'], sees('dom0')],

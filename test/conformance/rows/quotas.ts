@@ -269,6 +269,22 @@ export const quotas: Chapter = {
       ],
     },
     {
+      title: 'memory: watches and long replies that would take too much are ENOMEM; short ones get through',
+      args: ['-Q', 'memory=300'],
+      skip: { ox: 'has no such limit' },
+      steps: [
+        ...node('/r', 'r0|'),
+        ['dom0', 'WRITE', `/r|${value(400)}`, 'OK|'],
+        ['d1', 'READ', '/r|', '!ENOMEM'],
+        ['d1', 'WATCH', `/r|${value(400)}|`, '!ENOMEM'],
+        ['d1', 'WATCH', '/r|t|', 'OK|'],
+        ['d1', 'EVENTS', ['/r|t|']],
+        ['dom0', 'WRITE', `/r|${value(100)}`, 'OK|'],
+        ['d1', 'READ', '/r|', value(100)],
+        ['d1', 'EVENTS', ['/r|t|']],
+      ],
+    },
+    {
       title: 'GET_QUOTA: the names, the values for all and for one',
       skip: { c417: 'came with 4.22', ox: 'has none' },
       steps: [
