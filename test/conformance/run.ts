@@ -1,15 +1,18 @@
+#!/usr/bin/env node
 /**
- * The conformance rows from the command line, against any daemon: `node dist/test/conformance/run.js core|c417|ox|PATH [TITLE]`. PATH is a C
+ * The conformance rows from the command line, against any daemon: `node dist/test/conformance/run.js core|sim|c417|ox|PATH [TITLE]`. PATH is a C
  * daemon's (put to the column of today's, unless it is ours). Prints what differs and ends with 1 if anything does.
  */
 import { startC, startOx, startXenstored } from '../kit/peers.ts';
 import { startCore } from './corehost.ts';
 import type { Column } from './row.ts';
 import { chapters } from './rows/index.ts';
+import { startSim } from './simhost.ts';
 import { type Factory, playRow, runs } from './store.ts';
 
 const peers: Record<string, { readonly column: Column; readonly factory: Factory }> = {
   core: { column: 'ours', factory: startCore },
+  sim: { column: 'ours', factory: startSim },
   c417: { column: 'c417', factory: ({ args = [] }) => startC({ args }) },
   ox: { column: 'ox', factory: ({ config = [] }) => startOx({ config }) },
 };
