@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The conformance rows from the command line, against any daemon: `node dist/test/conformance/run.js core|sim|c417|ox|PATH [TITLE]`. PATH is a C
- * daemon's (put to the column of today's, unless it is ours). Prints what differs and ends with 1 if anything does.
+ * daemon's, held against the column of today's. Prints what differs and ends with 1 if anything does.
  */
 import { startC, startOx, startXenstored } from '../kit/peers.ts';
 import { startCore } from './corehost.ts';

@@ -258,18 +258,19 @@ export class State {
     const matches = this.trie.matches(path, match);
     let last: Watch | undefined;
     let permitted = false;
-    // What a link's watches have been told of this change already; special events are never merged.
-    const told: Watch[] = [];
+    // What a link has been told of this change already, if it has several watches on it; special events are never merged.
+    let told: Set<string> | undefined;
     for (const watch of matches) {
       const { link, token, prefixBytes } = watch;
       if (link !== last?.link) {
         permitted = this.#mayKnow(link, path, node, oldPerms, parent);
-        told.length = 0;
-      } else if (!isSpecial(path) && told.some((other) => sameEvent(other, watch))) {
-        continue;
+        told = undefined;
+      } else if (!isSpecial(path)) {
+        told ??= new Set([wording(last)]);
+        if (told.has(wording(watch))) continue;
+        told.add(wording(watch));
       }
       last = watch;
-      told.push(watch);
       if (permitted) this.event(link, prefixBytes === 0 ? path : path.slice(prefixBytes), token, cause);
     }
   }
@@ -335,7 +336,7 @@ export class State {
   }
 }
 
-/** Would one change be told to both in the same words? */
-function sameEvent(a: Watch, b: Watch): boolean {
-  return a.token === b.token && a.prefixBytes === b.prefixBytes;
+/** Two watches of a link for which this is the same are told a change in the same words. */
+function wording({ token, prefixBytes }: Watch): string {
+  return `${prefixBytes} ${token}`;
 }
