@@ -102,6 +102,15 @@ test('one that does not say that it is ready is killed, and counts as failed', (
   expect(run.supervisor.phase).toBe('pausing');
 });
 
+test('the first time, that is what is told of it', () => {
+  const run = new Run();
+  run.does({ kind: 'start' });
+  expect(run.wait().does).toEqual(['note', 'SIGKILL']);
+  expect(run.supervisor.step(killed, run.now)).toEqual([
+    { kind: 'over', phase: 'failed', text: 'not ready after 20000 ms' },
+  ]);
+});
+
 test('stopping asks first, then insists', () => {
   const run = new Run();
   run.does({ kind: 'start' });

@@ -32,13 +32,13 @@ export async function up(options: UpOptions): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
   const run = await RunDirectory.claim(options.run);
-  const host = new Host(file, run, simulation, {
-    print: (text) => console.log(`stubdom0: ${text}`),
-    broken: (reason) => end(reason),
-    down: () => end(undefined),
-  });
   let broken: string | undefined;
   try {
+    const host = new Host(file, run, simulation, {
+      print: (text) => console.log(`stubdom0: ${text}`),
+      broken: (reason) => end(reason),
+      down: () => end(undefined),
+    });
     let coming = true;
     void ended.then(() => coming && host.interrupt());
     const isUp = await host.up();

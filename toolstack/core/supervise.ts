@@ -60,6 +60,8 @@ export class Supervisor {
   /** When it served last; undefined: never. */
   #readyAt: number | undefined;
   #due: number | undefined;
+  /** Why we killed it, if we did: a better word for its end than the signal. */
+  #verdict: string | undefined;
 
   constructor(name: string, policy: Policy) {
     this.name = name;
@@ -87,7 +89,7 @@ export class Supervisor {
       case 'ready':
         return this.#ready(now);
       case 'exited':
-        return this.#exited(event.how, now);
+        return this.#exited(this.#verdict ?? event.how, now);
       case 'stop':
         return this.#stop(now);
       case 'tick':
@@ -96,6 +98,7 @@ export class Supervisor {
   }
 
   #spawn(now: number): Effect[] {
+    this.#verdict = undefined;
     this.#enter('starting', now + this.policy.readyMs);
     return [{ kind: 'spawn' }];
   }
@@ -144,6 +147,7 @@ export class Supervisor {
       this.#phase === 'starting'
         ? `not ready after ${this.policy.readyMs} ms`
         : `still there ${this.policy.graceMs} ms after SIGTERM`;
+    this.#verdict = why;
     return [
       { kind: 'note', text: `${this.name}: ${why}; killing it` },
       { kind: 'kill', signal: 'SIGKILL' },
