@@ -60,16 +60,29 @@ function command(): Command {
     .description('measures our xenstored beside Debian\u2019s C xenstored and oxenstored')
     .option('--rounds <n>', 'how often each row is measured', positive)
     .option('--seconds <s>', 'how long each measurement takes', positive)
-    .option('--rows <pattern>', 'only rows whose name matches', pattern, /./)
-    .option('--peer <who>', 'ours, c, ox, or the path of a C xenstored; may be repeated', collect, [])
+    .addOption(
+      new Option('--rows <pattern>', 'only rows whose name matches').argParser(pattern).default(/./, 'all'),
+    )
+    .addOption(
+      new Option('--peer <who>', 'ours, c, ox, or the path of a C xenstored; may be repeated')
+        .argParser(collect)
+        .default([], 'ours, c and ox'),
+    )
     .option('--only-ours', 'no peers')
-    .addOption(new Option('--only <part...>', 'only these parts').choices(PARTS).default([]))
+    .addOption(new Option('--only <part...>', 'only these parts').choices(PARTS).default([], 'all'))
     .option('--quick', 'one short round of everything, to see that it runs')
     .option('--json <file>', 'writes every figure')
     .option('--markdown <file>', 'writes the tables as Markdown')
-    .option(
-      '--node <flag>',
-      'a flag for the node that runs ours, as --node=--cpu-prof; may be repeated',
+    .addOption(
+      new Option('--node <flag>', 'a flag for the node that runs ours, as --node=--cpu-prof; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    )
+    .addOption(
+      new Option('--daemon <flag>', 'a flag for ours, as --daemon=--database=memory; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    ); may be repeated',
       collect,
       [],
     )
