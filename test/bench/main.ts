@@ -57,7 +57,7 @@ const collect = (text: string, before: readonly string[]) => [...before, text];
 
 function command(): Command {
   return new Command('bench')
-    .description('measures our xenstored beside Debian\u2019s C xenstored and oxenstored')
+    .description("measures our xenstored beside Debian's C xenstored and oxenstored")
     .option('--rounds <n>', 'how often each row is measured', positive)
     .option('--seconds <s>', 'how long each measurement takes', positive)
     .addOption(
@@ -82,15 +82,6 @@ function command(): Command {
       new Option('--daemon <flag>', 'a flag for ours, as --daemon=--database=memory; may be repeated')
         .argParser(collect)
         .default([], 'none'),
-    ); may be repeated',
-      collect,
-      [],
-    )
-    .option(
-      '--daemon <flag>',
-      'a flag for ours, as --daemon=--database=memory; may be repeated',
-      collect,
-      [],
     );
 }
 
