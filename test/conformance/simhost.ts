@@ -116,6 +116,12 @@ export class SimHost implements Host {
     this.#ctrl.destroyDomain(domid);
   }
 
+  /** The daemon ends and starts again on what it recorded; the machine and its domains go on. */
+  async restart(): Promise<void> {
+    await this.server?.close();
+    await this.startDaemon();
+  }
+
   async stop(): Promise<void> {
     await this.server?.close();
     for (const { ring } of this.#guests.values()) ring.close();

@@ -17,6 +17,8 @@ export interface Host {
   shutdownDomain(domid: number): void | Promise<void>;
   killDomain(domid: number): void | Promise<void>;
   stop(): Promise<void>;
+  /** The daemon ends and starts again on its database, if it has one: sockets are lost, and transactions. */
+  restart?(): Promise<void>;
 }
 
 export interface HostOptions {

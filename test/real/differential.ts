@@ -1,14 +1,14 @@
 /**
  * The same nonsense for two stores, ours and a real one: every reply, every event and, now and then, the whole tree must be equal, but
  * for the differences written down in fuzz-known.ts. From the command line:
- * `node dist/test/real/differential.js [--seed N] [--runs N] [--steps M] [--peer c417|PATH] [--ours core|sim] [--all]`. A difference is
+ * `node dist/test/real/differential.js [--seed N] [--runs N] [--steps M] [--peer c417|PATH] [--ours core|sim|disk] [--all]`. A difference is
  * shown with the shortest conversation found that still shows it; `--all` goes on after the first.
  */
 
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startCore } from '../conformance/corehost.ts';
-import { startSim } from '../conformance/simhost.ts';
+import { startSim, startSimOnDisk } from '../conformance/simhost.ts';
 import type { Host } from '../conformance/store.ts';
 import { startC, startXenstored } from '../kit/peers.ts';
 import { type Kind, Ledger, normal } from './fuzz-known.ts';
@@ -20,6 +20,8 @@ export interface Pair {
   readonly peer: () => Promise<Host>;
   /** Which list of known differences, and what the peer can be asked. */
   readonly kind: Kind;
+  /** Ours has a database, and is restarted now and then. */
+  readonly restarts: boolean;
 }
 
 export interface Difference {
@@ -35,20 +37,29 @@ export interface Run {
   readonly parted: string | undefined;
 }
 
-/** Our core, or our whole daemon on a simulated machine, against Debian's C daemon or one by its path, taken for today's. */
-export function pairWith(peer: string, ours: 'core' | 'sim' = 'core'): Pair {
-  const start = ours === 'sim' ? startSim : startCore;
-  if (peer === 'c417') return { ours: () => start({}), peer: () => startC(), kind: 'c417' };
+export type Ours = 'core' | 'sim' | 'disk';
+
+const starts = { core: startCore, sim: startSim, disk: startSimOnDisk } as const;
+
+/**
+ * Our core, our whole daemon on a simulated machine, or that with a database and restarts; against Debian's C daemon or one by its path,
+ * taken for today's.
+ */
+export function pairWith(peer: string, ours: Ours = 'core'): Pair {
+  const start = starts[ours];
+  const restarts = ours === 'disk';
+  if (peer === 'c417') return { ours: () => start({}), peer: () => startC(), kind: 'c417', restarts };
   return {
     ours: () => start({ args: ['--quota-compare=head'] }),
     peer: () => startXenstored(peer),
     kind: 'chead',
+    restarts,
   };
 }
 
-export function dialectOf(kind: Kind): Dialect {
+export function dialectOf({ kind, restarts }: Pair): Dialect {
   const recent = kind === 'chead';
-  return { recent, malformed: recent, deaths: recent };
+  return { recent, malformed: recent, deaths: recent, restarts };
 }
 
 const DUMP_EVERY = 40;
@@ -136,11 +147,11 @@ async function main(): Promise<void> {
       all: { type: 'boolean', default: false },
     },
   });
-  const pair = pairWith(values.peer, values.ours === 'sim' ? 'sim' : 'core');
+  const pair = pairWith(values.peer, values.ours as Ours);
   let done = 0;
   const parted = new Map<string, number>();
   for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
-    const result = await run(pair, new Generator(seed, dialectOf(pair.kind)), Number(values.steps));
+    const result = await run(pair, new Generator(seed, dialectOf(pair)), Number(values.steps));
     done += result.steps.length;
     if (result.parted) parted.set(result.parted, (parted.get(result.parted) ?? 0) + 1);
     if (!result.difference) continue;

@@ -24,6 +24,7 @@ export class Ledger {
   readonly #kind: Kind;
   /** Open transactions that others' changes have met, or not yet: `client:id`. */
   readonly #open = new Map<string, { met: boolean; changes: boolean }>();
+  readonly #started = new Map<string, number>();
   readonly #targets = new Set<string>();
 
   constructor(kind: Kind) {
@@ -34,6 +35,8 @@ export class Ledger {
   judge(step: Step, ours: readonly string[], peer: readonly string[]): Verdict {
     if (ours.join('\n') === peer.join('\n')) return 'equal';
     if (this.#endsTarget(step)) return { parted: TARGETS };
+    // After its restart a client may be told something once more.
+    if ('restart' in step) return ours.every(isEvent) && peer.every(isEvent) ? 'known' : 'different';
     // 4.17 looks at all domains each time, and reports every shutdown again after any RESUME. A machine may let a domain die in one step
     // or in several, each of them news.
     if ('host' in step) return this.#kind === 'c417' || sameButMerged(ours, peer) ? 'known' : 'different';
@@ -62,6 +65,10 @@ export class Ledger {
       if (step.host === 'kill') return this.#ended(step);
       return undefined;
     }
+    if ('restart' in step) {
+      this.#open.clear();
+      return undefined;
+    }
     if ('batch' in step) {
       for (const each of step.batch) {
         const parted = this.note(each, '');
@@ -70,8 +77,10 @@ export class Ledger {
       return undefined;
     }
     const key = `${step.who}:${step.tx}`;
-    if (step.op === 'TRANSACTION_START' && /^\d+\|$/.test(reply)) {
-      this.#open.set(`${step.who}:${Number.parseInt(reply, 10)}`, { met: false, changes: false });
+    if (step.op === 'TRANSACTION_START' && !reply.startsWith('!')) {
+      const count = (this.#started.get(step.who) ?? 0) + 1;
+      this.#started.set(step.who, count);
+      this.#open.set(`${step.who}:${count}`, { met: false, changes: false });
     }
     if (reply.startsWith('!')) return undefined;
     if (step.op === 'TRANSACTION_END') {
@@ -137,6 +146,7 @@ function older(step: Ask, ours: string, theirs: string): boolean {
 export function normal(step: Step | undefined, heard: readonly string[] = []): string[] {
   const op = step && 'op' in step ? step.op : undefined;
   const texts = heard.map((text) => {
+    if (op === 'TRANSACTION_START') return text.replace(/^TRANSACTION_START \d+/, 'TRANSACTION_START');
     if (op === 'DIRECTORY_PART') return text.replace(/^DIRECTORY_PART \d+/, 'DIRECTORY_PART');
     return text.startsWith('CONTROL Domain') ? counts(text) : text;
   });

@@ -11,6 +11,7 @@ import { type Link, LinkClosed } from '../kit/link.ts';
 import { type Ask, domids, type Step, sockets } from './fuzz-steps.ts';
 
 const BARRIER = 0x7a7a7a7a;
+const NO_TRANSACTION = 0x40000000;
 
 /** What each client got: replies and events as text. */
 export type Heard = ReadonlyMap<string, readonly string[]>;
@@ -19,6 +20,9 @@ export class Player {
   readonly #host: Host;
   readonly #links = new Map<string, Link>();
   readonly #alive = new Set<number>(domids);
+  /** The stores' own numbers of open transactions, by `client:count`. */
+  readonly #transactions = new Map<string, number>();
+  readonly #started = new Map<string, number>();
   #nextReqId = 1;
 
   private constructor(host: Host) {
@@ -46,6 +50,8 @@ export class Player {
     let acting: string | undefined;
     if ('host' in step) {
       await this.#act(step.host, step.domid);
+    } else if ('restart' in step) {
+      await this.#restart(step.restart);
     } else {
       acting = step.who;
       const link = this.#links.get(step.who);
@@ -53,7 +59,7 @@ export class Player {
         for (const piece of this.#pieces(step)) link.send(piece);
         heard.set(step.who, await this.#untilQuiet(link));
       }
-      if ('op' in step && /INTRODUCE|RELEASE/.test(step.op)) this.#meet(step, heard.get(step.who) ?? []);
+      if ('op' in step) this.#learn(step, heard.get(step.who) ?? []);
     }
     // News from the hypervisor may come a little later than they were made.
     const turns = 'host' in step ? 3 : 1;
@@ -66,8 +72,11 @@ export class Player {
     return heard;
   }
 
-  #pieces(step: Exclude<Step, { readonly host: string }>): Buffer[] {
-    const encode = ({ op, tx, payload }: Ask) => encodeMessage(Op[op], this.#nextReqId++, tx, bytes(payload));
+  #pieces(step: Ask | { readonly batch: readonly Ask[]; readonly cut: number }): Buffer[] {
+    const encode = (ask: Ask) => {
+      const txId = ask.tx === 0 ? 0 : (this.#transactions.get(`${ask.who}:${ask.tx}`) ?? NO_TRANSACTION);
+      return encodeMessage(Op[ask.op], this.#nextReqId++, txId, bytes(ask.payload));
+    };
     if ('op' in step) return [encode(step)];
     const all = Buffer.concat(step.batch.map(encode));
     return [all.subarray(0, step.cut), all.subarray(step.cut)].filter((piece) => piece.length > 0);
@@ -94,12 +103,36 @@ export class Player {
     await this.#host.stop();
   }
 
-  /** A domain that was introduced can speak, one that was released cannot. */
-  #meet(step: { readonly op: string; readonly payload: string }, heard: readonly string[]): void {
+  #learn(step: Ask, heard: readonly string[]): void {
+    const id = heard
+      .map((text) => /^TRANSACTION_START (\d+)\|$/.exec(text)?.[1])
+      .find((each) => each !== undefined);
+    if (id !== undefined) {
+      const count = (this.#started.get(step.who) ?? 0) + 1;
+      this.#started.set(step.who, count);
+      this.#transactions.set(`${step.who}:${count}`, Number(id));
+    }
+    // A domain that was introduced can speak, one that was released cannot.
     const domid = Number.parseInt(step.payload, 10);
     if (!domids.includes(domid) || !heard.includes(`${step.op} OK|`)) return;
     if (step.op === 'INTRODUCE') this.#links.set(`d${domid}`, this.#host.ring(domid));
-    else this.#links.delete(`d${domid}`);
+    if (step.op === 'RELEASE') this.#links.delete(`d${domid}`);
+  }
+
+  async #restart(aborted: readonly Ask[]): Promise<void> {
+    for (const name of sockets) this.#links.get(name)?.close();
+    if (this.#host.restart) {
+      await this.#host.restart();
+    } else {
+      for (const ask of aborted) {
+        const link = this.#links.get(ask.who);
+        if (!link) continue;
+        for (const piece of this.#pieces(ask)) link.send(piece);
+        await this.#untilQuiet(link);
+      }
+    }
+    this.#transactions.clear();
+    for (const name of sockets) this.#links.set(name, await this.#host.connect());
   }
 
   async #act(action: 'create' | 'shutdown' | 'kill', domid: number): Promise<void> {
@@ -128,7 +161,7 @@ export class Player {
         if (reqId === BARRIER && type === Op.GET_DOMAIN_PATH) return heard;
         const text = body.replaceAll('\0', '|');
         if (type === Op.WATCH_EVENT) heard.push(`EVENT ${text}`);
-        else if (type === Op.ERROR) heard.push(`!${text.slice(0, -1)} tx ${txId}`);
+        else if (type === Op.ERROR) heard.push(`!${text.slice(0, -1)} tx ${txId === 0 ? 0 : 1}`);
         else heard.push(`${opName(type) ?? type} ${text}`);
       } catch (error) {
         heard.push(

@@ -4,6 +4,7 @@
  */
 import { Op, type OpName } from '../../xenstored/wire/ops.ts';
 
+/** `tx`: which of the client's transactions, counted from its first; what number that has is the store's affair. */
 export interface Ask {
   readonly who: string;
   readonly op: OpName;
@@ -15,6 +16,8 @@ export type Step =
   | Ask
   /** Several requests of one client, sent at once, in two pieces. */
   | { readonly who: string; readonly batch: readonly Ask[]; readonly cut: number }
+  /** Ours starts again on its database. To whoever has none, the same is that sockets come anew and these transactions end. */
+  | { readonly restart: readonly Ask[] }
   | { readonly host: 'create' | 'shutdown' | 'kill'; readonly domid: number };
 
 export const sockets: readonly string[] = ['dom0', 'sock1'];
@@ -64,6 +67,8 @@ export interface Dialect {
   readonly malformed: boolean;
   /** Domains that end: 4.17 keeps their entries in permissions. */
   readonly deaths: boolean;
+  /** Ours may be restarted. */
+  readonly restarts: boolean;
 }
 
 const names = ['a', 'b', 'c', 'd1', 'd2', 'd3'] as const;
@@ -99,6 +104,8 @@ export class Generator {
   readonly #alive = new Set<number>(domids);
   readonly #introduced = new Set<number>(domids);
   readonly #open = new Map<string, number[]>();
+  /** How many transactions each client has started. */
+  readonly #started = new Map<string, number>();
   /** Domains that others have the rights of. C keeps such a record alive beyond its domain's end: that is not put to it. */
   readonly #targets = new Set<number>();
 
@@ -122,6 +129,7 @@ export class Generator {
     const busy = this.#isolated ? [...this.#open].find(([, ids]) => ids.length > 0) : undefined;
     if (busy) return this.#whileOpen(busy[0], busy[1]);
     if (chance.once(60)) return this.#hostStep();
+    if (this.#dialect.restarts && chance.once(60)) return this.#restart();
     const who = this.#who();
     const kind = chance.weighed([
       [14, 'node'],
@@ -146,9 +154,17 @@ export class Generator {
       return;
     }
     if ('batch' in step) return;
+    if ('restart' in step) {
+      this.#open.clear();
+      return;
+    }
     const open = this.#open.get(step.who) ?? [];
     this.#open.set(step.who, open);
-    if (step.op === 'TRANSACTION_START' && /^\d+\|$/.test(reply)) open.push(Number.parseInt(reply, 10));
+    if (step.op === 'TRANSACTION_START' && !reply.startsWith('!')) {
+      const count = (this.#started.get(step.who) ?? 0) + 1;
+      this.#started.set(step.who, count);
+      open.push(count);
+    }
     if (step.op === 'TRANSACTION_END' && reply !== '!EINVAL') {
       const at = open.indexOf(step.tx);
       if (at >= 0) open.splice(at, 1);
@@ -255,12 +271,15 @@ export class Generator {
   #domain(who: string): Step {
     const chance = this.#chance;
     const domid = chance.once(10) ? chance.of([0, 9]) : chance.of(domids);
+    // A domain resumed while it is still shut down is reported by a restart, or by the next event.
+    const resume = this.#dialect.restarts ? 'IS_DOMAIN_INTRODUCED' : 'RESUME';
+    const end = this.#mayEnd(domid) ? 'RELEASE' : resume;
     const op = chance.of([
       'INTRODUCE',
       'INTRODUCE',
-      this.#mayEnd(domid) ? 'RELEASE' : 'RESUME',
+      end,
       'IS_DOMAIN_INTRODUCED',
-      'RESUME',
+      resume,
       'SET_TARGET',
     ] as const);
     const rest =
@@ -298,6 +317,12 @@ export class Generator {
     const domid = this.#chance.of(domids);
     if (!this.#alive.has(domid)) return { host: 'create', domid };
     return { host: this.#chance.once(3) && this.#mayEnd(domid) ? 'kill' : 'shutdown', domid };
+  }
+
+  #restart(): Step {
+    const open = [...this.#open].flatMap(([who, ids]) => ids.map((tx) => ({ who, tx })));
+    const aborted = open.filter(({ who }) => !sockets.includes(who));
+    return { restart: aborted.map(({ who, tx }) => ({ who, op: 'TRANSACTION_END', tx, payload: 'F|' })) };
   }
 
   #mayEnd(domid: number): boolean {
@@ -349,6 +374,7 @@ export class Generator {
 
 export function told(step: Step): string {
   if ('host' in step) return `host ${step.host} ${step.domid}`;
+  if ('restart' in step) return `restart, and ${step.restart.map(told).join(', ') || 'no transactions'}`;
   if ('batch' in step) return `${step.who} at once, cut at ${step.cut}: ${step.batch.map(told).join(', ')}`;
   const tx = step.tx === 0 ? '' : `:${step.tx}`;
   const payload =
