@@ -52,12 +52,16 @@ export class Frames {
     frame.owner.p2m.set(gfn, frame);
   }
 
-  /** Takes a frame out of its owner's memory; those who map it keep it until they let go. */
+  /**
+   * Takes a frame out of its owner's memory; those who map it keep it until they let go. One that its owner gave back
+   * before is out of it already, and may be free: to free it again would take the books of others with it.
+   */
   displace(frame: Frame): void {
-    if (frame.gfn !== undefined) {
-      frame.owner.p2m.delete(frame.gfn);
-      frame.gfn = undefined;
+    if (frame.gfn === undefined) {
+      return;
     }
+    frame.owner.p2m.delete(frame.gfn);
+    frame.gfn = undefined;
     this.#freeIfUnused(frame);
     this.#onLoss(frame.owner);
   }
