@@ -250,6 +250,9 @@ export class Daemon {
         link.outbox.restore(fields.rspProd, '', fields.rspProd);
       }
       state.effects.push({ kind: 'connected', domid });
+    } else if (domid === state.options.privDomid) {
+      // Nobody is at its ring: it speaks through sockets alone, and is no less there for that.
+      state.domains.get(domid)!.introduced = true;
     } else {
       const text = `Could not initialize dom${domid}: ${result.errno}`;
       state.effects.push({ kind: 'note', level: 'warn', text });

@@ -17,7 +17,7 @@ export type Introduced = { readonly ok: true } | { readonly ok: false; readonly 
 /** Maps the ring and makes the connection of a new domain, or binds a known one's event channel again. */
 export function introduce(state: State, domid: number, port: number): Introduced {
   const known = state.domains.introduced(domid);
-  if (known) {
+  if (known?.link) {
     known.port = state.machine.rebind(domid, port) ? port : 0;
     state.domains.changed.add(known);
     return { ok: true };

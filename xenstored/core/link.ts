@@ -33,10 +33,10 @@ export class Link implements Subject {
   readonly home: string;
   readonly framer: Framer = new Framer();
   readonly outbox: Outbox;
-  readonly transactions: Map<number, Transaction> = new Map();
+  #transactions: Map<number, Transaction> | undefined = undefined;
   nextTxId = 1;
   /** By path and token, in order of registration. */
-  readonly watches: Map<string, Watch> = new Map();
+  #watches: Map<string, Watch> | undefined = undefined;
   /** Bytes taken off a ring since its last reset, or the ring's own index at the time it was attached. */
   consumed = 0;
   /** Requests served. */
@@ -59,6 +59,23 @@ export class Link implements Subject {
     this.domain = domain;
     this.home = homePath(domid);
     this.outbox = new Outbox(onSettled);
+  }
+
+  // Many a link lives for one request: what most never hold is made when it is asked for.
+
+  get transactions(): Map<number, Transaction> {
+    this.#transactions ??= new Map();
+    return this.#transactions;
+  }
+
+  get watches(): Map<string, Watch> {
+    this.#watches ??= new Map();
+    return this.#watches;
+  }
+
+  /** Is there anything of the link that others must let go of? */
+  get holdsNothing(): boolean {
+    return !this.#transactions?.size && !this.#watches?.size;
   }
 
   get targetDomid(): number {

@@ -44,7 +44,8 @@ export class Outbox {
   #end = 0;
   /** Where the bytes not yet recorded begin. */
   #recorded = 0;
-  readonly #waiting = new Set<string>();
+  /** Made when the first event has to wait. */
+  #waiting: Set<string> | undefined = undefined;
   readonly #onSettled: Settled | undefined;
 
   constructor(onSettled: Settled | undefined) {
@@ -79,7 +80,7 @@ export class Outbox {
 
   /** Is the same event already waiting? */
   waits(payload: string): boolean {
-    return this.#waiting.has(payload);
+    return this.#waiting?.has(payload) ?? false;
   }
 
   /** Answers whether the event has to wait for the peer to read. */
@@ -87,7 +88,10 @@ export class Outbox {
     const start = this.#end;
     const end = start + HEADER_BYTES + payload.length;
     const waits = end > this.#granted;
-    if (waits) this.#waiting.add(payload);
+    if (waits) {
+      this.#waiting ??= new Set();
+      this.#waiting.add(payload);
+    }
     this.#append({ type, reqId: 0, txId: 0, payload, cause, expiresAt, start, end });
     return waits;
   }
@@ -138,7 +142,7 @@ export class Outbox {
   /** Forgets everything; the stream starts again at 0. */
   reset(): void {
     for (const message of this.#queue.slice(this.#settled)) this.#done(message);
-    this.#waiting.clear();
+    this.#waiting?.clear();
     this.#queue = [];
     this.#head = 0;
     this.#settled = 0;
@@ -202,7 +206,7 @@ export class Outbox {
   }
 
   #done(message: Message): void {
-    if (this.#waiting.size > 0) this.#waiting.delete(message.payload);
+    this.#waiting?.delete(message.payload);
     const { cause } = message;
     if (cause && --cause.unsettled === 0) cause.done();
     this.#onSettled?.(message);

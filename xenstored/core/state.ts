@@ -115,8 +115,10 @@ export class State {
   removeLink(link: Link): void {
     if (link.closed) return;
     link.closed = true;
-    this.dropWatches(link);
-    this.dropTransactions(link);
+    if (!link.holdsNothing) {
+      this.dropWatches(link);
+      this.dropTransactions(link);
+    }
     link.outbox.reset();
     this.links.delete(link);
     for (const set of [this.output, this.rewritten, this.fed, this.expiring, this.throttled])

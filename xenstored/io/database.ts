@@ -42,7 +42,9 @@ export interface DatabaseOptions extends DirectoryOptions {
 /** What has happened on the disk when a step of absorbing is done: dying after any of them loses nothing. */
 export type AbsorbStep = 'begun' | 'read' | 'written' | 'deleted';
 
-const JOURNAL_LIMIT_BYTES = 8 * 1024 * 1024;
+const JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024;
+/** And not before it is this many times as large as what the last absorption wrote, so that LevelDB's work stays a fraction of ours. */
+const JOURNAL_TIMES_ABSORBED = 8;
 const IDLE_MS = 10_000;
 /** A journal smaller than this is read faster than LevelDB is opened: it can wait. */
 const IDLE_BYTES = 256 * 1024;
@@ -63,6 +65,7 @@ export class Database implements Keeper {
   #tables: Tables | undefined;
   #absorbing: Promise<void> | undefined;
   #absorbAtBytes: number;
+  #absorbedBytes = 0;
   #bytesWhenLastLooked = 0;
 
   private constructor(options: DatabaseOptions, claim: { release(): void }, found: Found) {
@@ -127,6 +130,7 @@ export class Database implements Keeper {
       if (end.torn)
         throw damaged(journalPath(directory, number), directory, `cut short at byte ${end.bytes}`);
     }
+    this.#absorbedBytes = fold.bytes;
     yield 'read';
     this.#tables ??= await openTables(directory);
     const sent = sentPosition ?? (() => undefined);
@@ -150,7 +154,7 @@ export class Database implements Keeper {
   async #absorb(): Promise<void> {
     try {
       for await (const _ of this.absorption());
-      this.#absorbAtBytes = this.#limitBytes;
+      this.#absorbAtBytes = Math.max(this.#limitBytes, this.#absorbedBytes * JOURNAL_TIMES_ABSORBED);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.#options.log(`the journal is not absorbed: ${why}; nothing is lost, it is kept and tried again`);

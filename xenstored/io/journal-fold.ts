@@ -33,6 +33,13 @@ export class JournalFold {
   readonly #nodes: Map<string, Latest> = new Map();
   #at = 0;
 
+  /** The nodes that are left, in bytes: about what will have to be written. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const { payload } of this.#nodes.values()) bytes += payload.length;
+    return bytes;
+  }
+
   get empty(): boolean {
     return this.generation === undefined;
   }

@@ -142,7 +142,7 @@ export class Server {
   }
 
   #serve({ listener, fatal }: ServerOptions, machine: AnyMachine, clock: Clock): void {
-    const poller = new Poller();
+    const poller = new Poller({ spinUs: 60 });
     poller.onTurn(() => this.loop.end());
     const sockets = new SocketServer({
       loop: this.loop,

@@ -167,7 +167,7 @@ class SocketPeer implements Peer {
   /** Lets the client go without telling the daemon. */
   close(): void {
     if (this.#fd < 0) return;
-    this.#server.poller.remove(this.#fd);
+    this.#server.poller.forget(this.#fd);
     sock.close(this.#fd);
     this.#fd = -1;
     this.#server.loop.release(this);
