@@ -1,6 +1,7 @@
 // What a domain might try against the hypervisor itself: each attempt is answered, costs what it may cost, and leaves the
 // books of everybody else as they were.
 import { expect, test } from 'vitest';
+import { Errno } from '../../osdep/errno.ts';
 import { LocalMemory } from '../../osdep/sim/memory.ts';
 import { type Args, type OpName, type Value, World } from '../../osdep/sim/world.ts';
 
@@ -50,4 +51,48 @@ test('a shared page whose place was given back first is free once, not twice', (
   expect(bench.ask(0, 'domainInfoList', { firstDomid: granter, max: 1 }).domains[0]?.domid).toBe(backend);
   expect(bench.freePages).toBe(before + 1);
   expect(first).toBeDefined();
+});
+
+test('mapping one page again and again ends before the hypervisor runs out of memory for it', () => {
+  const bench = new Bench();
+  const guest = bench.domain();
+  const { gfns } = bench.ask(guest, 'gntallocShare', { domid: 0, count: 1, peerWritable: true });
+  const many = { gfns: Array.from({ length: 65_536 }, () => gfns[0]!) };
+  const maps: number[] = [];
+  for (;;) {
+    const reply = bench.world.hypercall(guest, 'ownMap', many);
+    if (!reply.ok) {
+      expect(reply.errno).toBe(Errno.ENOMEM);
+      break;
+    }
+    maps.push(reply.value.map);
+    expect(maps.length).toBeLessThanOrEqual(16);
+  }
+  // Whoever gives some back has room again.
+  bench.ask(guest, 'unmap', { map: maps[0]! });
+  expect(bench.world.hypercall(guest, 'ownMap', { gfns }).ok).toBe(true);
+});
+
+test('ports are given lowest first, and none is slow to be had or to be closed, however many there are', () => {
+  const bench = new Bench();
+  const guest = bench.domain();
+  const all = 131_071;
+  const { handle } = bench.ask(guest, 'evtchnOpen', {});
+  const bind = () => bench.world.hypercall(guest, 'evtchnBindUnbound', { handle, domid: 0 });
+  for (let port = 1; port <= all; port += 1) bind();
+  const refused = bind();
+  expect(refused.ok ? 0 : refused.errno).toBe(Errno.ENOSPC);
+
+  for (const port of [70_000, 5, 131_071, 6]) bench.ask(guest, 'evtchnUnbind', { handle, port });
+  const again = [bind(), bind(), bind(), bind()].map((reply) => (reply.ok ? reply.value.port : reply.errno));
+  expect(again).toEqual([5, 6, 70_000, 131_071]);
+
+  // Looking at all the ports each time, this would take minutes.
+  for (let round = 0; round < 100_000; round += 1) bind();
+  for (let round = 0; round < 100_000; round += 1) {
+    const file = bench.ask(guest, 'evtchnOpen', {});
+    bench.ask(guest, 'evtchnClose', file);
+  }
+  bench.ask(guest, 'evtchnClose', { handle });
+  expect(bench.ask(guest, 'evtchnStatus', { domid: guest, port: 5 }).state).toBe('closed');
 });

@@ -17,7 +17,7 @@ export function grantCalls(parts: Parts): Pick<Handlers, Extract<OpName, `gnt${s
   const grants = parts.grants;
   return {
     gntdevMap: (caller, { refs, writable, notify }) =>
-      hasRoom(caller) ? parts.devices.map(caller, refs, writable, notify) : fail(Errno.ENOMEM),
+      hasRoom(caller, refs.length) ? parts.devices.map(caller, refs, writable, notify) : fail(Errno.ENOMEM),
     gntdevCopy: (caller, { ops }) => parts.devices.copy(caller, ops),
     gntallocShare: (caller, { domid, count, peerWritable, notify }) =>
       hasRoom(caller)
@@ -37,7 +37,7 @@ export function grantCalls(parts: Parts): Pick<Handlers, Extract<OpName, `gnt${s
     gnttabUnmap: (caller, { handles }) =>
       done({ statuses: handles.map((handle) => grants.unmap(caller, handle)) }),
     gnttabSetup: (caller, { frames }) => {
-      if (frames === 0 || !hasRoom(caller) || !grants.grow(caller, frames)) {
+      if (frames === 0 || !hasRoom(caller, frames) || !grants.grow(caller, frames)) {
         return fail(Errno.EINVAL);
       }
       return parts.maps.add(caller, { frames: caller.grantFrames.slice(0, frames), writable: true });
@@ -76,9 +76,10 @@ export function memoryCalls(
 > {
   const foreign = parts.foreign;
   return {
-    ownMap: (caller, { gfns }) => (hasRoom(caller) ? foreign.own(caller, gfns) : fail(Errno.ENOMEM)),
+    ownMap: (caller, { gfns }) =>
+      hasRoom(caller, gfns.length) ? foreign.own(caller, gfns) : fail(Errno.ENOMEM),
     foreignMap: (caller, { domid, gfns, writable, partial }) =>
-      hasRoom(caller)
+      hasRoom(caller, gfns.length)
         ? foreign.map(caller, domid, gfns, writable, partial ? 'allowed' : 'refused')
         : fail(Errno.ENOMEM),
     resourceMap: (caller, args) =>

@@ -37,10 +37,12 @@ export interface Parts {
 }
 
 const MAX_MAPS = 65_536;
+/** 4 GiB: the hypervisor remembers each. */
+const MAX_MAPPED_PAGES = 2 ** 20;
 
-/** A domain may have only so many mappings. */
-export function hasRoom(domain: Domain): boolean {
-  return domain.maps.size < MAX_MAPS;
+/** A domain may have only so many mappings, of so many pages together: the same page counts each time. */
+export function hasRoom(domain: Domain, pages: number = 0): boolean {
+  return domain.maps.size < MAX_MAPS && domain.mappedPages + pages <= MAX_MAPPED_PAGES;
 }
 
 export function withFile(

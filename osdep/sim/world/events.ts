@@ -120,8 +120,9 @@ export class Events {
         this.#state.changed = undefined;
       }
     }
+    domain.files.get(port.file ?? 0)?.ports.delete(port.number);
     domain.ports.delete(port.number);
-    domain.lowestFreePort = Math.min(domain.lowestFreePort, port.number);
+    domain.portNumbers.giveBack(port.number);
   }
 
   send(domain: Domain, number: number): Outcome<Record<never, never>> {
@@ -212,14 +213,10 @@ export class Events {
   }
 
   #newPort(domain: Domain): Port | undefined {
-    let number = domain.lowestFreePort;
-    while (domain.ports.has(number)) {
-      number += 1;
-    }
-    if (number > domain.maxEvtchnPort) {
+    const number = domain.portNumbers.take();
+    if (number === undefined) {
       return undefined;
     }
-    domain.lowestFreePort = number + 1;
     const port: Port = {
       number,
       state: 'unbound',

@@ -20,15 +20,16 @@ export class Files {
   }
 
   open(domain: Domain): EvtchnFile {
-    const file: EvtchnFile = { handle: this.#state.serial(), restrictedTo: undefined };
+    const file: EvtchnFile = { handle: this.#state.serial(), restrictedTo: undefined, ports: new Set() };
     domain.files.set(file.handle, file);
     return file;
   }
 
   /** Closes the file and every port of it. */
   close(domain: Domain, file: EvtchnFile): void {
-    for (const port of [...domain.ports.values()]) {
-      if (port.file === file.handle) {
+    for (const number of [...file.ports]) {
+      const port = domain.ports.get(number);
+      if (port !== undefined) {
         this.#events.shut(domain, port);
       }
     }
@@ -125,6 +126,7 @@ export class Files {
       return bound;
     }
     bound.value.file = file.handle;
+    file.ports.add(bound.value.number);
     this.#events.unmask(domain, bound.value);
     return done({ port: bound.value.number });
   }

@@ -13,6 +13,7 @@ import type { Frames } from './frames.ts';
 import type { Grants } from './grants.ts';
 import type { Ioreq } from './ioreq.ts';
 import type { Maps } from './maps.ts';
+import { Numbers } from './numbers.ts';
 import { done, fail, nothing, type Outcome } from './outcome.ts';
 import type { DomainStateValue } from './requests.ts';
 import type { Domain, State } from './state.ts';
@@ -86,7 +87,7 @@ export class Lifecycle {
       frames: 0,
       nextGfn: FIRST_SHARED_GFN,
       ports: new Map(),
-      lowestFreePort: 1,
+      portNumbers: new Numbers(1, maxEvtchnPort),
       virqs: new Map(),
       files: new Map(),
       grantFrames: [],
@@ -98,6 +99,7 @@ export class Lifecycle {
       maptrack: new Map(),
       nextMaptrack: 0,
       maps: new Map(),
+      mappedPages: 0,
       params: new Map(),
       servers: new Map(),
       io: new Map(),

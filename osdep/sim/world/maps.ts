@@ -50,6 +50,7 @@ export class Maps {
     }
     const record: MapRecord = {
       map: this.#state.serial(),
+      pages: area.frames.length,
       frames: present,
       handles: area.handles ?? [],
       refs: area.refs ?? [],
@@ -57,6 +58,7 @@ export class Maps {
       notifyPort: area.notifyPort,
     };
     domain.maps.set(record.map, record);
+    domain.mappedPages += record.pages;
     return {
       ok: true,
       value: { map: record.map },
@@ -70,6 +72,7 @@ export class Maps {
       return fail(Errno.EINVAL);
     }
     domain.maps.delete(map);
+    domain.mappedPages -= record.pages;
     if (record.clearByte !== undefined) {
       const frame = record.frames[Math.floor(record.clearByte / PAGE_SIZE)];
       if (frame !== undefined) {

@@ -5,6 +5,7 @@
  */
 import { Domid } from '../../domid.ts';
 import type { Effect, Memory } from './effects.ts';
+import type { Numbers } from './numbers.ts';
 
 /** A page of the machine. It is free again when it has no gfn and nobody maps it. */
 export interface Frame {
@@ -38,6 +39,8 @@ export interface Port {
 export interface EvtchnFile {
   readonly handle: number;
   restrictedTo: number | undefined;
+  /** Ports that fire here. */
+  readonly ports: Set<number>;
 }
 
 /** One grant entry while in use. */
@@ -58,6 +61,8 @@ export interface Maptrack {
 /** A memory area that a domain has mapped. */
 export interface MapRecord {
   readonly map: number;
+  /** Holes included. */
+  readonly pages: number;
   readonly frames: readonly Frame[];
   /** Grant handles that go with it. */
   readonly handles: readonly number[];
@@ -112,8 +117,7 @@ export interface Domain {
   /** Next gfn for pages that the domain's kernel picks a place for. */
   nextGfn: number;
   readonly ports: Map<number, Port>;
-  /** No port below it is free. */
-  lowestFreePort: number;
+  readonly portNumbers: Numbers;
   readonly virqs: Map<number, number>;
   readonly files: Map<number, EvtchnFile>;
   readonly grantFrames: Frame[];
@@ -126,6 +130,8 @@ export interface Domain {
   readonly maptrack: Map<number, Maptrack>;
   nextMaptrack: number;
   readonly maps: Map<number, MapRecord>;
+  /** Of all maps together. */
+  mappedPages: number;
   readonly params: Map<number, number>;
   readonly servers: Map<number, IoreqServer>;
   readonly io: Map<number, PendingIo>;
