@@ -26,6 +26,7 @@ export class Ledger {
   readonly #open = new Map<string, { met: boolean; changes: boolean }>();
   readonly #started = new Map<string, number>();
   readonly #targets = new Set<string>();
+  #restarted = false;
 
   constructor(kind: Kind) {
     this.#kind = kind;
@@ -37,6 +38,13 @@ export class Ledger {
     if (this.#endsTarget(step)) return { parted: TARGETS };
     // After its restart a client may be told something once more.
     if ('restart' in step) return ours.every(isEvent) && peer.every(isEvent) ? 'known' : 'different';
+    // A restart takes notice of every domain anew: what had been told, or would have been, may be told at another time.
+    if (
+      'host' in step &&
+      this.#restarted &&
+      [...ours, ...peer].every((text) => /^EVENT @releaseDomain/.test(text))
+    )
+      return 'known';
     // 4.17 looks at all domains each time, and reports every shutdown again after any RESUME. A machine may let a domain die in one step
     // or in several, each of them news.
     if ('host' in step) return this.#kind === 'c417' || sameButMerged(ours, peer) ? 'known' : 'different';
@@ -66,6 +74,7 @@ export class Ledger {
       return undefined;
     }
     if ('restart' in step) {
+      this.#restarted = true;
       this.#open.clear();
       return undefined;
     }

@@ -209,9 +209,8 @@ export class Generator {
   }
 
   #batch(who: string): Step {
-    const batch = Array.from({ length: 2 + this.#chance.below(7) }, () =>
-      this.#node(who, this.#tx(who), false),
-    );
+    const tx = this.#tx(who);
+    const batch = Array.from({ length: 2 + this.#chance.below(7) }, () => this.#node(who, tx, false));
     return { who, batch, cut: this.#chance.below(200) };
   }
 
