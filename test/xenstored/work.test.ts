@@ -104,3 +104,11 @@ it('does not look at watches that a change does not concern', () => {
   const many = cost({ domains: 10, nodesEach: 1, watchesEach: 100 });
   expect(many).toEqual(none);
 });
+
+it('checks and removes a directory of any width', () => {
+  const driver = new CoreDriver();
+  for (let i = 0; i < 130_000; i++) driver.one(driver.dom0, 'MKDIR', `/wide/${i}|`);
+  expect(driver.one(driver.dom0, 'CONTROL', 'check|')).toBe('OK|');
+  expect(driver.one(driver.dom0, 'RM', '/wide|')).toBe('OK|');
+  expect(driver.one(driver.dom0, 'READ', '/wide/77|')).toBe('!ENOENT');
+});

@@ -144,7 +144,7 @@ export class Store {
     for (let next = pending.pop(); next; next = pending.pop()) {
       yield next;
       this.work.nodes++;
-      if (next.children) pending.push(...next.children.values());
+      for (const child of next.children?.values() ?? []) pending.push(child);
     }
   }
 
@@ -158,7 +158,7 @@ export class Store {
     }
     for (let next = pending.pop(); next; next = pending.pop()) {
       yield next;
-      if (next.children) pending.push(...[...next.children.values()].reverse());
+      for (const child of [...(next.children?.values() ?? [])].reverse()) pending.push(child);
     }
     yield* specials;
   }
