@@ -122,6 +122,19 @@ describe('clients beside each other', () => {
     await served();
   });
 
+  test('one that watches and never reads is let go in the end', async () => {
+    const socket = connect(scene.socketPath);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    for (let i = 0; i < 40; i++) socket.write(request('WATCH', `/loud|${i}-${'t'.repeat(1900)}|`));
+    const gone = new Promise((resolve) => socket.once('close', resolve));
+    await expect.poll(() => ask(other, 'CONTROL', 'connections|')).toContain('watches=40');
+    const path = `/loud/${'x'.repeat(2000)}`;
+    for (let i = 0; i < 500; i++) expect(await ask(other, 'WRITE', `${path}/${i}|`)).toBe('OK|');
+    expect(await ask(other, 'CONTROL', 'connections|')).not.toContain('watches=40');
+    socket.on('error', () => {}).resume();
+    await gone;
+  });
+
   test('one that vanishes with watches set and an event on its way', async () => {
     const link = await scene.connect();
     await ask(link, 'WATCH', '/alive|t|');

@@ -115,3 +115,31 @@ it('gives memory back to the last byte when everything is over', () => {
   driver.one(guest, 'UNWATCH', 'a|token|');
   expect(used()).toBe(before);
 });
+
+it('lets go of a socket that leaves everything unread, and of all that is kept for it', () => {
+  const { driver } = host();
+  const sleeper = driver.daemon.connectSocket();
+  for (let i = 0; i < 40; i++) driver.one(sleeper, 'WATCH', `/board|${i}-${'t'.repeat(1900)}|`);
+  driver.begin(sleeper);
+  sleeper.outbox.grant(0);
+  const path = `/board/${'x'.repeat(2000)}`;
+  for (let i = 0; !sleeper.closing; i++) {
+    expect(i).toBeLessThan(500);
+    driver.one(driver.dom0, 'WRITE', `${path}/${i}|`);
+  }
+  expect(driver.turn?.effects).toContainEqual({ kind: 'shut', link: sleeper });
+  expect(sleeper).toMatchObject({ holdsNothing: true, outbox: { bytes: 0, pending: false } });
+  driver.one(driver.dom0, 'WRITE', '/board/more|');
+  expect(sleeper.outbox.bytes).toBe(0);
+});
+
+it('tells a socket that broke the protocol nothing more than what was due', () => {
+  const { driver } = host();
+  const culprit = driver.daemon.connectSocket();
+  driver.one(culprit, 'WATCH', '/board|t|');
+  const oversize = Buffer.alloc(16);
+  oversize.writeUInt32LE(4097, 12);
+  driver.daemon.receive(culprit, oversize);
+  driver.one(driver.dom0, 'WRITE', '/board/a|');
+  expect(driver.take(culprit)).toEqual([]);
+});

@@ -140,9 +140,12 @@ export class State {
     this.effects.push({ kind: 'note', level: 'warn', text: `domain ${domid} ignored, reason ${error}` });
   }
 
+  /** Nothing more is read from a socket, or told it; it closes once it has what it is due. */
   shut(link: Link): void {
     if (link.closing) return;
     link.closing = true;
+    this.dropWatches(link);
+    this.dropTransactions(link);
     this.effects.push({ kind: 'shut', link });
   }
 
@@ -202,6 +205,7 @@ export class State {
     payload: string,
     cause: Cause | undefined,
   ): void {
+    if (link.closing) return;
     let answer = payload;
     let kind = type;
     const account = link.privileged ? undefined : link.domain?.account;
@@ -223,7 +227,7 @@ export class State {
 
   event(link: Link, path: string, token: string, cause: Cause | undefined): void {
     const payload = `${path}\0${token}\0`;
-    if (payload.length > PAYLOAD_MAX) return;
+    if (payload.length > PAYLOAD_MAX || link.closing) return;
     this.store.work.links++;
     const { outbox } = link;
     if (path.charCodeAt(0) !== 0x40 && outbox.waits(payload)) return;
@@ -242,7 +246,11 @@ export class State {
       this.expiryDue = Math.min(this.expiryDue, expiresAt);
     }
     this.output.add(link);
-    if (link.kind === 'socket' && outbox.bytes > SOCKET_OUTBOX_MAX) this.shut(link);
+    if (link.kind === 'socket' && outbox.bytes > SOCKET_OUTBOX_MAX) {
+      this.shut(link);
+      // Nothing is due any more to who has not read for so long.
+      outbox.reset();
+    }
   }
 
   /**

@@ -154,7 +154,8 @@ class SocketPeer implements Peer {
     this.#server.loop.release(this);
     this.#held = false;
     this.#want(this.#interest & ~READABLE);
-    this.write();
+    if (this.link.outbox.pending) this.write();
+    else this.#finishIfDone();
   }
 
   drop(): void {
