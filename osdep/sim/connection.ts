@@ -3,6 +3,7 @@
  * of that process. Knows nothing of what requests mean. A peer that does not take its answers is not read from; bytes
  * that are no frame end the connection.
  */
+import { systemClock } from '../os/clock.ts';
 import { DESCRIPTORS_PER_MESSAGE, sendWithDescriptors } from '../os/fdpass.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { type Poller, READABLE, WRITABLE } from '../os/poll.ts';
@@ -20,8 +21,9 @@ export interface Peer {
   ended(from: Connection, why: string): void;
 }
 
-/** Taken from one connection at a time, so that all get their turn. */
+/** Taken from one connection at a time, so that all get their turn; and what was taken is served for so long at a time. */
 const BYTES_PER_TURN = 16 * 1024;
+const MS_PER_TURN = 1;
 
 interface Piece {
   readonly bytes: Uint8Array;
@@ -44,6 +46,8 @@ export class Connection {
   readonly #reader = new FrameReader(MAX_ATTACH_BYTES);
   readonly #outbox: Piece[] = [];
   #closed = false;
+  /** The turn is the others'; ours comes by itself. */
+  #waitsForTurn = false;
 
   constructor(poller: Poller, fd: Descriptor, peer: Peer) {
     this.#poller = poller;
@@ -69,6 +73,7 @@ export class Connection {
     descriptors: readonly Descriptor[] = [],
     sent?: () => void,
   ): void {
+    if (this.#closed) return;
     const counted = descriptors.length === 0 ? reply : { ...reply, descriptors: descriptors.length };
     let rest: Uint8Array = encodeFrame(Kind.REPLY, counted, bytes);
     // More than one message takes: a byte of the frame carries each full load, the rest the last.
@@ -124,6 +129,8 @@ export class Connection {
       this.#frames();
       return;
     }
+    // What was taken comes before what is there, and the end of the stream after both.
+    if (this.#waitsForTurn) return;
     const count = recv(this.#fd, scratch, BYTES_PER_TURN);
     if (count === WOULD_BLOCK) return;
     if (count <= 0) {
@@ -136,7 +143,12 @@ export class Connection {
 
   /** Handles what has been received, as far as answers are taken. */
   #frames(): void {
-    while (!this.#closed && this.#outbox.length === 0) {
+    const end = systemClock.now() + MS_PER_TURN;
+    for (let first = true; !this.#closed && this.#outbox.length === 0; first = false) {
+      if (!first && systemClock.now() > end) {
+        this.#waitForTurn();
+        return;
+      }
       const frame = this.#reader.next();
       if (frame === undefined) return;
       if (frame === 'bad') {
@@ -158,6 +170,18 @@ export class Connection {
         return;
       }
     }
+  }
+
+  /** Served so long that it is the others' turn: nothing more is taken before what was is done. */
+  #waitForTurn(): void {
+    this.#waitsForTurn = true;
+    this.#poller.modify(this.#fd, 0);
+    setImmediate(() => {
+      this.#waitsForTurn = false;
+      if (this.#closed) return;
+      this.#poller.modify(this.#fd, READABLE);
+      this.#frames();
+    });
   }
 
   #flush(): void {

@@ -34,7 +34,12 @@ function main(): void {
   const log = (line: string): void => {
     const text = `${new Date().toISOString()} ${line}\n`;
     logged += text.length;
-    if (logged <= LOG_BYTES) writeSync(logFile, text);
+    if (logged > LOG_BYTES) return;
+    try {
+      writeSync(logFile, text);
+    } catch {
+      // A full disk must not take the machine down.
+    }
   };
   const hypervisor = new Hypervisor({
     socket: paths.socket,

@@ -37,6 +37,9 @@ const EXTENTS_PER_DOMAIN = 4096;
 /** What a domain may print, in all, before the log hears no more of it. */
 const PRINT_BYTES_PER_DOMAIN = 1 << 20;
 const MAX_TOKENS = 1 << 16;
+/** Processes of one domain, but for the control domain; and connections that have not said yet who they are. */
+const CONNECTIONS_PER_DOMAIN = 256;
+const STRANGERS = 1024;
 
 export class Hypervisor {
   /** Differs between any two hypervisors. */
@@ -50,6 +53,8 @@ export class Hypervisor {
   readonly #log: (line: string) => void;
   readonly #tokens = new Map<string, Token>();
   readonly #connections = new Set<Connection>();
+  /** Those among them that are no domain yet, the longest there first. */
+  readonly #strangers = new Set<Connection>();
   readonly #attached = new Map<number, Set<Connection>>();
   readonly #printed = new Map<number, number>();
   #closed = false;
@@ -88,6 +93,10 @@ export class Hypervisor {
         ended: (from, why) => this.#ended(from, why),
       });
       this.#connections.add(connection);
+      this.#strangers.add(connection);
+      // Whoever means it says who he is at once.
+      const [oldest] = this.#strangers;
+      if (this.#strangers.size > STRANGERS && oldest !== undefined) this.#ended(oldest, GONE);
     }
   }
 
@@ -126,8 +135,13 @@ export class Hypervisor {
       return true;
     }
     const maxBodyBytes = token.domid === 0 ? MAX_CONTROL_BODY_BYTES : MAX_BODY_BYTES;
-    from.attach(token.domid, token.restartable, maxBodyBytes);
     const others = this.#attached.get(token.domid) ?? new Set();
+    if (token.domid !== 0 && others.size >= CONNECTIONS_PER_DOMAIN) {
+      from.reply({ errno: Errno.EMFILE });
+      return true;
+    }
+    this.#strangers.delete(from);
+    from.attach(token.domid, token.restartable, maxBodyBytes);
     others.add(from);
     this.#attached.set(token.domid, others);
     from.reply({ value: { domid: token.domid, instance: this.instance, maxBodyBytes } });
@@ -266,6 +280,7 @@ export class Hypervisor {
   /** A process is gone, or is sent away. */
   #ended(from: Connection, why: string): void {
     if (!this.#connections.delete(from)) return;
+    this.#strangers.delete(from);
     this.#poller.modify(this.#listener, READABLE);
     const { domid, restartable } = from;
     const files = from.fileHandles();

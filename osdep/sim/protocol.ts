@@ -104,6 +104,7 @@ export function decodeBody(body: Buffer): unknown {
   if (end > body.length) throw new RangeError('a body shorter than its text');
   const text = body.toString('utf8', 4, end);
   if (end === body.length) return JSON.parse(text);
+  let left = body.length - end;
   return JSON.parse(text, (_key, value: unknown) => {
     const place = (value as { $bytes?: unknown } | null)?.$bytes;
     if (!Array.isArray(place)) return value;
@@ -113,6 +114,9 @@ export function decodeBody(body: Buffer): unknown {
     if (!inside || end + (at as number) + (length as number) > body.length) {
       throw new RangeError('bytes outside of the body');
     }
+    // Each byte stands for itself once, or a short text could name the same ones a thousand times.
+    left -= length as number;
+    if (left < 0) throw new RangeError('more bytes than the body has');
     // A copy: the body's buffer is used again.
     return Uint8Array.prototype.slice.call(
       body,

@@ -97,8 +97,13 @@ export class RemoteMachine implements Machine {
   callMapped<K extends MappingOp>(op: K, args: Args<K>): { readonly value: Value<K>; readonly area: Area } {
     const descriptors: Descriptor[] = [];
     try {
-      const { value, memory } = this.#request(op, args, descriptors);
+      const { value, memory, descriptors: expected = 0 } = this.#request(op, args, descriptors);
       if (memory === undefined) throw new OsError(Errno.EPROTO, op);
+      const { map } = value as { map: number };
+      if (descriptors.length < expected) {
+        this.#request('unmap', { map }, []);
+        throw new OsError(Errno.EMFILE, op);
+      }
       const pieces = memory.runs.map(({ descriptor, page, pages }) => ({
         fd: descriptor === undefined ? undefined : descriptors[descriptor],
         offset: page * PAGE,
@@ -108,7 +113,7 @@ export class RemoteMachine implements Machine {
         const area = mapPieces(pieces, memory.writable ? 'rw' : 'r');
         return { value: value as Value<K>, area: areaOf(area) };
       } catch (error) {
-        this.#request('unmap', { map: (value as { map: number }).map }, []);
+        this.#request('unmap', { map }, []);
         throw error;
       }
     } finally {
@@ -121,7 +126,10 @@ export class RemoteMachine implements Machine {
     const { value } = this.#ask(encodeFrame(Kind.OPEN_EVENTS, {}, 'plain'), 'evtchnOpen', descriptors);
     const { handle } = value as { handle: number };
     const fd = descriptors[0];
-    if (fd === undefined) throw new OsError(Errno.EPROTO, 'evtchnOpen');
+    if (fd === undefined) {
+      this.#request('evtchnClose', { handle }, []);
+      throw new OsError(Errno.EMFILE, 'evtchnOpen');
+    }
     this.#ports.set(handle, new Set());
     const source = new RemoteEvents({
       handle,
