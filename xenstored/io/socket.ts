@@ -12,7 +12,7 @@ import type { Loop, Peer } from './loop.ts';
 /** As much is taken from one client in one turn. */
 const RECEIVE_BYTES = 64 << 10;
 const SEND_BYTES = 256 << 10;
-/** Connections accepted in one turn: the others have theirs too. */
+/** At most so many connections are accepted in one turn: the others have theirs too. */
 const ACCEPTS_PER_TURN = 64;
 /** When the process has no descriptor left, accepting is tried again after this long, or when one is free. */
 const ACCEPT_PAUSE_MS = 1000;
@@ -41,6 +41,8 @@ export class SocketServer {
   readonly #options: SocketServerOptions;
   readonly #peers = new Set<SocketPeer>();
   #listener: number;
+  /** How many connections to accept in the next turn that has any: more, as long as there are as many. */
+  #accepts = 1;
   #cancelPause: (() => void) | undefined = undefined;
 
   /** Accepts from the next turn on. */
@@ -74,7 +76,10 @@ export class SocketServer {
   }
 
   #accept(): void {
-    for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+    // Clients mostly come singly: asking for one more than there are would be a call in vain each time. What is left is told again.
+    const most = this.#accepts;
+    this.#accepts = 1;
+    for (let i = 0; i < most; i++) {
       const fd = sock.accept(this.#listener);
       if (fd >= 0) {
         this.#peers.add(new SocketPeer(this, fd, this.loop.daemon.connectSocket()));
@@ -85,6 +90,7 @@ export class SocketServer {
         return;
       }
     }
+    this.#accepts = Math.min(most * 2, ACCEPTS_PER_TURN);
   }
 
   /** The waiting connection stays in the queue and would wake us without end. */
