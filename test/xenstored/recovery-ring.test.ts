@@ -328,3 +328,71 @@ test('a domain released and introduced again in one turn has nothing of its earl
   expect(heard(host.guest).replies).toEqual([`${Op.GET_DOMAIN_PATH} 7 /local/domain/1\0`]);
   await host.shutDown();
 });
+
+/** Lets the guest and the daemon go on until there is nothing left to say; answers what the guest heard meanwhile. */
+function settle(host: Host): ReturnType<typeof heard> {
+  for (let turn = 0; turn === 0 || !host.guest.idle; turn++) {
+    host.guest.run(SIZE);
+    host.turn();
+    if (turn > 100) throw new Error('the guest is stuck');
+  }
+  const answers = heard(host.guest);
+  host.guest.received = Buffer.alloc(0);
+  return answers;
+}
+
+test('the id of a transaction that is gone is no later one', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.guest.received = Buffer.alloc(0);
+  const begun: string[] = [];
+  for (let life = 0; life < 3; life++) {
+    host.guest.ask('TRANSACTION_START', '|');
+    host.guest.ask('TRANSACTION_START', '|');
+    begun.push(...settle(host).replies);
+    await host.die();
+  }
+  expect(new Set(begun).size).toBe(6);
+  expect(begun).toEqual(begun.map(() => expect.stringMatching(/^6 7 \d+\0$/)));
+  await host.shutDown();
+});
+
+test('memory in use is the same to the byte after a death with answers on their way', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.guest.received = Buffer.alloc(0);
+  const memory = (): string | undefined => /memory=\S+/.exec(host.dom0Asks('CONTROL', 'connections|1|'))?.[0];
+  const before = memory();
+  for (let i = 0; i < 3; i++) host.guest.ask('READ', 'data/second|');
+  host.guest.run(0);
+  host.turn('rsp_prod moved');
+  await host.die();
+  expect(memory()).not.toBe(before);
+  expect(settle(host).replies).toHaveLength(3);
+  expect(memory()).toBe(before);
+  await host.shutDown();
+});
+
+test('the ring of a domain that has got the number of a dead one is left alone', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.uniqueId = 200n;
+  Object.assign(host.guest, new Guest(), { reqCons: 5, reqProd: 5 });
+  await host.die();
+  expect(host.guest).toMatchObject({ reqCons: 5, reqProd: 5, rspProd: 0 });
+  expect(host.dom0Asks('IS_DOMAIN_INTRODUCED', '1|')).toBe('F|');
+  await host.shutDown();
+});
+
+test('a domain that is introduced before the death of the last of its number is told starts with nothing of it', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.dom0Asks('WRITE', '/secret|x');
+  host.dom0Asks('SET_PERMS', '/secret|n0|r1|');
+  host.uniqueId = 200n;
+  expect(host.dom0Asks('INTRODUCE', '1|1|9|')).toBe('OK|');
+  expect(host.dom0Asks('GET_PERMS', '/secret|')).toBe('n0|');
+  expect(host.dom0Asks('READ', '/local/domain/1/data/0|')).toBe('ENOENT|');
+  host.guest.received = Buffer.alloc(0);
+  host.guest.ask('READ', '/secret|');
+  expect(settle(host).replies).toEqual([`${Op.ERROR} 7 EACCES\0`]);
+  host.daemon.domainsChanged();
+  expect(host.dom0Asks('IS_DOMAIN_INTRODUCED', '1|')).toBe('T|');
+  await host.shutDown();
+});

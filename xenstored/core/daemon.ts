@@ -3,10 +3,19 @@
  * and links with output come out. No I/O, no clock: io sets `now`, hands over what it read, and does what a turn says, commit first.
  */
 
-import { Domid, RingError } from '../wire/ops.ts';
+import { Domid, HEADER_BYTES, RingError } from '../wire/ops.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Domain } from './domain.ts';
-import { check, domainsChanged, INTRODUCED, introduce, RELEASED, reset, violated } from './lifecycle.ts';
+import {
+  check,
+  domainsChanged,
+  INTRODUCED,
+  introduce,
+  isSame,
+  RELEASED,
+  reset,
+  violated,
+} from './lifecycle.ts';
 import { type Link, watchKey } from './link.ts';
 import { ROOT } from './path.ts';
 import { Perms } from './perms.ts';
@@ -271,11 +280,27 @@ export class Daemon {
       for (const [i, key] of quotaKeys.entries()) domain.account.limits[key] = record.quotas[i] ?? 0;
       if (record.target) targets.set(domain, record.target);
       if (!record.introduced) continue;
+      // Where the number is another domain's by now, its ring is not to be touched.
+      const attached = isSame(domain, machine.domain(record.domid))
+        ? machine.attach(record.domid, record.port).ok
+        : false;
+      // The privileged domain may speak through sockets alone; any other is kept, so that its end is noticed.
+      if (!attached && domain.privileged) continue;
       domain.link = this.#state.addLink('ring', record.domid);
-      const attached = machine.attach(record.domid, record.port);
-      domain.link.ignored = record.ignored || !attached.ok;
+      domain.link.ignored = record.ignored || !attached;
+      // Every start of a transaction is a generation: this is behind all ids that the guest may still use for ones that are gone.
+      domain.link.nextTxId = (saved.generation + 1) >>> 0;
     }
     return targets;
+  }
+
+  /** What had been said to a guest, of which it has everything before `sent`. */
+  #restoreOutput(link: Link, at: number, bytes: Buffer, sent: number): void {
+    const { outbox, domain } = link;
+    outbox.restore(at, bytes.toString('latin1'), sent);
+    if (!outbox.pending) return;
+    if (!link.privileged) domain?.account.add('memory', outbox.bytes + HEADER_BYTES);
+    this.#state.output.add(link);
   }
 
   #restoreRings(saved: SavedState): void {
@@ -297,9 +322,8 @@ export class Daemon {
       const given = (fields.rspProd - ring.appendedAt) >>> 0;
       if (ring.consumed === 0 && fields.reqCons !== 0) {
         // Its fresh start was recorded, and the end came before the page was told.
-        link.outbox.restore(0, ring.appended.toString('latin1'), 0);
+        this.#restoreOutput(link, 0, ring.appended, 0);
         state.effects.push({ kind: 'reset', domid });
-        if (link.outbox.pending) state.output.add(link);
         continue;
       }
       if (given > ring.appended.length) {
@@ -308,9 +332,8 @@ export class Daemon {
       }
       link.consumed = ring.consumed;
       link.framer.restore(ring.partial);
-      link.outbox.restore(ring.appendedAt, ring.appended.toString('latin1'), ring.appendedAt + given);
+      this.#restoreOutput(link, ring.appendedAt, ring.appended, ring.appendedAt + given);
       state.effects.push({ kind: 'resume', link });
-      if (link.outbox.pending) state.output.add(link);
     }
   }
 

@@ -17,7 +17,11 @@ export type Introduced = { readonly ok: true } | { readonly ok: false; readonly 
 /** Maps the ring and makes the connection of a new domain, or binds a known one's event channel again. */
 export function introduce(state: State, domid: number, port: number): Introduced {
   const known = state.domains.introduced(domid);
-  if (known?.link) {
+  const now = known && state.machine.domain(domid);
+  if (now && !isSame(known, now)) {
+    // Its death is only about to be told: this is for the one that has its number now.
+    destroy(state, known);
+  } else if (known?.link) {
     known.port = state.machine.rebind(domid, port) ? port : 0;
     state.domains.changed.add(known);
     return { ok: true };
@@ -69,15 +73,19 @@ export function domainsChanged(state: State): void {
   if (shutdown) state.fireSpecial(RELEASED, 0, { plain: true, domain: false });
 }
 
+/** Is it still the domain that the record was made for? */
+export function isSame(domain: Domain, now: DomainState | undefined): boolean {
+  if (!now?.exists) return false;
+  return domain.uniqueId === 0n || now.uniqueId === 0n || domain.uniqueId === now.uniqueId;
+}
+
 /** Holds a record against what the machine says. The plain event of a shutdown is left to the caller, one for a whole batch. */
 export function check(
   state: State,
   domain: Domain,
   now: DomainState | undefined,
 ): 'same' | 'shutdown' | 'gone' {
-  const same =
-    now?.exists && (domain.uniqueId === 0n || domain.uniqueId === now.uniqueId || now.uniqueId === 0n);
-  if (!now || !same) {
+  if (!now || !isSame(domain, now)) {
     destroy(state, domain);
     return 'gone';
   }
