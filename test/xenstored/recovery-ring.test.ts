@@ -396,3 +396,14 @@ test('a domain that is introduced before the death of the last of its number is 
   expect(host.dom0Asks('IS_DOMAIN_INTRODUCED', '1|')).toBe('T|');
   await host.shutDown();
 });
+
+test('permissions for what can be no domain read back as they were', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.dom0Asks('WRITE', '/odd|');
+  host.dom0Asks('SET_PERMS', '/odd|n0|r70000|w-5|b0x100000003|');
+  const odd = 'n0|r70000|w-5|b3|';
+  expect(host.dom0Asks('GET_PERMS', '/odd|')).toBe(odd);
+  await host.die();
+  expect(host.dom0Asks('GET_PERMS', '/odd|')).toBe(odd);
+  await host.shutDown();
+});

@@ -9,7 +9,7 @@ import type { PermLetter } from '../wire/reply.ts';
 import { Decoder, Encoder } from './journal-bytes.ts';
 
 /** Version of everything in this file and in journal.ts. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 export const Kind = {
   generation: 1,
@@ -66,14 +66,15 @@ export function encodeCommit(to: Encoder, commit: Commit): void {
 
 function encodeNode(to: Encoder, node: NodeRecord): void {
   const { path, perms, value } = node;
-  begin(to, Kind.node, 20 + path.length + 4 * perms.length + value.length);
+  begin(to, Kind.node, 20 + path.length + 6 * perms.length + value.length);
   to.u16(path.length);
   to.text(path);
   to.f64(node.generation);
   to.f64(node.born);
   to.u16(perms.length);
   for (const { letter, domid, stale } of perms) {
-    to.u16(domid);
+    // Whatever a guest has written is kept as it is printed, also what no domain can be.
+    to.u32(domid >>> 0);
     to.u8(letter.charCodeAt(0));
     to.u8(stale ? 1 : 0);
   }
@@ -178,7 +179,7 @@ export function decodeNode(payload: Buffer): NodeRecord {
   const count = from.u16();
   const perms: StoredPerm[] = [];
   for (let i = 0; i < count; i++) {
-    const domid = from.u16();
+    const domid = from.u32() | 0;
     const letter = String.fromCharCode(from.u8()) as PermLetter;
     perms.push({ letter, domid, stale: from.u8() === 1 });
   }

@@ -24,7 +24,11 @@ export function strings(payload: string): string[] {
 export function atoi(text: string): number {
   const match = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text);
   if (!match) return 0;
-  const wide = BigInt(match[1]!);
+  return toInt(BigInt(match[1]!));
+}
+
+/** A number of any size as C's `strtol` and an assignment to an `int` leave it. */
+function toInt(wide: bigint): number {
   const limit = 0x7fffffffffffffffn;
   const clamped = wide > limit ? limit : wide < -limit - 1n ? -limit - 1n : wide;
   return Number(BigInt.asIntN(32, clamped));
@@ -42,15 +46,11 @@ export function parseDomid(text: string): number | undefined {
   return value <= 0xffff ? value : undefined;
 }
 
-/** An integer in C's base-0 syntax (0x, leading-0 octal, decimal), all of the text; `undefined` if it is not one. */
+/** An integer in C's base-0 syntax (0x, leading-0 octal, decimal), all of the text, wrapped to 32 bits; `undefined` if it is not one. */
 export function parseBase0(text: string): number | undefined {
   const match = /^[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*)$/.exec(text);
   if (!match) return undefined;
   const digits = match[2]!;
-  const magnitude = /^0[xX]/.test(digits)
-    ? Number(digits)
-    : digits.startsWith('0')
-      ? Number.parseInt(digits, 8)
-      : Number(digits);
-  return match[1] === '-' ? -magnitude : magnitude;
+  const magnitude = BigInt(/^0[0-7]/.test(digits) ? `0o${digits}` : digits);
+  return toInt(match[1] === '-' ? -magnitude : magnitude);
 }
