@@ -53,6 +53,23 @@ it('does not drop what has begun to be sent', () => {
   driver.daemon.now = 30_000;
   driver.daemon.tick();
   expect(sleeper.outbox.bytes).toBe(16 + '/board/a|t|'.length - 10);
+  // And does not look for it again and again.
+  expect(driver.daemon.tick()).toBeUndefined();
+});
+
+it('records only what is new of a guest for whom much waits', () => {
+  const driver = new CoreDriver({ persistent: true });
+  const sleeper = driver.introduce(1);
+  driver.one(driver.dom0, 'WRITE', '/board|');
+  driver.one(driver.dom0, 'SET_PERMS', '/board|r0|');
+  driver.one(sleeper, 'WATCH', '/board|t|');
+  sleeper.outbox.grant(0);
+  const sizes = new Set<number>();
+  for (let i = 1000; i < 1500; i++) {
+    driver.one(driver.dom0, 'WRITE', `/board/${i}|`);
+    for (const ring of driver.turn?.commit?.rings ?? []) sizes.add(ring.appended.length);
+  }
+  expect([...sizes]).toEqual([16 + '/board/1000|t|'.length]);
 });
 
 /** The guest changes what dom0's transaction has read. Answers whether that transaction could commit. */

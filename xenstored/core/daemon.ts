@@ -52,6 +52,8 @@ export const defaultOptions: DaemonOptions = {
 /** Requests that one link may have served in one turn, so that nobody starves. */
 const BUDGET = 64;
 const ERROR_FEATURE = 2;
+/** To drop an event costs as much as waits behind it: they may go a little late, but many at once. */
+const EXPIRE_EVERY_MS = 100;
 
 const entry = (letter: StoredPerm['letter'], domid: number): StoredPerm => ({ letter, domid, stale: false });
 
@@ -217,12 +219,14 @@ export class Daemon {
     const { now, expiring, rewritten } = this.#state;
     let next = Number.POSITIVE_INFINITY;
     for (const link of expiring) {
-      if (link.outbox.expire(now)) rewritten.add(link);
-      const at = link.outbox.nextExpiry;
+      const { outbox } = link;
+      const due = outbox.nextExpiry;
+      if (due !== undefined && due <= now && outbox.expire(now)) rewritten.add(link);
+      const at = outbox.nextExpiry;
       if (at === undefined) expiring.delete(link);
       else next = Math.min(next, at);
     }
-    this.#state.expiryDue = next;
+    this.#state.expiryDue = Math.max(next, now + EXPIRE_EVERY_MS);
   }
 
   #isThrottled(link: Link, domain: Domain): boolean {

@@ -130,11 +130,11 @@ export class Outbox {
     return this.#drop((message) => message.expiresAt > 0 && message.expiresAt <= now);
   }
 
-  /** When the next waiting event expires; `undefined`: none does. */
+  /** When the next waiting event expires; `undefined`: none does. One that has begun to be sent never will. */
   get nextExpiry(): number | undefined {
     for (let i = this.#settled; i < this.#queue.length; i++) {
-      const { expiresAt } = this.#queue[i]!;
-      if (expiresAt > 0) return expiresAt;
+      const message = this.#queue[i]!;
+      if (message.expiresAt > 0 && !this.#begun(message)) return message.expiresAt;
     }
     return undefined;
   }
@@ -156,12 +156,13 @@ export class Outbox {
   takeAppended(all: boolean): { at: number; bytes: Buffer } {
     const at = all ? this.sent : Math.max(this.#recorded, this.sent);
     const bytes = Buffer.allocUnsafe(this.#end - at);
+    const queue = this.#queue;
+    // From the end: what is new is little, what waits for a peer that does not read may be much.
+    let first = queue.length;
+    while (first > this.#head && queue[first - 1]!.end > at) first--;
     let to = 0;
-    for (let i = this.#head; i < this.#queue.length; i++) {
-      const message = this.#queue[i]!;
-      if (message.end > at)
-        to += write(message, bytes, to, bytes.length - to, Math.max(0, at - message.start));
-    }
+    for (const message of queue.slice(first))
+      to += write(message, bytes, to, bytes.length - to, Math.max(0, at - message.start));
     this.#recorded = this.#end;
     return { at, bytes };
   }
@@ -218,7 +219,7 @@ export class Outbox {
     let end = kept.at(-1)?.end ?? this.sent;
     let dropped = false;
     for (const message of this.#queue.slice(this.#settled)) {
-      if (message.start >= Math.max(this.sent, this.#granted) && unwanted(message)) {
+      if (!this.#begun(message) && unwanted(message)) {
         dropped = true;
         this.#done(message);
         continue;
@@ -234,6 +235,11 @@ export class Outbox {
     this.#queue = kept;
     this.#end = end;
     return dropped;
+  }
+
+  /** Has some of it been given to the peer, or will it be for sure? */
+  #begun({ start }: Message): boolean {
+    return start < this.sent || start < this.#granted;
   }
 
   #compact(from: number): void {
