@@ -63,6 +63,8 @@ export async function startHypervisor(options: StartOptions): Promise<Hypervisor
     token: readFileSync(hypervisorPaths(options.run).token, 'latin1'),
     ended,
     stop: async () => {
+      // Its end is waited for now, so it keeps this process going.
+      child.ref();
       child.kill('SIGTERM');
       await ended;
     },

@@ -1,5 +1,6 @@
 /** The machine across processes: what a domain's process can and cannot do, and what its end costs whom. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -218,6 +219,21 @@ test('a run directory has one hypervisor, and one that was killed is succeeded',
   expect(second.token).not.toBe(first.token);
   simPlatform({ run, token: second.token, onLost: () => {} }).close();
   await second.stop();
+  rmSync(run, { recursive: true });
+});
+
+test('a program with nothing else to do waits for the end of its hypervisor', async () => {
+  const run = mkdtempSync(join(tmpdir(), 'sim-'));
+  const program = join(run, 'program.mjs');
+  writeFileSync(
+    program,
+    `const { startHypervisor } = await import('${new URL('../../dist/osdep/sim/start.js', import.meta.url).href}');
+     const hypervisor = await startHypervisor({ run: '${run}' });
+     await hypervisor.stop();
+     console.log('it has ended');`,
+  );
+  const { status, stdout } = spawnSync(process.execPath, [program], { encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, 'it has ended\n']);
   rmSync(run, { recursive: true });
 });
 
