@@ -175,6 +175,10 @@ test('an empty directory that somebody made stays, empty', async () => {
 
 test('a path too long for a socket is refused at once', async () => {
   await expect(RunDirectory.claim(join(top, 'x'.repeat(100)))).rejects.toThrow('too long');
+  // The longest path that is taken leaves room for every socket in it.
+  const longest = join(top, 'x'.repeat(107 - '/hypervisor/socket'.length - `${top}/`.length));
+  await expect(RunDirectory.claim(`${longest}x`)).rejects.toThrow('too long');
+  (await RunDirectory.claim(longest)).remove();
 });
 
 test('where the run directory is', () => {

@@ -21,8 +21,8 @@ import { ended, identify, isAlive, type ProcessId } from './identity.ts';
 import { type HostState, readState } from './state.ts';
 
 const F_TLOCK = 2;
-/** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the store's socket. */
-const PATH_MAX = 107 - '/xenstored/socket'.length;
+/** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the hypervisor's socket. */
+const PATH_MAX = 107 - '/hypervisor/socket'.length;
 
 export class RunDirectory {
   readonly path: string;
