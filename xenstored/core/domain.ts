@@ -102,7 +102,7 @@ export interface DomainsOptions {
   readonly privDomid: number;
   readonly defaults: Quotas;
   readonly compare: QuotaCompare;
-  /** The store's generation now. */
+  /** A generation of the store that nothing else has. */
   readonly generation: () => number;
 }
 

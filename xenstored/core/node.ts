@@ -8,12 +8,12 @@ import type { Perms } from './perms.ts';
 export interface NodeState {
   readonly value: string;
   readonly perms: Perms;
+  readonly permsAt: number;
 }
 
 /** A node's state before a change, kept because a snapshot sees it. */
 export interface Version extends NodeState {
   readonly valueAt: number;
-  readonly permsAt: number;
 }
 
 export class Node implements NodeState {

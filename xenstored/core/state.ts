@@ -83,7 +83,8 @@ export class State {
       privDomid: options.privDomid,
       defaults: { ...options.quotas },
       compare: options.quotaCompare,
-      generation: () => this.store.generation,
+      // Later than anything that was meant for an earlier domain of the same number.
+      generation: () => ++this.store.generation,
     });
   }
 

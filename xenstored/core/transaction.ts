@@ -18,7 +18,7 @@ export interface Entry extends Seen {
   readonly basePerms: Perms | undefined;
   value: string;
   perms: Perms;
-  /** When the permissions were set here: entries for domains that came later grant nothing. */
+  /** When the permissions were set, here or before: entries for domains that came later grant nothing. */
   permsAt: number;
   present: boolean;
   /** The parts that answers depended on. */
@@ -138,13 +138,15 @@ export class Transaction implements View {
     let above = parentPath(path);
     for (; !this.#entry(above).present; above = parentPath(above)) missing.push(above);
     let parent = this.#entry(above);
+    // What was inherited is as old as what it was inherited from.
+    const { permsAt } = parent;
     for (const each of missing.reverse()) {
       const entry = this.#entry(each);
       entry.present = true;
       entry.created = true;
       entry.value = each === path ? value : '';
       entry.perms = perms;
-      entry.permsAt = this.#store.generation;
+      entry.permsAt = permsAt;
       parent.added ??= new Set();
       parent.added.add(entry);
       this.#created.add(entry);
@@ -298,7 +300,7 @@ export class Transaction implements View {
       basePerms: state?.perms,
       value: state?.value ?? '',
       perms: state?.perms ?? NOBODY,
-      permsAt: 0,
+      permsAt: state?.permsAt ?? 0,
       present: base !== undefined,
       parts: Part.NONE,
       bystander: false,

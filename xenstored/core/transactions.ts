@@ -43,7 +43,8 @@ function commit(request: Request, transaction: Transaction): Answer {
   }
   for (const entry of transaction.permissionsSet()) {
     const live = (domid: number) => state.domains.isLive(domid, entry.permsAt);
-    if (!state.domains.get(entry.perms.owner)) return EAGAIN;
+    const { owner } = entry.perms;
+    if (!(entry.permsSet ? live(owner) : state.domains.get(owner))) return EAGAIN;
     entry.perms = entry.perms.refreshed(live);
   }
   const result = transaction.commit();
