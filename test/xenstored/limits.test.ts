@@ -160,3 +160,15 @@ it('tells a socket that broke the protocol nothing more than what was due', () =
   driver.one(driver.dom0, 'WRITE', '/board/a|');
   expect(driver.take(culprit)).toEqual([]);
 });
+
+it('does not let one deep path take a guest past its memory, which would stop it for good', () => {
+  const driver = new CoreDriver();
+  const guest = driver.introduce(1);
+  driver.one(driver.dom0, 'WRITE', '/local/domain/1|');
+  driver.one(driver.dom0, 'SET_PERMS', '/local/domain/1|n1|');
+  driver.one(driver.dom0, 'SET_QUOTA', '1|memory|20000|');
+  expect(driver.one(guest, 'WRITE', `${'d/'.repeat(300)}end|`)).toBe('!EIO');
+  expect(driver.daemon.mayRead(guest)).toBe(true);
+  expect(driver.one(guest, 'DIRECTORY', '/local/domain/1|')).toBe('');
+  expect(driver.one(guest, 'WRITE', `${'d/'.repeat(10)}end|`)).toBe('OK|');
+});

@@ -154,9 +154,11 @@ function create(request: Request, path: string, value: string): Answer {
     const list = view.childBytes(above) + first.length + 1;
     if (account.exceeds('node-size', nodeSize(above.perms, above.value.length, list)))
       return doom(request, ENOSPC);
-    if (!memoryFor(request, perms.owner, nodeSize(perms, value.length, 0) + path.length)) {
-      return doom(request, EIO);
-    }
+    const listed = first.length + 1;
+    const together = above.perms.owner === perms.owner;
+    const made = memoryMade(path, value, perms, above.path) + (together ? listed : 0);
+    if (!memoryFor(request, perms.owner, made)) return doom(request, EIO);
+    if (!together && !memoryFor(request, above.perms.owner, listed)) return doom(request, EIO);
   }
   state.domains.existing(perms.owner);
   view.create(path, value, perms);
@@ -164,6 +166,17 @@ function create(request: Request, path: string, value: string): Answer {
   state.history.add(state.now, link.domid, link.id, 'create', path);
   changed(request, path, undefined);
   return OK;
+}
+
+/** What a new node and the levels missing between it and `above` add to their owner's memory. */
+function memoryMade(path: string, value: string, perms: Perms, above: string): number {
+  let bytes = nodeSize(perms, value.length, 0) + path.length;
+  let below = path;
+  for (let level = parentPath(path); level !== above; level = parentPath(level)) {
+    bytes += nodeSize(perms, 0, below.length - level.length) + level.length;
+    below = level;
+  }
+  return bytes;
 }
 
 /** A write that failed inside a transaction cannot be told from half a write: the transaction never commits. */
