@@ -68,7 +68,10 @@ export function domainsChanged(state: State): void {
   let shutdown = false;
   for (let next = state.machine.pollChanged(); next; next = state.machine.pollChanged()) {
     const domain = state.domains.get(next.domid);
-    if (domain && check(state, domain, next) === 'shutdown') shutdown = true;
+    const what = domain ? check(state, domain, next) : 'same';
+    if (what === 'shutdown') shutdown = true;
+    // A death is told in the plain form too, and speaks for those before it.
+    else if (what === 'gone' && domain?.introduced) shutdown = false;
   }
   if (shutdown) state.fireSpecial(RELEASED, 0, { plain: true, domain: false });
 }
