@@ -55,6 +55,7 @@ export class Hypervisor {
   readonly #connections = new Set<Connection>();
   /** Those among them that are no domain yet, the longest there first. */
   readonly #strangers = new Set<Connection>();
+  readonly #maxStrangers: number;
   readonly #attached = new Map<number, Set<Connection>>();
   readonly #printed = new Map<number, number>();
   #closed = false;
@@ -63,6 +64,7 @@ export class Hypervisor {
     this.#log = options.log ?? (() => {});
     const files = raiseOpenFiles(OPEN_FILES);
     this.#extents = new Extents(Math.min(EXTENTS_PER_DOMAIN, Math.floor(files / 8)));
+    this.#maxStrangers = Math.min(STRANGERS, Math.floor(files / 8));
     this.#world = new World({ memory: this.#extents, ...(options.limits && { limits: options.limits }) });
     this.controlToken = this.#issue({ domid: 0, restartable: true });
     this.#listener = listen({ path: options.socket });
@@ -96,7 +98,7 @@ export class Hypervisor {
       this.#strangers.add(connection);
       // Whoever means it says who he is at once.
       const [oldest] = this.#strangers;
-      if (this.#strangers.size > STRANGERS && oldest !== undefined) this.#ended(oldest, GONE);
+      if (this.#strangers.size > this.#maxStrangers && oldest !== undefined) this.#ended(oldest, GONE);
     }
   }
 
