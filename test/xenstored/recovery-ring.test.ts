@@ -36,6 +36,8 @@ class Guest {
   reqProd = 0;
   rspCons = 0;
   rspProd = 0;
+  /** 1: waits for the store before it does anything. */
+  connection = 0;
   readonly req: Buffer = Buffer.alloc(SIZE);
   readonly rsp: Buffer = Buffer.alloc(SIZE);
   unsent: Buffer = Buffer.alloc(0);
@@ -173,6 +175,7 @@ class Host {
   #perform(effect: Effect): void {
     const { guest } = this;
     if (effect.kind === 'reset') guest.reqCons = guest.reqProd = guest.rspCons = guest.rspProd = 0;
+    if (effect.kind === 'reset' || effect.kind === 'connected') guest.connection = 0;
     if (effect.kind === 'resume') guest.reqCons = effect.link.consumed >>> 0;
   }
 
@@ -190,7 +193,7 @@ class Host {
       pollChanged: () => undefined,
       attach: (domid, port) => (domid === 1 ? { ok: true, port } : { ok: false, errno: 'ENOENT' }),
       rebind: () => true,
-      ring: (domid) => (domid === 1 ? { ...this.guest, connection: 0, error: 0 } : undefined),
+      ring: (domid) => (domid === 1 ? { ...this.guest, error: 0 } : undefined),
     };
   }
 }
@@ -405,5 +408,19 @@ test('permissions for what can be no domain read back as they were', async () =>
   expect(host.dom0Asks('GET_PERMS', '/odd|')).toBe(odd);
   await host.die();
   expect(host.dom0Asks('GET_PERMS', '/odd|')).toBe(odd);
+  await host.shutDown();
+});
+
+test('a guest that waits for the store is told that it is there, though the daemon died before it could', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  host.dom0Asks('RELEASE', '1|');
+  Object.assign(host.guest, new Guest(), { connection: 1 });
+  host.daemon.receive(host.dom0, encodeMessage(Op.INTRODUCE, 1, 0, '1\x001\x009\0'));
+  host.turn('committed');
+  expect(host.guest.connection).toBe(1);
+  await host.die();
+  expect(host.guest.connection).toBe(0);
+  host.guest.ask('GET_DOMAIN_PATH', '1|');
+  expect(settle(host).replies).toEqual([`${Op.GET_DOMAIN_PATH} 7 /local/domain/1\0`]);
   await host.shutDown();
 });

@@ -3,7 +3,7 @@
  * and links with output come out. No I/O, no clock: io sets `now`, hands over what it read, and does what a turn says, commit first.
  */
 
-import { Domid, HEADER_BYTES, RingError } from '../wire/ops.ts';
+import { Connection, Domid, HEADER_BYTES, RingError } from '../wire/ops.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Domain } from './domain.ts';
 import {
@@ -321,10 +321,11 @@ export class Daemon {
       if (!ring) {
         link.consumed = fields.reqCons;
         link.outbox.restore(fields.rspProd, '', fields.rspProd);
+        if (fields.connection === Connection.RECONNECT) state.effects.push({ kind: 'connected', domid });
         continue;
       }
       const given = (fields.rspProd - ring.appendedAt) >>> 0;
-      if (ring.consumed === 0 && fields.reqCons !== 0) {
+      if (ring.consumed === 0 && (fields.reqCons !== 0 || fields.connection === Connection.RECONNECT)) {
         // Its fresh start was recorded, and the end came before the page was told.
         this.#restoreOutput(link, 0, ring.appended, 0);
         state.effects.push({ kind: 'reset', domid });
