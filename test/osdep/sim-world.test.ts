@@ -392,15 +392,19 @@ const number = fc.oneof(
   { weight: 6, arbitrary: fc.nat({ max: 24 }) },
   { weight: 1, arbitrary: fc.constantFrom(0x100000, 0x7ff0, 0x7ff4, 4096, 65535, 2 ** 32, 2 ** 53 - 1) },
 );
+/** Where pages lie that a toolstack gave, and those that a domain shares. */
+const gfn = fc.oneof(number, fc.integer({ min: 0x100000, max: 0x100006 }));
+/** Files, maps and extents are numbered together: those that there are. */
+const serial = fc.oneof(number, fc.integer({ min: 5, max: 60 }));
 const nonsense = fc.oneof(fc.constantFrom(-1, 0.5, Number.NaN, null), fc.anything());
 const end = fc.oneof(
   fc.record({ domid: number, ref: number, offset: number }),
-  fc.record({ gfn: number, offset: number }),
+  fc.record({ gfn, offset: number }),
   fc.constant({ local: true }),
 );
 const shaped = fc.record({
   domid: number,
-  handle: number,
+  handle: serial,
   port: number,
   virq: fc.nat({ max: 25 }),
   vcpu: number,
@@ -413,12 +417,12 @@ const shaped = fc.record({
   enabled: fc.boolean(),
   clear: fc.boolean(),
   count: number,
-  map: number,
+  map: serial,
   frames: number,
   frame: number,
   type: fc.oneof(number, fc.constantFrom('port', 'memory')),
   id: number,
-  gfns: fc.array(number, { maxLength: 4 }),
+  gfns: fc.array(gfn, { maxLength: 4 }),
   handles: fc.array(number, { maxLength: 4 }),
   reason: number,
   param: number,
@@ -491,6 +495,7 @@ describe('a hostile domain', () => {
     hostile([1, 2, 3], (bench) => {
       expect(bench.ask(0, 'domainInfoList', { firstDomid: 0, max: 100 })?.domains.length).toBe(1);
       expect(bench.memory.size).toBe(1);
+      expect(bench.ask(0, 'physinfo', {})?.freePages).toBe(4096 - 1);
     });
   });
 
