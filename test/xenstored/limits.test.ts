@@ -2,6 +2,8 @@
  * What keeps one guest from costing others: events that nobody reads expire, answers that nobody reads stop the reading, and who spoils
  * other people's transactions has to wait. On the core alone, because time is an argument there.
  */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import type { Link } from '../../xenstored/core/link.ts';
 import { CoreDriver } from '../kit/coredriver.ts';
@@ -171,4 +173,37 @@ it('does not let one deep path take a guest past its memory, which would stop it
   expect(driver.daemon.mayRead(guest)).toBe(true);
   expect(driver.one(guest, 'DIRECTORY', '/local/domain/1|')).toBe('');
   expect(driver.one(guest, 'WRITE', `${'d/'.repeat(10)}end|`)).toBe('OK|');
+});
+
+it('charges what a transaction writes to whoever writes it, and refuses before that is too much', () => {
+  const { driver, guests } = host(1);
+  const [guest] = guests as [Link];
+  driver.one(driver.dom0, 'SET_QUOTA', '1|memory|20000|');
+  for (let i = 0; i < 20; i++) {
+    driver.one(driver.dom0, 'WRITE', `/board/${i}|`);
+    driver.one(driver.dom0, 'SET_PERMS', `/board/${i}|b0|`);
+  }
+  const id = driver.begin(guest);
+  const answers = new Set<string>();
+  for (let i = 0; i < 20; i++) answers.add(driver.one(guest, 'WRITE', `/board/${i}|${'x'.repeat(1500)}`, id));
+  expect([...answers]).toEqual(['OK|', '!ENOMEM']);
+  expect(driver.daemon.mayRead(guest)).toBe(true);
+  expect(driver.one(guest, 'TRANSACTION_END', 'T|', id)).toBe('!ENOMEM');
+});
+
+it('keeps nothing of watches that are gone where nothing is recorded', () => {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const { driver, guests } = host(1);
+  const [guest] = guests as [Link];
+  const held = (watches: number): number => {
+    for (let i = 0; i < watches; i++) {
+      driver.one(guest, 'WATCH', `/board/${i}|${'t'.repeat(200)}|`);
+      driver.one(guest, 'RESET_WATCHES', '|');
+    }
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = held(1000);
+  expect(held(40_000) - before).toBeLessThan(4 << 20);
 });

@@ -45,9 +45,10 @@ export function pathFor(request: Request, name: string | undefined, special: boo
   return account?.exceeds('path-max', countedLength(path)) ? undefined : path;
 }
 
-/** Did the transaction just meet more nodes than it may? */
-function overflowed({ transaction }: Request): boolean {
-  return transaction?.takeOverflow() ?? false;
+/** Did the transaction just meet more than it may hold? */
+function overflow({ transaction }: Request): Refusal | undefined {
+  const errno = transaction?.takeOverflow();
+  return errno && (errno === 'ENOMEM' ? ENOMEM : ENOSPC);
 }
 
 /**
@@ -57,12 +58,14 @@ function overflowed({ transaction }: Request): boolean {
 function gate(request: Request, path: string, need: number, parts: number): Seen | Refusal {
   const { view, link } = request;
   const seen = view.lookup(path, link.privileged ? parts : parts | Part.PERMS);
-  if (overflowed(request)) return ENOSPC;
+  const over = overflow(request);
+  if (over) return over;
   if (seen?.perms.allows(link, need)) return seen;
   const errno = seen ? EACCES : ENOENT;
   if (link.privileged) return errno;
   const above = path === ROOT ? seen : view.ancestor(path);
-  if (overflowed(request)) return ENOSPC;
+  const overAbove = overflow(request);
+  if (overAbove) return overAbove;
   return above && (above.perms.rights(link) & need) !== 0 ? errno : EACCES;
 }
 
@@ -142,7 +145,8 @@ function overwrite(request: Request, seen: Seen, value: string): Answer {
 function create(request: Request, path: string, value: string): Answer {
   const { state, link, view } = request;
   const above = view.ancestor(path);
-  if (overflowed(request)) return ENOSPC;
+  const over = overflow(request);
+  if (over) return over;
   const perms = above.perms.inheritedBy(link);
   const account = link.privileged ? undefined : link.domain?.account;
   if (account) {
@@ -162,7 +166,8 @@ function create(request: Request, path: string, value: string): Answer {
   }
   state.domains.existing(perms.owner);
   view.create(path, value, perms);
-  if (overflowed(request)) return ENOSPC;
+  const overMade = overflow(request);
+  if (overMade) return overMade;
   state.history.add(state.now, link.domid, link.id, 'create', path);
   changed(request, path, undefined);
   return OK;
@@ -185,11 +190,10 @@ function doom({ transaction }: Request, errno: Refusal): Refusal {
   return errno;
 }
 
-/** May the owner's memory grow by this much, if it is the asking domain's own? */
-function memoryFor({ state, link }: Request, owner: number, bytes: number): boolean {
-  return owner === link.domid
-    ? state.memoryAllows(link, bytes)
-    : !state.domains.get(owner)?.account.exceedsBy('memory', bytes);
+/** May the owner's memory grow by this much? What a transaction has changed is in the asking domain's own memory until it ends. */
+function memoryFor({ state, link, transaction }: Request, owner: number, bytes: number): boolean {
+  if ((transaction || owner === link.domid) && !state.memoryAllows(link, bytes)) return false;
+  return owner === link.domid || !state.domains.get(owner)?.account.exceedsBy('memory', bytes);
 }
 
 function changed(request: Request, path: string, oldPerms: Perms | undefined): void {
@@ -206,13 +210,14 @@ export function remove(request: Request): Answer {
   if (refused(seen)) {
     if (seen !== ENOENT) return seen;
     const parent = view.lookup(parentPath(path), Part.NONE);
-    if (overflowed(request)) return ENOSPC;
+    const over = overflow(request);
+    if (over) return over;
     return parent ? OK : ENOENT;
   }
   if (path === ROOT) return EINVAL;
   view.remove(seen);
   state.history.add(state.now, link.domid, link.id, 'rm', path);
-  if (transaction) return overflowed(request) ? ENOSPC : OK;
+  if (transaction) return overflow(request) ?? OK;
   for (const dead of state.live.removed) {
     state.fire(dead.path, dead.path === path ? 'subtree' : 'exact', dead, undefined, cause);
   }

@@ -160,7 +160,7 @@ export class State {
     const account = link.domain?.account;
     account?.add('watches', 1);
     account?.add('memory', path.length + token.length);
-    if (link.kind === 'ring') this.watchesAdded.push(watch);
+    if (this.#isKept(link)) this.watchesAdded.push(watch);
     this.tracer?.object('CREATE', 'watch', link);
     return watch;
   }
@@ -172,8 +172,13 @@ export class State {
     const account = link.domain?.account;
     account?.add('watches', -1);
     account?.add('memory', -(path.length + token.length));
-    if (link.kind === 'ring') this.watchesRemoved.push(watch.seq);
+    if (this.#isKept(link)) this.watchesRemoved.push(watch.seq);
     this.tracer?.object('DESTROY', 'watch', link);
+  }
+
+  /** Are the link's watches to be recorded? A socket does not outlive the daemon. */
+  #isKept({ kind }: Link): boolean {
+    return kind === 'ring' && this.options.persistent;
   }
 
   dropWatches(link: Link): void {

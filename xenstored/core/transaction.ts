@@ -50,6 +50,8 @@ export type CommitResult =
   /** Who made the change that is in the way. */
   | { readonly ok: false; readonly blame: number };
 
+export type Overflow = 'ENOSPC' | 'ENOMEM';
+
 export interface TransactionOptions {
   readonly id: number;
   readonly store: Store;
@@ -74,7 +76,7 @@ export class Transaction implements View {
   /** In order of creation, parents first. */
   readonly #created = new Set<Entry>();
   #bytes = 0;
-  #over = false;
+  #over: Overflow | undefined = undefined;
 
   constructor({ id, store, by, account, startedAt }: TransactionOptions) {
     this.id = id;
@@ -96,10 +98,10 @@ export class Transaction implements View {
     return false;
   }
 
-  /** Has the last request met more nodes than a transaction may touch? Asking clears the answer. */
-  takeOverflow(): boolean {
+  /** Has the last request met more nodes than a transaction may touch, or than there is memory for? Asking clears the answer. */
+  takeOverflow(): Overflow | undefined {
     const over = this.#over;
-    this.#over = false;
+    this.#over = undefined;
     return over;
   }
 
@@ -291,7 +293,6 @@ export class Transaction implements View {
       known.bystander = false;
       return known;
     }
-    const over = this.#account?.exceeds('transaction-nodes', this.#entries.size + 1) ?? false;
     const base = this.#store.nodeAt(path, this.#snapshot);
     const state = base && this.#store.stateAt(base, this.#snapshot);
     const entry: Entry = {
@@ -311,14 +312,23 @@ export class Transaction implements View {
       added: undefined,
       event: undefined,
     };
+    const bytes = path.length + entry.value.length + (state ? 16 + 8 * state.perms.entries.length : 0);
+    const over = this.#overflow(bytes);
     if (over) {
-      this.#over = true;
+      this.#over = over;
       this.doomed = true;
       return entry;
     }
     this.#entries.set(path, entry);
-    this.#charge(path.length + entry.value.length + (state ? 16 + 8 * state.perms.entries.length : 0));
+    this.#charge(bytes);
     return entry;
+  }
+
+  /** Would one more node be too much? Past its memory the domain would not be read again, and could not even end this. */
+  #overflow(bytes: number): Overflow | undefined {
+    const account = this.#account;
+    if (account?.exceeds('transaction-nodes', this.#entries.size + 1)) return 'ENOSPC';
+    return account?.exceedsBy('memory', bytes) ? 'ENOMEM' : undefined;
   }
 
   *#childNames({ base, path, added }: Entry): Generator<string> {
