@@ -424,3 +424,15 @@ test('a guest that waits for the store is told that it is there, though the daem
   expect(settle(host).replies).toEqual([`${Op.GET_DOMAIN_PATH} 7 /local/domain/1\0`]);
   await host.shutDown();
 });
+
+test('a list of children that is read in pieces is read anew after a death: it may have changed unseen', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  const generation = (): string => host.dom0Asks('DIRECTORY_PART', '/fresh|0|').split('|')[0]!;
+  host.dom0Asks('WRITE', '/fresh|');
+  const seen = [generation()];
+  host.dom0Asks('WRITE', '/fresh/child|');
+  seen.push(generation());
+  await host.die();
+  expect(seen).not.toContain(generation());
+  await host.shutDown();
+});

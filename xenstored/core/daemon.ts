@@ -116,8 +116,9 @@ export class Daemon {
     }
     state.domains.make(state.options.privDomid, 0n);
     const targets = this.#restoreDomains(saved);
+    // A generation that nobody has been told yet: lists of children count as changed.
+    state.store.generation = Math.max(state.store.generation, saved.generation) + 1;
     for (const node of saved.nodes) state.store.restore(node, new Perms(node.perms));
-    state.store.generation = Math.max(state.store.generation, saved.generation);
     if (state.store.size === 0) this.#initialTree();
     this.#restoreRings(saved);
     for (const [domain, target] of targets) {

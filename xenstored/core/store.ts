@@ -243,8 +243,9 @@ export class Store {
     const node = new Node(path, parent, saved.value, perms, saved.born, perms.owner);
     node.valueAt = saved.generation;
     node.permsAt = saved.generation;
+    // When its list last changed is not recorded.
+    node.childrenAt = this.generation;
     this.#link(node);
-    this.generation = Math.max(this.generation, saved.generation, saved.born);
   }
 
   #attach(path: string, parent: Node | undefined, value: string, perms: Perms, by: number): Node {
