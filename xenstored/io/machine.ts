@@ -101,7 +101,7 @@ export class PlatformMachine implements Machine, RingEffects {
       this.#settling.add(ring);
       return { ok: true, port };
     } catch (error) {
-      ring?.page.unmap();
+      if (ring) this.#unmap(ring);
       if (error instanceof OsError) return { ok: false, errno: error.code };
       throw error;
     }
@@ -239,7 +239,12 @@ export class PlatformMachine implements Machine, RingEffects {
     this.#rings.delete(domid);
     ring.attached = false;
     this.#unbind(ring);
-    if (this.#kernelRing?.page !== ring.page.mapping) ring.page.unmap();
+    this.#unmap(ring);
+  }
+
+  /** The kernel's page can be had only once. */
+  #unmap({ page }: AttachedRing): void {
+    if (this.#kernelRing?.page !== page.mapping) page.unmap();
   }
 
   /** A domain released and introduced again within one turn: its old ring must make room before its detachment is due. */
