@@ -4,9 +4,9 @@
  * also says which journal it reaches to; it is put together in slices, so that no turn of the daemon waits for it. Knows the database
  * only by the few methods named here.
  */
-import { setImmediate as pause } from 'node:timers/promises';
 import type { DomainRecord, NodeRecord, RingRecord, SavedState, WatchRecord } from '../core/ports.ts';
 import type { JournalFold } from './journal-fold.ts';
+import type { Pace } from './pace.ts';
 import {
   decodeDomain,
   decodeNode,
@@ -74,19 +74,20 @@ export class Tables {
     fold: JournalFold,
     upTo: number,
     sent: (domid: number) => number | undefined,
+    pace: Pace,
     options: { readonly sync: boolean },
   ): Promise<void> {
     const batch = this.#database.batch();
     try {
-      await this.#removeSubtrees(batch, fold);
-      await inSlices(fold.nodes(), ([path, payload]) => batch.put(nodeKey(path), payload));
+      await this.#removeSubtrees(batch, fold, pace);
+      await inSlices(pace, fold.nodes(), ([path, payload]) => batch.put(nodeKey(path), payload));
       const set = (key: Buffer, payload: Buffer | undefined): void => {
         if (payload === undefined) batch.del(key);
         else batch.put(key, payload);
       };
-      await inSlices(fold.domains, ([domid, payload]) => set(domidKey('d', domid), payload));
-      await inSlices(fold.watches, ([seq, payload]) => set(watchKey(seq), payload));
-      await inSlices(fold.settings, ([name, payload]) => batch.put(settingKey(name), payload));
+      await inSlices(pace, fold.domains, ([domid, payload]) => set(domidKey('d', domid), payload));
+      await inSlices(pace, fold.watches, ([seq, payload]) => set(watchKey(seq), payload));
+      await inSlices(pace, fold.settings, ([name, payload]) => batch.put(settingKey(name), payload));
       for (const [domid, output] of fold.rings) {
         const key = domidKey('r', domid);
         const older = output === undefined || output.complete ? undefined : await this.#ring(key);
@@ -123,7 +124,7 @@ export class Tables {
     return value === undefined ? undefined : decodeNumber(value);
   }
 
-  async #removeSubtrees(batch: Batch, fold: JournalFold): Promise<void> {
+  async #removeSubtrees(batch: Batch, fold: JournalFold, pace: Pace): Promise<void> {
     const roots = [...fold.removed.keys()];
     for (let at = 0; at < roots.length; at += SLICE) {
       const keys = roots.slice(at, at + SLICE).map(nodeKey);
@@ -135,7 +136,7 @@ export class Tables {
         const range = { gte: Buffer.concat([key, Buffer.of(0)]), lt: Buffer.concat([key, Buffer.of(1)]) };
         for await (const rows of allOf(this.#database.keys(range))) for (const row of rows) batch.del(row);
       }
-      await pause();
+      await pace.rest();
     }
   }
 
@@ -216,11 +217,11 @@ async function* allOf(rows: Rows): AsyncGenerator<Buffer[]> {
   }
 }
 
-async function inSlices<T>(items: Iterable<T>, each: (item: T) => void): Promise<void> {
+async function inSlices<T>(pace: Pace, items: Iterable<T>, each: (item: T) => void): Promise<void> {
   let done = 0;
   for (const item of items) {
     each(item);
-    if (++done % SLICE === 0) await pause();
+    if (++done % SLICE === 0) await pace.rest();
   }
 }
 

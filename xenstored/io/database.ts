@@ -8,7 +8,6 @@
  */
 import * as fs from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
-import { setImmediate as pause } from 'node:timers/promises';
 import type { Commit, SavedState } from '../core/ports.ts';
 import { claimDirectory, type DirectoryOptions } from './database-directory.ts';
 import { DatabaseError, damaged } from './database-error.ts';
@@ -16,6 +15,7 @@ import { type SortedDatabase, savedState, Tables } from './database-tables.ts';
 import { Journal, JournalCursor, journalPath, listJournals, syncDirectory } from './journal.ts';
 import { Encoder } from './journal-bytes.ts';
 import { JournalFold } from './journal-fold.ts';
+import { Pace } from './pace.ts';
 import { RecordCursor } from './records.ts';
 
 /** Where a turn's commit is made safe. When `append` throws, nothing of the turn may leave the daemon, which has to stop. */
@@ -48,6 +48,8 @@ const JOURNAL_TIMES_ABSORBED = 8;
 const IDLE_MS = 10_000;
 /** A journal smaller than this is read faster than LevelDB is opened: it can wait. */
 const IDLE_BYTES = 256 * 1024;
+/** How much of the time absorbing may take while the daemon is at work. */
+const ABSORB_SHARE = 0.1;
 /** Records folded between two looks at the world. */
 const SLICE = 512;
 
@@ -66,6 +68,7 @@ export class Database implements Keeper {
   #absorbing: Promise<void> | undefined;
   #absorbAtBytes: number;
   #absorbedBytes = 0;
+  #pace = new Pace(ABSORB_SHARE);
   #bytesWhenLastLooked = 0;
 
   private constructor(options: DatabaseOptions, claim: { release(): void }, found: Found) {
@@ -126,7 +129,7 @@ export class Database implements Keeper {
     yield 'begun';
     const fold = new JournalFold();
     for (const number of numbers) {
-      const end = await readJournal(directory, number, fold);
+      const end = await readJournal(directory, number, fold, this.#pace);
       if (end.torn)
         throw damaged(journalPath(directory, number), directory, `cut short at byte ${end.bytes}`);
     }
@@ -134,7 +137,7 @@ export class Database implements Keeper {
     yield 'read';
     this.#tables ??= await openTables(directory);
     const sent = sentPosition ?? (() => undefined);
-    await this.#tables.absorb(fold, numbers.at(-1)!, sent, { sync: durability === 'sync' });
+    await this.#tables.absorb(fold, numbers.at(-1)!, sent, this.#pace, { sync: durability === 'sync' });
     // LevelDB's own directory must be there to stay before what it replaces goes.
     if (durability === 'sync') syncDirectory(directory);
     yield 'written';
@@ -145,6 +148,7 @@ export class Database implements Keeper {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#pace.hurry();
     await this.#absorbing;
     this.#journal.close();
     await this.#tables?.close();
@@ -204,7 +208,7 @@ async function find({ directory, log }: DatabaseOptions): Promise<Found> {
     for (const number of all) {
       const path = journalPath(directory, number);
       if (number > absorbed) {
-        const end = await readJournal(directory, number, fold);
+        const end = await readJournal(directory, number, fold, new Pace(1));
         if (end.torn && number !== all.at(-1))
           throw damaged(path, directory, `cut short at byte ${end.bytes}`);
         if (end.torn) {
@@ -239,6 +243,7 @@ async function readJournal(
   directory: string,
   number: number,
   fold: JournalFold,
+  pace: Pace,
 ): Promise<{ readonly torn: boolean; readonly bytes: number }> {
   const path = journalPath(directory, number);
   const journal = new JournalCursor(await readFile(path));
@@ -248,7 +253,7 @@ async function readJournal(
       const record = new RecordCursor(journal.body);
       while (record.next()) {
         fold.take(record);
-        if (++folded % SLICE === 0) await pause();
+        if (++folded % SLICE === 0) await pace.rest();
       }
     }
   } catch (error) {

@@ -51,6 +51,9 @@ export interface LoopOptions {
 
 /** What is due may be this late. */
 const TICK_EVERY_MS = 10;
+/** If more peers than a few are held, they are looked at this often. */
+const FEW = 32;
+const LOOK_EVERY_MS = 5;
 
 export class Loop {
   readonly daemon: Daemon;
@@ -60,8 +63,11 @@ export class Loop {
   #inTurn = false;
   #dead = false;
   #deferred = false;
-  /** Peers with input that the daemon would not take yet. */
-  #held = new Set<Peer>();
+  /** Peers with input that the daemon would not take yet: held in this turn, held for longer, and those it would take now. */
+  readonly #newlyHeld = new Set<Peer>();
+  readonly #held = new Set<Peer>();
+  #ready = new Set<Peer>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
   /** To be done at the beginning of the next turn. */
   #waiting: (() => void)[] = [];
   /** To be written to at the end of this turn, whether or not the turn had anything for them. */
@@ -126,12 +132,15 @@ export class Loop {
 
   /** The peer has input that the daemon would not take: it is asked to read again when it would. */
   hold(peer: Peer): void {
-    this.#held.add(peer);
+    this.#held.delete(peer);
+    this.#newlyHeld.add(peer);
   }
 
   /** The peer is not to be read any more. */
   release(peer: Peer): void {
     this.#held.delete(peer);
+    this.#newlyHeld.delete(peer);
+    this.#ready.delete(peer);
   }
 
   /** The peer takes more, or has to be told what was taken from it: not before the turn is safe. */
@@ -254,9 +263,30 @@ export class Loop {
 
   /** Another turn, if somebody has input that the daemon would take now. */
   #planResume(): void {
-    for (const peer of this.#held) {
-      if (peer.link.closed) this.#held.delete(peer);
-      else if (this.daemon.mayRead(peer.link)) this.#resumeSoon();
+    if (this.#newlyHeld.size > 0) this.#sort(this.#newlyHeld);
+    if (this.#held.size > 0) this.#lookAtHeld();
+    if (this.#ready.size > 0) this.#resumeSoon();
+  }
+
+  /** However many guests are not read for what they did, a turn of the others does not ask after each of them. */
+  #lookAtHeld(): void {
+    const { now } = this.daemon;
+    const next = this.#lookedAt + LOOK_EVERY_MS;
+    if (this.#held.size > FEW && now < next) {
+      this.#arm(next);
+    } else {
+      this.#lookedAt = now;
+      this.#sort(this.#held);
+    }
+  }
+
+  #sort(peers: Set<Peer>): void {
+    for (const peer of peers) {
+      const { link } = peer;
+      const readable = !link.closed && this.daemon.mayRead(link);
+      if (peers !== this.#held || link.closed || readable) peers.delete(peer);
+      if (readable) this.#ready.add(peer);
+      else if (!link.closed) this.#held.add(peer);
     }
   }
 
@@ -269,11 +299,11 @@ export class Loop {
   #resume(): void {
     this.#deferred = false;
     if (!this.begin()) return;
-    const held = this.#held;
-    this.#held = new Set();
-    for (const peer of held) {
+    const ready = this.#ready;
+    this.#ready = new Set();
+    for (const peer of ready) {
       if (this.daemon.mayRead(peer.link)) this.serve(peer, readPeer);
-      else this.#held.add(peer);
+      else this.hold(peer);
     }
     this.end();
   }
