@@ -26,7 +26,9 @@ test('an assertion while serving a socket closes it, is logged, and everybody el
   culprit.send(request('READ', '/BOOM|'));
   await expect(next(culprit)).rejects.toThrow();
   expect(await ask(other, 'READ', '/|')).toBe('');
-  expect(host.log).toEqual([expect.stringMatching(/^closing socket link \d+ of domain 0: Error: assertion: BOOM/)]);
+  expect(host.log).toEqual([
+    expect.stringMatching(/^closing socket link \d+ of domain 0: Error: assertion: BOOM/),
+  ]);
 });
 
 test('an assertion while serving a ring ends that ring, and no other', async () => {
@@ -37,7 +39,9 @@ test('an assertion while serving a ring ends that ring, and no other', async () 
     await ask(dom0, 'INTRODUCE', `${domid}|1|1|`);
   }
   host.ring(3).send(request('READ', '/BOOM|'));
-  await expect.poll(() => host.log).toContainEqual(expect.stringMatching(/^closing ring link \d+ of domain 3/));
+  await expect
+    .poll(() => host.log)
+    .toContainEqual(expect.stringMatching(/^closing ring link \d+ of domain 3/));
   expect(await ask(host.ring(4), 'GET_DOMAIN_PATH', '4|')).toBe('/local/domain/4|');
 });
 
@@ -73,4 +77,30 @@ test('where a change cannot be recorded, nothing leaves: the daemon has to end',
   other.send(request('READ', '/|'));
   await expect(other.recv(100)).rejects.toThrow('no message');
   await expect(client.recv(1)).rejects.toThrow('no message');
+});
+
+test('guests that are not read do not cost the others a question each in every turn, and are read as soon as they may', async () => {
+  const { daemon } = host.server!;
+  const dom0 = await host.connect();
+  const guests = Array.from({ length: 50 }, (_, i) => i + 3);
+  for (const domid of guests) {
+    await host.addDomain(domid);
+    await ask(dom0, 'INTRODUCE', `${domid}|1|1|`);
+  }
+  const mayRead = daemon.mayRead.bind(daemon);
+  let asked = 0;
+  let barred = true;
+  daemon.mayRead = (link) => {
+    if (link.kind === 'socket') return mayRead(link);
+    asked++;
+    return !barred && mayRead(link);
+  };
+  const answers = guests.map((domid) => ask(host.ring(domid), 'GET_DOMAIN_PATH', `${domid}|`));
+  await expect.poll(() => asked).toBeGreaterThanOrEqual(guests.length);
+  asked = 0;
+  const began = performance.now();
+  for (let i = 0; i < 500; i++) await ask(dom0, 'READ', '/|');
+  expect(asked / guests.length).toBeLessThan(2 + (performance.now() - began) / 5);
+  barred = false;
+  expect(await Promise.all(answers)).toEqual(guests.map((domid) => `/local/domain/${domid}|`));
 });

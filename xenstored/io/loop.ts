@@ -263,7 +263,10 @@ export class Loop {
 
   /** Another turn, if somebody has input that the daemon would take now. */
   #planResume(): void {
-    if (this.#newlyHeld.size > 0) this.#sort(this.#newlyHeld);
+    if (this.#newlyHeld.size > 0) {
+      this.#sort(this.#newlyHeld);
+      this.#newlyHeld.clear();
+    }
     if (this.#held.size > 0) this.#lookAtHeld();
     if (this.#ready.size > 0) this.#resumeSoon();
   }
@@ -280,13 +283,13 @@ export class Loop {
     }
   }
 
-  #sort(peers: Set<Peer>): void {
+  #sort(peers: ReadonlySet<Peer>): void {
     for (const peer of peers) {
       const { link } = peer;
       const readable = !link.closed && this.daemon.mayRead(link);
-      if (peers !== this.#held || link.closed || readable) peers.delete(peer);
       if (readable) this.#ready.add(peer);
-      else if (!link.closed) this.#held.add(peer);
+      if (readable || link.closed) this.#held.delete(peer);
+      else this.#held.add(peer);
     }
   }
 
