@@ -102,6 +102,22 @@ it('does not read a guest that has spoilt five transactions, until it has credit
   expect(driver.daemon.mayRead(vandal)).toBe(true);
 });
 
+it('says once that a guest is not read, however many transactions its one write has spoilt', () => {
+  const { driver, guests } = host(1);
+  const [vandal] = guests as [Link];
+  const ids = Array.from({ length: 10 }, () => driver.begin(driver.dom0));
+  for (const id of ids) {
+    driver.one(driver.dom0, 'READ', '/board|', id);
+    driver.one(driver.dom0, 'WRITE', '/mine|x', id);
+  }
+  driver.one(vandal, 'WRITE', '/board|spoilt');
+  const notes = ids.flatMap((id) => {
+    expect(driver.one(driver.dom0, 'TRANSACTION_END', 'T|', id)).toBe('!EAGAIN');
+    return driver.turn?.effects ?? [];
+  });
+  expect(notes).toHaveLength(1);
+});
+
 it('forgives what was long ago, and never blames dom0', () => {
   const { driver, guests } = host(1);
   const [vandal] = guests as [Link];

@@ -63,7 +63,7 @@ function blame({ state, link }: Request, domid: number): void {
   if (!culprit?.link || culprit.privileged || domid === link.domid) return;
   culprit.blame(state.now);
   const credit = culprit.credit(state.now);
-  if (credit > 0) return;
+  if (credit > 0 || state.throttled.has(culprit.link)) return;
   state.throttled.add(culprit.link);
   state.effects.push({
     kind: 'note',
