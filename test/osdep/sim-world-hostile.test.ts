@@ -96,3 +96,14 @@ test('ports are given lowest first, and none is slow to be had or to be closed, 
   bench.ask(guest, 'evtchnClose', { handle });
   expect(bench.ask(guest, 'evtchnStatus', { domid: guest, port: 5 }).state).toBe('closed');
 });
+
+test('frame numbers at the end of all numbers have an end, too', () => {
+  const bench = new Bench();
+  const [guest, model] = [bench.domain(), bench.domain()];
+  bench.ask(0, 'setTarget', { domid: model, target: guest });
+  const last = { firstPfn: Number.MAX_SAFE_INTEGER, count: 22 };
+  bench.ask(model, 'dmModified', { domid: guest, runs: [last] });
+  expect(bench.ask(model, 'dmTrackDirty', { domid: guest, ...last }).bitmap).toEqual(new Uint8Array(3));
+  const typed = bench.world.hypercall(model, 'dmSetMemType', { domid: guest, type: 1, ...last });
+  expect(typed.ok ? 0 : typed.errno).toBe(Errno.EINVAL);
+});

@@ -37,9 +37,10 @@ export class Emulation {
       return fail(Errno.EINVAL);
     }
     for (const { firstPfn, count } of runs) {
-      for (let pfn = firstPfn; pfn < firstPfn + count; pfn += 1) {
-        if (domain.p2m.has(pfn)) {
-          domain.dirty.add(pfn);
+      // Counted by the pages: beyond 2^53 one more is the same number, and a loop over the frames has no end.
+      for (let index = 0; index < count; index += 1) {
+        if (domain.p2m.has(firstPfn + index)) {
+          domain.dirty.add(firstPfn + index);
         }
       }
     }
@@ -64,8 +65,8 @@ export class Emulation {
     if (type >= MEM_TYPES || count > MAX_TRACKED) {
       return fail(Errno.EINVAL);
     }
-    for (let pfn = firstPfn; pfn < firstPfn + count; pfn += 1) {
-      if (!domain.p2m.has(pfn)) {
+    for (let index = 0; index < count; index += 1) {
+      if (!domain.p2m.has(firstPfn + index)) {
         return fail(Errno.EINVAL);
       }
     }
