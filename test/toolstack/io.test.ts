@@ -164,6 +164,10 @@ test("the directory of a killed owner is taken over, and its owner's processes e
 test("a directory with other people's files in it is not taken", async () => {
   writeFileSync(join(top, 'letter.txt'), 'dear');
   await expect(RunDirectory.claim(top)).rejects.toThrow('neither empty nor a run directory');
+  // A file called lock does not make it ours.
+  writeFileSync(join(top, 'lock'), '');
+  await expect(RunDirectory.claim(top)).rejects.toThrow('neither empty nor a run directory');
+  expect(readdirSync(top)).toContain('letter.txt');
   expect(readdirSync(top)).toEqual(['letter.txt']);
 });
 

@@ -20,6 +20,17 @@ import { Fault, reasonOf } from './fault.ts';
 import { ended, identify, isAlive, type ProcessId } from './identity.ts';
 import { type HostState, readState } from './state.ts';
 
+/** What a host puts there. A directory with anything else in it is not cleared, whatever it is. */
+const OURS: ReadonlySet<string> = new Set([
+  'admin.token',
+  'control',
+  'hypervisor',
+  'lock',
+  'logs',
+  'state.json',
+  'state.json.new',
+  'xenstored',
+]);
 const F_TLOCK = 2;
 /** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the hypervisor's socket. */
 const PATH_MAX = 107 - '/hypervisor/socket'.length;
@@ -95,7 +106,7 @@ function make(path: string): string | undefined {
     const made = mkdirSync(path, { recursive: true, mode: 0o700 });
     if (made !== undefined) return made;
     const names = readdirSync(path);
-    if (names.length > 0 && !names.includes('lock')) {
+    if (names.length > 0 && !(names.includes('lock') && names.every((name) => OURS.has(name)))) {
       throw new Fault(`${path}: is neither empty nor a run directory; pick another one with --run`);
     }
     // One that a dead owner made: as if made now.
