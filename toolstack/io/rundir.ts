@@ -91,6 +91,7 @@ export class RunDirectory {
   }
 
   async #clear(): Promise<void> {
+    if (!readdirSync(this.path).every((name) => OURS.has(name))) throw foreign(this.path);
     const left = readState(this.path);
     if (left) await endLeftovers(left);
     for (const name of readdirSync(this.path)) {
@@ -106,14 +107,16 @@ function make(path: string): string | undefined {
     const made = mkdirSync(path, { recursive: true, mode: 0o700 });
     if (made !== undefined) return made;
     const names = readdirSync(path);
-    if (names.length > 0 && !(names.includes('lock') && names.every((name) => OURS.has(name)))) {
-      throw new Fault(`${path}: is neither empty nor a run directory; pick another one with --run`);
-    }
+    if (names.length > 0 && !names.includes('lock')) throw foreign(path);
     // One that a dead owner made: as if made now.
     return names.length > 0 ? path : undefined;
   } catch (error) {
     throw error instanceof Fault ? error : new Fault(`cannot make the run directory: ${reasonOf(error)}`);
   }
+}
+
+function foreign(path: string): Fault {
+  return new Fault(`${path}: is neither empty nor a run directory; pick another one with --run`);
 }
 
 /** In a place that somebody else owns, what we put there need not stay what it was. */
