@@ -5,9 +5,9 @@
 import { Feature } from '../wire/ops.ts';
 import type { Link } from './link.ts';
 import type { Node } from './node.ts';
+import type { Owner } from './ownership.ts';
 import type { DomainRecord, Machine } from './ports.ts';
 import { Account, type Maxima, noMaxima, type QuotaCompare, type Quotas, quotaKeys } from './quota.ts';
-import type { Owner } from './store.ts';
 
 /** What a domain is offered unless SET_FEATURE says otherwise. */
 export const FEATURES: number = Feature.ERROR | Feature.WATCH_DEPTH | Feature.DOMID_ANY;

@@ -4,10 +4,11 @@
  */
 import { encodeStrings } from '../wire/reply.ts';
 import type { Node } from './node.ts';
+import { childrenAt, type Snapshot, stateAt } from './past.ts';
 import { baseName, childPath, parentPath } from './path.ts';
 import type { Perms } from './perms.ts';
 import type { Account } from './quota.ts';
-import type { Snapshot, Store } from './store.ts';
+import type { Store } from './store.ts';
 import { Part, type Seen, type View } from './view.ts';
 import type { Match } from './watch.ts';
 
@@ -294,7 +295,7 @@ export class Transaction implements View {
       return known;
     }
     const base = this.#store.nodeAt(path, this.#snapshot);
-    const state = base && this.#store.stateAt(base, this.#snapshot);
+    const state = base && stateAt(base, this.#snapshot);
     const entry: Entry = {
       path,
       base,
@@ -333,7 +334,8 @@ export class Transaction implements View {
 
   *#childNames({ base, path, added }: Entry): Generator<string> {
     if (base) {
-      for (const name of this.#store.childrenAt(base, this.#snapshot)) {
+      for (const node of childrenAt(base, this.#snapshot)) {
+        const name = baseName(node.path);
         const child = this.#entries.get(childPath(path, name));
         if (!child || (child.present && !child.created)) yield name;
       }
