@@ -82,7 +82,10 @@ export class SocketServer {
     for (let i = 0; i < most; i++) {
       const fd = sock.accept(this.#listener);
       if (fd >= 0) {
-        this.#peers.add(new SocketPeer(this, fd, this.loop.daemon.connectSocket()));
+        const peer = new SocketPeer(this, fd, this.loop.daemon.connectSocket());
+        this.#peers.add(peer);
+        // Who connects has something to say: its first request is mostly there, and need not be waited for.
+        this.loop.serve(peer, readPeer);
       } else if (outOfDescriptors.has(-fd)) {
         this.#pause();
         return;
