@@ -7,7 +7,7 @@ import { RingError } from '../wire/ops.ts';
 import { begin, restore } from './beginning.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Domain } from './domain.ts';
-import { domainsChanged, reset, violated } from './lifecycle.ts';
+import { domainsChanged, violated } from './lifecycle.ts';
 import type { Link } from './link.ts';
 import type { Machine, SavedState, Surroundings, Tracer, Turn } from './ports.ts';
 import { defaultQuotas } from './quota.ts';
@@ -31,7 +31,6 @@ export const defaultOptions: DaemonOptions = {
 
 /** Requests that one link may have served in one turn, so that nobody starves. */
 const BUDGET = 64;
-const ERROR_FEATURE = 2;
 /** To drop an event costs as much as waits behind it: they may go a little late, but many at once. */
 const EXPIRE_EVERY_MS = 100;
 
@@ -102,7 +101,7 @@ export class Daemon {
       const status = framer.next();
       if (status === 'more') break;
       if (status === 'oversize') {
-        this.#state.giveUp(link, RingError.PROTO, ERROR_FEATURE);
+        this.#state.giveUp(link, RingError.PROTO);
         return bytes.length;
       }
       this.#dispatcher.serve(link);
@@ -133,11 +132,6 @@ export class Daemon {
   /** The ring's indices make no sense: it is left alone from now on. */
   violated(link: Link, error: number = RingError.RINGIDX): void {
     if (link.domain) violated(this.#state, link.domain, error);
-  }
-
-  /** The guest asks for a fresh connection through the ring (where that was offered). */
-  reconnect(link: Link): void {
-    if (link.domain) reset(this.#state, link.domain);
   }
 
   /** VIRQ_DOM_EXC. */

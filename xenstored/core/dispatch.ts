@@ -125,7 +125,7 @@ export class Dispatcher {
 
   /** Requests of unprivileged domains count as outstanding until all that they caused is delivered. */
   #cause(link: Link): Cause | undefined {
-    const account = link.privileged ? undefined : link.domain?.account;
+    const account = link.limited;
     return account && { unsettled: 1, done: () => account.add('outstanding', -1) };
   }
 }

@@ -112,10 +112,8 @@ export function check(
 
 /** A ring link that cannot be served any more, for a reason from outside: an index out of range, say. */
 export function violated(state: State, domain: Domain, error: number = RingError.RINGIDX): void {
-  if (domain.link && !domain.link.ignored) state.giveUp(domain.link, error, ERROR_FEATURE);
+  if (domain.link && !domain.link.ignored) state.giveUp(domain.link, error);
 }
-
-const ERROR_FEATURE = 2;
 
 /** Nodes that the domain owns go, with events; entries that name it go unnoticed. */
 function removeTraces(state: State, domain: Domain): void {

@@ -7,6 +7,7 @@ import type { Domain } from './domain.ts';
 import { Outbox, type Settled } from './outbox.ts';
 import { homePath } from './path.ts';
 import type { Subject } from './perms.ts';
+import type { Account } from './quota.ts';
 import type { Transaction } from './transaction.ts';
 import type { Watch } from './watch.ts';
 
@@ -76,6 +77,11 @@ export class Link implements Subject {
   /** Is there anything of the link that others must let go of? */
   get holdsNothing(): boolean {
     return !this.#transactions?.size && !this.#watches?.size;
+  }
+
+  /** The account whose limits hold for it; none for the privileged, and for sockets. */
+  get limited(): Account | undefined {
+    return this.privileged ? undefined : this.domain?.account;
   }
 
   get targetDomid(): number {

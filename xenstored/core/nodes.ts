@@ -41,7 +41,7 @@ export function pathFor(request: Request, name: string | undefined, special: boo
   // What the store holds is legal already: looking it up costs less than looking at every character.
   const path = state.store.has(name) ? name : canonicalPath(name, link.home);
   if (path === undefined || (isSpecial(path) && !special)) return undefined;
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   return account?.exceeds('path-max', countedLength(path)) ? undefined : path;
 }
 
@@ -129,7 +129,7 @@ export function mkdir(request: Request): Answer {
 
 function overwrite(request: Request, seen: Seen, value: string): Answer {
   const { state, link, view } = request;
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   if (account) {
     const size = nodeSize(seen.perms, value.length, view.childBytes(seen));
     if (account.exceeds('node-size', size)) return doom(request, ENOSPC);
@@ -148,7 +148,7 @@ function create(request: Request, path: string, value: string): Answer {
   const over = overflow(request);
   if (over) return over;
   const perms = above.perms.inheritedBy(link);
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   if (account) {
     const levels = path.slice(above.path.length).split('/').length - (above.path === ROOT ? 0 : 1);
     const more = request.transaction ? 1 : levels;
@@ -236,7 +236,7 @@ export function setPerms(request: Request): Answer {
   const { state, link, view, data, start, end } = request;
   const [name, ...texts] = strings(readLatin1(data, start, end));
   if (name === undefined || texts.length === 0) return EINVAL;
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   if (account?.exceeds('node-permissions', texts.length)) return ENOSPC;
   const entries: StoredPerm[] = [];
   for (const text of texts) {

@@ -2,7 +2,7 @@
  * The server's whole state and the few acts that every handler needs: queue a reply, fire watches, take a link's things away. Handlers of
  * single requests are elsewhere; io, time and chance come from outside.
  */
-import { Op, PAYLOAD_MAX } from '../wire/ops.ts';
+import { Feature, Op, PAYLOAD_MAX } from '../wire/ops.ts';
 import { Domains } from './domain.ts';
 import { History } from './history.ts';
 import { Link, type LinkKind, watchKey } from './link.ts';
@@ -128,7 +128,7 @@ export class State {
   }
 
   /** The peer broke the protocol. A socket is closed once it has what it is due; a ring is left alone from now on. */
-  giveUp(link: Link, error: number, offered: number): void {
+  giveUp(link: Link, error: number): void {
     if (link.kind === 'socket') {
       this.shut(link);
       return;
@@ -137,7 +137,7 @@ export class State {
     link.ignored = true;
     this.clearLink(link);
     if (domain) this.domains.changed.add(domain);
-    if (domain && (domain.features & offered) !== 0) this.effects.push({ kind: 'error', domid, error });
+    if (domain && (domain.features & Feature.ERROR) !== 0) this.effects.push({ kind: 'error', domid, error });
     this.effects.push({ kind: 'note', level: 'warn', text: `domain ${domid} ignored, reason ${error}` });
   }
 
@@ -214,7 +214,7 @@ export class State {
     if (link.closing) return;
     let answer = payload;
     let kind = type;
-    const account = link.privileged ? undefined : link.domain?.account;
+    const account = link.limited;
     if (answer.length > PAYLOAD_MAX) {
       kind = Op.ERROR;
       answer = 'E2BIG\0';
@@ -237,7 +237,7 @@ export class State {
     this.store.work.links++;
     const { outbox } = link;
     if (path.charCodeAt(0) !== 0x40 && outbox.waits(payload)) return;
-    const account = link.privileged ? undefined : link.domain?.account;
+    const account = link.limited;
     let expiresAt = 0;
     if (account) {
       if (!this.memoryAllows(link, payload.length + 16)) return;

@@ -10,7 +10,7 @@ import { Transaction } from './transaction.ts';
 export function transactionStart(request: Request): Answer {
   const { state, link } = request;
   if (request.transaction) return EBUSY;
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   if (account?.exceedsBy('transactions', 1)) return ENOSPC;
   let id = link.nextTxId;
   while (id === 0 || link.transactions.has(id)) id = (id + 1) >>> 0;

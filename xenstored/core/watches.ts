@@ -21,7 +21,7 @@ export function watch(request: Request): Answer {
   const path = pathFor(request, name, true);
   if (path === undefined) return EINVAL;
   if (link.watches.has(watchKey(path, token))) return EEXIST;
-  const account = link.privileged ? undefined : link.domain?.account;
+  const account = link.limited;
   if (account?.exceedsBy('watches', 1)) return ENOSPC;
   if (account && !state.memoryAllows(link, path.length + token.length)) return ENOMEM;
   state.addWatch(link, path, token, depth, !name.startsWith('/') && !name.startsWith('@'));
