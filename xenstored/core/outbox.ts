@@ -167,10 +167,6 @@ export class Outbox {
     return { at, bytes };
   }
 
-  get unrecorded(): boolean {
-    return this.#end > this.#recorded;
-  }
-
   /** Takes up a recorded stream: `bytes` starts at `at`, and the peer has been given everything before `sent`. */
   restore(at: number, bytes: string, sent: number): void {
     this.sent = sent;

@@ -53,7 +53,6 @@ export class State {
   tracer: Tracer | undefined = undefined;
   nextSeq = 1;
   nextLinkId = 1;
-  openTransactions = 0;
 
   // The turn.
   effects: Effect[] = [];
@@ -193,7 +192,6 @@ export class State {
     transaction.end();
     link.transactions.delete(id);
     link.domain?.account.add('transactions', -1);
-    this.openTransactions--;
     this.tracer?.object('DESTROY', 'transaction', link);
   }
 

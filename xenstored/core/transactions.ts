@@ -18,7 +18,6 @@ export function transactionStart(request: Request): Answer {
   const { store, now } = state;
   link.transactions.set(id, new Transaction({ id, store, by: link.domid, account, startedAt: now }));
   link.domain?.account.add('transactions', 1);
-  state.openTransactions++;
   state.tracer?.object('CREATE', 'transaction', link);
   return `${id}\0`;
 }

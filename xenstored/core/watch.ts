@@ -80,11 +80,6 @@ export class WatchTrie {
     }
   }
 
-  /** Is there any watch at `path` or below? If not, nothing in a subtree can match exactly. */
-  anyBelow(path: string): boolean {
-    return this.count > 0 && this.#find(path) !== undefined;
-  }
-
   /** The watches that an event at `path` concerns: link by link as they came, each link's in order of registration. */
   matches(path: string, match: Match): Watch[] {
     const found: Watch[] = [];

@@ -71,11 +71,6 @@ export class Framer {
     this.#keep(partial);
   }
 
-  /** Is a message begun, or are whole ones still unread? */
-  get pending(): boolean {
-    return this.#partialBytes > 0 || this.#at < this.#input.length;
-  }
-
   /** Forgets everything not yet read: the stream starts afresh. */
   reset(): void {
     this.#input = NOTHING;
