@@ -38,6 +38,10 @@ export const lockf: (fd: Descriptor, command: number, length: number) => number 
 export const ftruncate: (fd: Descriptor, length: number) => number = declare(
   'int ftruncate(int fd, long length)',
 );
+/** `argument`: a structure in bytes of ours, or an address that a device gave out. */
+export const ioctl: (fd: Descriptor, request: number, argument: Pointer) => number = declare(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
 export const pipe2: (fds: Int32Array, flags: number) => number = declare('int pipe2(void *fds, int flags)');
 
 // Waiting
