@@ -16,14 +16,16 @@ export interface DeviceFile {
   readonly module: string;
 }
 
-export const devices = {
+export const devices: Readonly<
+  Record<'evtchn' | 'gntdev' | 'gntalloc' | 'privcmd' | 'hypercall' | 'xenbusBackend', DeviceFile>
+> = {
   evtchn: { path: '/dev/xen/evtchn', module: 'xen-evtchn' },
   gntdev: { path: '/dev/xen/gntdev', module: 'xen-gntdev' },
   gntalloc: { path: '/dev/xen/gntalloc', module: 'xen-gntalloc' },
   privcmd: { path: '/dev/xen/privcmd', module: 'xen-privcmd' },
   hypercall: { path: '/dev/xen/hypercall', module: 'xen-privcmd' },
   xenbusBackend: { path: '/dev/xen/xenbus_backend', module: '' },
-} as const satisfies Record<string, DeviceFile>;
+};
 
 export interface OpenOptions {
   readonly keepOverExec?: boolean;
