@@ -72,6 +72,7 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
     /\/(cli|ssh|main)$/,
     ['own/', 'xenstored/client', 'osdep', 'osdep/errno', 'osdep/xen', 'osdep/sim', 'npm', 'node'],
   ],
+  [/^xenstored\/stubdom$/, ['node', 'own/']],
   [/^setup$/, ['node']],
 ];
 

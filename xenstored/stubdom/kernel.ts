@@ -1,0 +1,158 @@
+/**
+ * A Linux kernel for domains: Debian's own package, downloaded by apt and unpacked into a cache, never installed. What Xen and libxl boot is
+ * the ELF file inside the bzImage: they take it as it is, and nothing has to be decompressed at each boot. Knows nothing of what runs on it.
+ */
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+
+/** A kernel on disk. */
+export interface Kernel {
+  /** As `uname -r` says. */
+  readonly release: string;
+  /** Package and version: differs whenever the files may. */
+  readonly id: string;
+  /** The ELF file. */
+  readonly vmlinux: string;
+  /** The file of a module, by its name, such as `xen-evtchn`; undefined when the kernel has it built in, or not at all. */
+  module(name: string): string | undefined;
+}
+
+/** Folders of the package's modules that are kept: what a paravirtual domain can have a use for. */
+const KEPT = [
+  'arch',
+  'crypto',
+  'drivers/block',
+  'drivers/net/*.ko',
+  'drivers/net/xen-netback',
+  'drivers/xen',
+  'fs',
+  'lib',
+  'net',
+];
+
+/** Debian's current kernel, out of `cache` or into it. `say` gets a line before anything slow. Throws errors of one line. */
+export async function debianKernel(cache: string, say: (line: string) => void): Promise<Kernel> {
+  const { name, version } = await newest();
+  const id = `${name}_${version.replaceAll(':', '%')}`;
+  const home = join(cache, id);
+  if (await missing(join(home, 'vmlinux'))) {
+    await mkdir(cache, { recursive: true });
+    const work = await mkdtemp(join(cache, '.unpacking-'));
+    try {
+      say(`downloading ${name} ${version} (apt-get download; it is unpacked, not installed)`);
+      await unpack(name, work);
+      // Another process may have been as quick: whichever comes second throws its own copy away.
+      await rename(work, home).catch(async (error: NodeJS.ErrnoException) => {
+        if (await missing(join(home, 'vmlinux'))) throw error;
+      });
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+  const modules = new Map<string, string>();
+  for (const entry of await readdir(join(home, 'lib'), { recursive: true }))
+    if (entry.endsWith('.ko')) modules.set(basename(entry, '.ko'), join(home, 'lib', entry));
+  const [release] = await readdir(join(home, 'lib/modules'));
+  return { release: release!, id, vmlinux: join(home, 'vmlinux'), module: (module) => modules.get(module) };
+}
+
+async function newest(): Promise<{ readonly name: string; readonly version: string }> {
+  const unknown =
+    'apt knows no Debian kernel for amd64 (linux-image-amd64): run apt-get update, on a Debian of that architecture';
+  const depends = await run('apt-cache', ['depends', 'linux-image-amd64']).catch(() => Buffer.alloc(0));
+  const name = /Depends: (linux-image-\d\S*)/.exec(depends.toString())?.[1];
+  if (name === undefined) throw new Error(unknown);
+  const shown = await run('apt-cache', ['show', '--no-all-versions', name]);
+  const version = /^Version: (\S+)/m.exec(shown.toString())?.[1];
+  if (version === undefined) throw new Error(unknown);
+  return { name, version };
+}
+
+/** Downloads the package into `work` and leaves there `vmlinux` and `lib/modules/RELEASE/kernel/...`. */
+async function unpack(name: string, work: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run('apt-get', ['download', '-q', name], work);
+      break;
+    } catch (error) {
+      if (attempt === 4) throw new Error(`${(error as Error).message} (does apt-get update help?)`);
+      await new Promise((resolve) => setTimeout(resolve, attempt * 3000));
+    }
+  }
+  const deb = (await readdir(work)).find((file) => file.endsWith('.deb'))!;
+  await run(
+    'sh',
+    [
+      '-c',
+      'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "$@"',
+      deb,
+      './boot/vmlinuz-*',
+      ...KEPT.map((folder) => `./lib/modules/*/kernel/${folder}`),
+    ],
+    work,
+  );
+  const image = (await readdir(join(work, 'boot'))).find((file) => file.startsWith('vmlinuz-'))!;
+  await writeFile(join(work, 'vmlinux'), await vmlinuxOf(await readFile(join(work, 'boot', image))));
+  await rm(join(work, deb));
+  await rm(join(work, 'boot'), { recursive: true });
+}
+
+/**
+ * The compressed kernel inside a bzImage. Offsets are those of Linux's Documentation/arch/x86/boot.rst (setup_sects,
+ * payload_offset, payload_length; protocol 2.08 and on). Throws when it is no bzImage or is compressed in another way.
+ */
+export function payloadOf(image: Uint8Array): {
+  readonly compression: 'gzip' | 'xz' | 'zstd';
+  readonly payload: Uint8Array;
+} {
+  const view = Buffer.from(image.buffer, image.byteOffset, image.byteLength);
+  if (view.length < 0x250 || view.toString('latin1', 0x202, 0x206) !== 'HdrS')
+    throw new Error('not a bzImage');
+  const start = ((view[0x1f1] || 4) + 1) * 512 + view.readUInt32LE(0x248);
+  const payload = view.subarray(start, start + view.readUInt32LE(0x24c));
+  // The build appends the unpacked size, four bytes; gzip ends with it by itself.
+  const stripped = payload.subarray(0, -4);
+  if (payload.readUInt16BE(0) === 0x1f8b) return { compression: 'gzip', payload };
+  if (payload.readUInt32BE(0) === 0xfd377a58) return { compression: 'xz', payload: stripped };
+  if (payload.readUInt32BE(0) === 0x28b52ffd) return { compression: 'zstd', payload: stripped };
+  throw new Error('a bzImage that is compressed neither with gzip nor with xz or zstd');
+}
+
+/** The ELF file out of a bzImage. Throws as `payloadOf` does, and when the unpacker is missing. */
+export async function vmlinuxOf(image: Uint8Array): Promise<Buffer> {
+  const { compression, payload } = payloadOf(image);
+  const elf =
+    compression === 'gzip' ? gunzipSync(payload) : await run(compression, ['-dc'], undefined, payload);
+  if (elf.toString('latin1', 0, 4) !== '\x7fELF')
+    throw new Error('the kernel inside the bzImage is not an ELF file');
+  return elf;
+}
+
+/** What a program prints. Throws one line, the last that it complained with. */
+function run(program: string, args: readonly string[], cwd?: string, input?: Uint8Array): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+    const out: Buffer[] = [];
+    let complaint = '';
+    child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
+    child.stderr.on('data', (bytes: Buffer) => {
+      complaint += bytes.toString();
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    child.on('error', (error) => reject(new Error(`${program}: ${error.message}`)));
+    child.on('close', (status) => {
+      if (status === 0) resolve(Buffer.concat(out));
+      else reject(new Error(`${program}: ${complaint.trim().split('\n').at(-1) || `exit status ${status}`}`));
+    });
+  });
+}
+
+async function missing(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => false,
+    () => true,
+  );
+}
