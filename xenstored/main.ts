@@ -2,24 +2,35 @@
 /**
  * xenstored: picks the machine that the daemon runs on, and starts it.
  */
-import { existsSync } from 'node:fs';
 import type { Options } from './io/options.ts';
-import { Fatal, type Machinery, run } from './io/run.ts';
+import { type Machinery, run } from './io/run.ts';
 
-const EVENT_DEVICE = '/dev/xen/evtchn';
-
-/** Real Xen where there is one, else the simulated host whose hypervisor is in the run directory, else none: sockets alone. */
+/**
+ * What was asked for; else the simulated host whose hypervisor is in the run directory, else real Xen where this is its control domain, else
+ * none: sockets alone.
+ */
 async function openPlatform({ platform, hostRunDir }: Options): Promise<Machinery | undefined> {
-  if (platform === 'xen' || (platform === undefined && existsSync(EVENT_DEVICE))) {
-    throw new Fatal('real Xen is not served yet: there is no /dev/xen driver in this version');
-  }
+  if (platform === 'xen') return xen();
   // Who was given a token is a domain: without its hypervisor it is nothing, and must not serve as if alone.
-  const sim = platform === 'sim' || process.env.STUBDOM0_TOKEN !== undefined;
-  if (!sim && hostRunDir === undefined) return undefined;
-  const { simIsThere, simPlatform } = await import('../osdep/sim/client.ts');
-  if (!sim && !simIsThere(hostRunDir)) return undefined;
-  const machine = simPlatform(hostRunDir === undefined ? {} : { run: hostRunDir });
+  if (platform === 'sim' || process.env.STUBDOM0_TOKEN !== undefined) return sim(hostRunDir);
+  if (hostRunDir !== undefined) {
+    const { simIsThere } = await import('../osdep/sim/client.ts');
+    if (simIsThere(hostRunDir)) return sim(hostRunDir);
+  }
+  const { xenIsThere } = await import('../osdep/xen/platform.ts');
+  return xenIsThere() ? xen() : undefined;
+}
+
+async function sim(run: string | undefined): Promise<Machinery> {
+  const { simPlatform } = await import('../osdep/sim/client.ts');
+  const machine = simPlatform(run === undefined ? {} : { run });
   return { platform: machine, instance: machine.instance };
+}
+
+/** The hypervisor lives as long as its control domain's kernel: that kernel's boot tells them both. */
+async function xen(): Promise<Machinery> {
+  const { xenPlatform } = await import('../osdep/xen/platform.ts');
+  return { platform: xenPlatform(), instance: 'boot' };
 }
 
 await run({ args: process.argv.slice(2), env: process.env, openPlatform });

@@ -92,6 +92,9 @@ export const munmap: (address: bigint, length: number) => number = declare(
 export const memfdCreate: (name: string, flags: number) => Descriptor = declare(
   'int memfd_create(const char *name, unsigned int flags)',
 );
+export const mlock: (address: bigint, length: number) => number = declare(
+  'int mlock(void *address, size_t length)',
+);
 export const mlockall: (flags: number) => number = declare('int mlockall(int flags)');
 export const munlockall: () => number = declare('int munlockall()');
 

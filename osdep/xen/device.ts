@@ -9,6 +9,7 @@ const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const [F_GETFD, F_SETFD, FD_CLOEXEC] = [1, 2, 1];
+const [F_GETFL, F_SETFL] = [3, 4];
 
 /** One of Xen's devices: where it is, and the kernel module that makes it. */
 export interface DeviceFile {
@@ -54,6 +55,14 @@ function remedy({ path, module }: DeviceFile, error: number): string {
 export function keepOverExec(fd: Descriptor, keep: boolean): void {
   const flags = fcntl(fd, F_GETFD, 0);
   if (flags < 0 || fcntl(fd, F_SETFD, keep ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC) < 0) {
+    throw new OsError(errno(), `descriptor ${fd}`);
+  }
+}
+
+/** For a descriptor that was inherited: reads and writes never wait. */
+export function setNonBlocking(fd: Descriptor): void {
+  const flags = fcntl(fd, F_GETFL, 0);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
     throw new OsError(errno(), `descriptor ${fd}`);
   }
 }

@@ -1,0 +1,156 @@
+/**
+ * libxenevtchn over /dev/xen/evtchn: a read gives a port that fired, writing it back lets it fire again, all else is an ioctl. Reads never
+ * wait, and readiness comes through the platform's poller, so that no thread is parked and nothing keeps a process from ending.
+ * (linux/include/uapi/xen/evtchn.h)
+ */
+import { Errno, OsError } from '../errno.ts';
+import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
+import { type Descriptor, read, write } from '../os/ffi.ts';
+import { EDGE, READABLE } from '../os/poll.ts';
+import type { HandleRegistry, RestrictableHandle } from '../toolcore.ts';
+import { closeDevice, control, devices, ioc, keepOverExec, openDevice, setNonBlocking } from './device.ts';
+import type { Waiting } from './waiting.ts';
+
+const BIND_VIRQ = ioc('E', 0, 4);
+const BIND_INTERDOMAIN = ioc('E', 1, 8);
+const BIND_UNBOUND_PORT = ioc('E', 2, 4);
+const UNBIND = ioc('E', 3, 4);
+const NOTIFY = ioc('E', 4, 4);
+const RESTRICT_DOMID = ioc('E', 6, 2);
+const BIND_STATIC = ioc('E', 7, 4);
+
+/** Errors of a kernel that does not know a request. */
+const UNKNOWN_REQUEST: readonly number[] = [Errno.ENOSYS, Errno.ENOTTY];
+
+export class XenEvtchn implements Evtchn {
+  readonly #handles: HandleRegistry;
+  readonly #waiting: Waiting;
+  #fd: Descriptor = -1;
+  /** Ports bound here: one that is unbound may still lie in the kernel's queue. `undefined`: inherited, so not known. */
+  readonly #ports: Set<number> | undefined;
+  readonly #callbacks = new Set<() => void>();
+  /** Arguments and answers of a call. */
+  readonly #words = new Uint32Array(2);
+  readonly #bytes: Uint8Array = new Uint8Array(this.#words.buffer);
+  #restrictedTo: number | undefined;
+  /** The device refuses a second restriction even to the same domain, which the registry has to bear. */
+  readonly #entry: RestrictableHandle = {
+    restrict: (domid) => {
+      if (this.#fd >= 0 && this.#restrictedTo !== domid) this.restrict(domid);
+    },
+  };
+
+  constructor(handles: HandleRegistry, waiting: Waiting, { adoptFd, keepOverExec: keep }: EvtchnOptions) {
+    this.#handles = handles;
+    this.#waiting = waiting;
+    this.#ports = adoptFd === undefined ? new Set() : undefined;
+    handles.register(this.#entry);
+    try {
+      this.#fd = adoptFd ?? openDevice(devices.evtchn, { keepOverExec: keep === true, nonBlocking: true });
+      if (adoptFd !== undefined) {
+        setNonBlocking(adoptFd);
+        keepOverExec(adoptFd, keep === true);
+      }
+    } catch (error) {
+      handles.deregister(this.#entry);
+      throw error;
+    }
+  }
+
+  get fd(): Descriptor {
+    return this.#fd;
+  }
+
+  onReadable(callback: () => void): () => void {
+    const fd = this.#open();
+    const own = (): void => callback();
+    if (this.#callbacks.size === 0) {
+      // Whoever drains until there is nothing more wants to hear of new arrivals alone.
+      this.#waiting.add(fd, (READABLE | EDGE) >>> 0, () => {
+        for (const each of [...this.#callbacks]) each();
+      });
+    }
+    this.#callbacks.add(own);
+    return () => {
+      if (this.#callbacks.delete(own) && this.#callbacks.size === 0 && this.#fd >= 0) {
+        this.#waiting.remove(fd);
+      }
+    };
+  }
+
+  /** One at a time, so that the descriptor stays readable exactly as long as something is pending. */
+  pending(): number | undefined {
+    while (this.#fd >= 0 && read(this.#fd, this.#bytes, 4) === 4) {
+      const port = this.#words[0]!;
+      if (this.#ports?.has(port) ?? true) return port;
+    }
+    return undefined;
+  }
+
+  unmask(port: number): void {
+    this.#words[0] = port;
+    write(this.#open(), this.#bytes, 4);
+  }
+
+  bindUnboundPort(domid: number): number {
+    return this.#bound(this.#call(BIND_UNBOUND_PORT, 'a port for another domain', domid));
+  }
+
+  bindInterdomain(domid: number, remotePort: number): number {
+    return this.#bound(this.#call(BIND_INTERDOMAIN, "bind to another domain's port", domid, remotePort));
+  }
+
+  bindVirq(virq: number): number {
+    return this.#bound(this.#call(BIND_VIRQ, 'bind a virtual interrupt', virq));
+  }
+
+  bind(port: number): void {
+    try {
+      this.#call(BIND_STATIC, 'bind a port of our own', port);
+      this.#bound(port);
+    } catch (error) {
+      if (!(error instanceof OsError) || !UNKNOWN_REQUEST.includes(error.errno)) throw error;
+      throw new OsError(Errno.EOPNOTSUPP, 'bind a port of our own: the kernel has no way to (Linux 6.6 has)');
+    }
+  }
+
+  unbind(port: number): void {
+    this.#call(UNBIND, 'unbind a port', port);
+    this.#ports?.delete(port);
+  }
+
+  notify(port: number): void {
+    this.#call(NOTIFY, 'notify a port', port);
+  }
+
+  restrict(domid: number): void {
+    this.#call(RESTRICT_DOMID, 'restrict event channels', domid);
+    this.#restrictedTo = domid;
+  }
+
+  close(): void {
+    const fd = this.#fd;
+    if (fd < 0) return;
+    this.#handles.deregister(this.#entry);
+    if (this.#callbacks.size > 0) this.#waiting.remove(fd);
+    this.#callbacks.clear();
+    this.#fd = -1;
+    closeDevice(fd);
+  }
+
+  #bound(port: number): number {
+    this.#ports?.add(port);
+    return port;
+  }
+
+  #call(request: number, what: string, first: number, second = 0): number {
+    this.#words[0] = first;
+    this.#words[1] = second;
+    return control(this.#open(), request, this.#bytes, what);
+  }
+
+  #open(): Descriptor {
+    if (this.#fd < 0) throw new OsError(Errno.EBADF, 'event channel handle');
+    return this.#fd;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Real Xen as a Platform: its libraries over the kernel's devices. Knows which device does what, and whether this machine has them.
+ */
+import { Errno, OsError } from '../errno.ts';
+import { systemClock, systemRandom } from '../os/clock.ts';
+import type { Platform } from '../platform.ts';
+import { HandleRegistry } from '../toolcore.ts';
+import { consoleAttachment, isControlDomain, storeAttachment } from './attach.ts';
+import { XenEvtchn } from './evtchn.ts';
+import { XenGntshr } from './gntshr.ts';
+import { XenGnttab } from './gnttab.ts';
+import { Waiting } from './waiting.ts';
+
+export interface XenOptions {
+  /** This domain's id, where the caller has been told; the kernel tells it in the control domain alone. */
+  readonly domid?: number;
+}
+
+/** Whether this is the control domain of real Xen. In any other domain, somebody has to say that it is to be used. */
+export function xenIsThere(): boolean {
+  return isControlDomain();
+}
+
+/** Opens nothing yet. */
+export function xenPlatform({ domid }: XenOptions = {}): Platform {
+  const handles = new HandleRegistry();
+  const waiting = new Waiting();
+  return {
+    name: 'xen',
+    domid: domid ?? (isControlDomain() ? 0 : undefined),
+    clock: systemClock,
+    random: systemRandom,
+    handles,
+    store: storeAttachment,
+    console: consoleAttachment,
+    openCall: () => notYet(),
+    openEvtchn: (options = {}) => new XenEvtchn(handles, waiting, options),
+    openGnttab: () => new XenGnttab(),
+    openGntshr: () => new XenGntshr(),
+    openForeignmemory: () => notYet(),
+    openDevicemodel: () => notYet(),
+    openCtrl: () => notYet(),
+    openManage: () => notYet(),
+    close: () => waiting.close(),
+  };
+}
+
+function notYet(): never {
+  throw new OsError(Errno.EOPNOTSUPP, 'not there yet');
+}
