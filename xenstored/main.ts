@@ -3,7 +3,7 @@
  * xenstored: picks the machine that the daemon runs on, and starts it.
  */
 import type { Options } from './io/options.ts';
-import { type Machinery, run } from './io/run.ts';
+import { type HostCheck, type Machinery, run } from './io/run.ts';
 
 /**
  * What was asked for; else the simulated host whose hypervisor is in the run directory, else real Xen where this is its control domain, else
@@ -33,4 +33,15 @@ async function xen(): Promise<Machinery> {
   return { platform: xenPlatform(), instance: 'boot' };
 }
 
-await run({ args: process.argv.slice(2), env: process.env, openPlatform });
+async function checkHost({ runDir }: Options): Promise<HostCheck> {
+  const { probeHost } = await import('../osdep/xen/probe.ts');
+  const { canServe, findingsOf } = await import('../osdep/xen/findings.ts');
+  const findings = findingsOf(await probeHost({ runDir }));
+  const able = canServe(findings);
+  const notable = findings
+    .filter(({ verdict }) => verdict !== 'ok')
+    .map(({ verdict, subject, text }) => `${verdict}: ${subject}: ${text}`);
+  return { able, lines: [...notable, `xenstored can${able ? '' : 'not'} serve this machine`] };
+}
+
+await run({ args: process.argv.slice(2), env: process.env, openPlatform, checkHost });

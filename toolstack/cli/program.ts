@@ -50,6 +50,15 @@ export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv
   word('list', 'lists the domains of a host').action(async ({ run }: RunFlag) => {
     code = await list(runPath(run, env));
   });
+  program
+    .command('doctor')
+    .description('tells whether xenstored can serve this machine, and what is missing')
+    .option('--json', 'for programs')
+    .allowExcessArguments(false)
+    .action(async ({ json }: { json?: true }) => {
+      const { doctor } = await import('./doctor.ts');
+      code = await doctor(json === undefined ? 'text' : 'json');
+    });
   await program.parseAsync(args, { from: 'user' });
   return code;
 }

@@ -51,6 +51,7 @@ export interface Options {
 export type Parsed =
   | { readonly kind: 'run'; readonly notices: readonly string[]; readonly options: Options }
   | { readonly kind: 'help'; readonly notices: readonly string[] }
+  | { readonly kind: 'check'; readonly notices: readonly string[]; readonly options: Options }
   | { readonly kind: 'fatal'; readonly notices: readonly string[]; readonly text: string };
 
 /** Long names to their short ones. Types: `string` wants a value; the value of an `optional` one is attached or absent. */
@@ -87,6 +88,7 @@ const flags = {
   durability: { type: 'string' },
   'quota-compare': { type: 'string' },
   pcap: { type: 'string' },
+  'check-host': { type: 'boolean' },
 } as const;
 
 type Flag = keyof typeof flags;
@@ -104,7 +106,8 @@ export function parseOptions(args: readonly string[], env: Environment): Parsed 
   try {
     const asked = new Asked();
     if (readFlags(args, asked, notices) === 'help') return { kind: 'help', notices };
-    return { kind: 'run', notices, options: asked.options(env) };
+    const kind = asked.on.has('check-host') ? 'check' : 'run';
+    return { kind, notices, options: asked.options(env) };
   } catch (error) {
     if (error instanceof BadValue) return { kind: 'fatal', notices, text: error.message };
     throw error;

@@ -19,6 +19,7 @@ export interface RunOptions {
   readonly env: Environment;
   /** `undefined`: there is no hypervisor. Throws OsError or Fatal where the one asked for cannot be had. */
   readonly openPlatform: (options: Options) => Promise<Machinery | undefined>;
+  readonly checkHost: (options: Options) => Promise<HostCheck>;
 }
 
 export interface Machinery {
@@ -27,7 +28,13 @@ export interface Machinery {
   readonly instance: string;
 }
 
-export async function run({ args, env, openPlatform }: RunOptions): Promise<void> {
+export interface HostCheck {
+  readonly able: boolean;
+  /** What is in the way, or to be known. */
+  readonly lines: readonly string[];
+}
+
+export async function run({ args, env, openPlatform, checkHost }: RunOptions): Promise<void> {
   const parsed = parseOptions(args, env);
   for (const notice of parsed.notices) process.stderr.write(`${notice}\n`);
   if (parsed.kind === 'fatal') {
@@ -35,6 +42,10 @@ export async function run({ args, env, openPlatform }: RunOptions): Promise<void
   } else if (parsed.kind === 'help') {
     const { usage } = await import('./usage.ts');
     process.stderr.write(usage);
+  } else if (parsed.kind === 'check') {
+    const { able, lines } = await checkHost(parsed.options);
+    for (const line of lines) process.stdout.write(`${line}\n`);
+    process.exitCode = able ? 0 : 1;
   } else {
     await serve(parsed.options, openPlatform).catch((error) => die(reason(error)));
   }
@@ -79,7 +90,7 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
 }
 
 /** A line to end with. */
-export class Fatal extends Error {}
+class Fatal extends Error {}
 
 function die(text: string): never {
   process.stderr.write(`FATAL: ${text}\n`);

@@ -47,6 +47,8 @@ and, beyond those of Xen's own daemon:
       --quota-compare at-most|head  a quota of N allows N, or N - 1 as in Xen 4.22
                             (default: at-most),
       --pcap <file>       capture all messages, for Wireshark
+      --check-host        serve nothing: say whether this machine can be served, and
+                            what is in the way; exit code 0: it can, 1: it cannot
 
 Environment: XENSTORED_RUNDIR, XENSTORED_PATH (the socket), STUBDOM0_RUN.
 `;
