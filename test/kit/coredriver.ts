@@ -19,8 +19,9 @@ export class CoreDriver {
   /** The last turn, for those who look at commits and effects. */
   turn: Turn | undefined = undefined;
 
-  constructor(options: Partial<DaemonOptions> = {}) {
-    this.daemon = new Daemon({ ...defaultOptions, ...options }, this.#machine(), nothing);
+  /** `machine`: what is to answer otherwise. */
+  constructor(options: Partial<DaemonOptions> = {}, machine: Partial<Machine> = {}) {
+    this.daemon = new Daemon({ ...defaultOptions, ...options }, { ...this.#machine(), ...machine }, nothing);
     this.daemon.start();
     this.turn = this.daemon.endTurn();
     this.dom0 = this.daemon.connectSocket();

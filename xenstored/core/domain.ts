@@ -25,6 +25,8 @@ export class Domain implements Owner {
   readonly generation: number;
   /** 0: not learned yet. */
   uniqueId: bigint;
+  /** The era of the last question whether it exists. */
+  askedIn: number | undefined = undefined;
   introduced = false;
   /** The domain's own event channel port. */
   port = 0;
@@ -115,6 +117,8 @@ export class Domains {
   readonly maxima: Maxima = noMaxima();
   readonly #byId = new Map<number, Domain>();
   readonly #options: DomainsOptions;
+  /** How often the machine has told of changes. */
+  #era = 0;
 
   constructor(options: DomainsOptions) {
     this.#options = options;
@@ -138,18 +142,33 @@ export class Domains {
     return domain?.introduced ? domain : undefined;
   }
 
-  /** The record of a domain that exists, made now if need be; its unique id is learned as soon as the machine can tell. */
+  /** The machine is about to tell of changes: what it said before counts no more. */
+  beginEra(): void {
+    this.#era++;
+  }
+
+  /**
+   * The record of a domain that exists, made now if need be; its unique id is learned as soon as the machine can tell. Asking the machine is a
+   * hypercall: one for each record and era at most, since a record goes as soon as the domain's end is told.
+   */
   existing(domid: number): Domain | undefined {
     const known = this.#byId.get(domid);
-    if (known && known.uniqueId !== 0n) return known;
+    if (known && (known.uniqueId !== 0n || known.askedIn === this.#era)) return known;
     const state = this.#options.machine.domain(domid);
+    if (known) known.askedIn = this.#era;
     if (!state) return known;
-    if (!known) return this.make(domid, state.uniqueId);
+    if (!known) return this.#exists(domid, state.uniqueId);
     if (state.uniqueId !== 0n) {
       known.uniqueId = state.uniqueId;
       this.changed.add(known);
     }
     return known;
+  }
+
+  #exists(domid: number, uniqueId: bigint): Domain {
+    const domain = this.make(domid, uniqueId);
+    domain.askedIn = this.#era;
+    return domain;
   }
 
   make(domid: number, uniqueId: bigint, generation: number = this.#options.generation()): Domain {

@@ -65,6 +65,7 @@ export function destroy(state: State, domain: Domain): void {
 
 /** VIRQ_DOM_EXC: asks who changed, and acts on it. */
 export function domainsChanged(state: State): void {
+  state.domains.beginEra();
   let shutdown = false;
   for (let next = state.machine.pollChanged(); next; next = state.machine.pollChanged()) {
     const domain = state.domains.get(next.domid);
