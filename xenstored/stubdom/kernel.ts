@@ -26,6 +26,7 @@ const KEPT = [
   'drivers/block',
   'drivers/net/*.ko',
   'drivers/net/xen-netback',
+  'drivers/virtio',
   'drivers/xen',
   'fs',
   'lib',
