@@ -72,7 +72,7 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
     /\/(cli|ssh|main)$/,
     ['own/', 'xenstored/client', 'osdep', 'osdep/errno', 'osdep/xen', 'osdep/sim', 'npm', 'node'],
   ],
-  [/^xenstored\/stubdom$/, ['node', 'own/']],
+  [/^xenstored\/stubdom$/, ['node', 'npm']],
   [/^setup$/, ['node']],
 ];
 
@@ -134,4 +134,5 @@ export const doors: Readonly<Record<string, string>> = {
   ajv: 'toolstack/io/hostfile.ts',
   commander: 'toolstack/cli/program.ts',
   pino: 'toolstack/io/log.ts',
+  rolldown: 'xenstored/stubdom/bundle.ts',
 };
