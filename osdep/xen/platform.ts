@@ -6,7 +6,10 @@ import { systemClock, systemRandom } from '../os/clock.ts';
 import type { Platform } from '../platform.ts';
 import { HandleRegistry } from '../toolcore.ts';
 import { consoleAttachment, isControlDomain, storeAttachment } from './attach.ts';
+import { XenCall } from './call.ts';
+import { XenCtrl } from './ctrl.ts';
 import { XenEvtchn } from './evtchn.ts';
+import { XenForeignmemory } from './foreignmemory.ts';
 import { XenGntshr } from './gntshr.ts';
 import { XenGnttab } from './gnttab.ts';
 import { Waiting } from './waiting.ts';
@@ -33,13 +36,13 @@ export function xenPlatform({ domid }: XenOptions = {}): Platform {
     handles,
     store: storeAttachment,
     console: consoleAttachment,
-    openCall: () => notYet(),
+    openCall: () => new XenCall(handles),
     openEvtchn: (options = {}) => new XenEvtchn(handles, waiting, options),
     openGnttab: () => new XenGnttab(),
     openGntshr: () => new XenGntshr(),
-    openForeignmemory: () => notYet(),
+    openForeignmemory: () => new XenForeignmemory(handles),
     openDevicemodel: () => notYet(),
-    openCtrl: () => notYet(),
+    openCtrl: () => new XenCtrl(handles),
     openManage: () => notYet(),
     close: () => waiting.close(),
   };
