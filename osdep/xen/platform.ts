@@ -1,17 +1,18 @@
 /**
  * Real Xen as a Platform: its libraries over the kernel's devices. Knows which device does what, and whether this machine has them.
  */
-import { Errno, OsError } from '../errno.ts';
 import { systemClock, systemRandom } from '../os/clock.ts';
 import type { Platform } from '../platform.ts';
 import { HandleRegistry } from '../toolcore.ts';
 import { consoleAttachment, isControlDomain, storeAttachment } from './attach.ts';
 import { XenCall } from './call.ts';
 import { XenCtrl } from './ctrl.ts';
+import { XenDevicemodel } from './devicemodel.ts';
 import { XenEvtchn } from './evtchn.ts';
 import { XenForeignmemory } from './foreignmemory.ts';
 import { XenGntshr } from './gntshr.ts';
 import { XenGnttab } from './gnttab.ts';
+import { XenManage } from './manage.ts';
 import { Waiting } from './waiting.ts';
 
 export interface XenOptions {
@@ -41,13 +42,9 @@ export function xenPlatform({ domid }: XenOptions = {}): Platform {
     openGnttab: () => new XenGnttab(),
     openGntshr: () => new XenGntshr(),
     openForeignmemory: () => new XenForeignmemory(handles),
-    openDevicemodel: () => notYet(),
+    openDevicemodel: () => new XenDevicemodel(handles),
     openCtrl: () => new XenCtrl(handles),
-    openManage: () => notYet(),
+    openManage: () => new XenManage(handles),
     close: () => waiting.close(),
   };
-}
-
-function notYet(): never {
-  throw new OsError(Errno.EOPNOTSUPP, 'not there yet');
 }
