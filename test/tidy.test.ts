@@ -204,7 +204,7 @@ test('no path of one machine', () => {
   );
 });
 
-/** Files that something outside the imports starts: programs, what the package exports, tests, configuration. */
+/** Files that something outside the imports starts: programs, what the package exports, tests, scenarios, configuration. */
 function entries(): string[] {
   const named = [
     ...Object.values(packageJson.bin),
@@ -215,7 +215,8 @@ function entries(): string[] {
     ...files
       .filter(
         ({ path, text }) =>
-          /\.test\.ts$|(?:^|[/-])main\.ts$|\.mjs$|^[^/]+$/.test(path) || text.startsWith('#!'),
+          /\.test\.ts$|(?:^|[/-])main\.ts$|\.mjs$|^[^/]+$|^test\/real\/scenarios\//.test(path) ||
+          text.startsWith('#!'),
       )
       .map(({ path }) => path),
   ];

@@ -2,16 +2,20 @@
  * What a scenario is: a small file that reads like a test and runs in dom0 of a real Xen. This file is all that one has to know to write
  * another; how the machine is built and booted is elsewhere.
  *
- *     export default scenario({
- *       name: 'a PV guest comes up and goes down',
- *       stores: ['ours', 'c', 'ox'],
- *       async run(lab) {
- *         const guest = lab.guest({ name: 'g1' });
- *         await lab.step('xl create', () => guest.create());
- *         await guest.says(/GUEST-UP/);
- *         await lab.exec('xl', ['shutdown', '-w', 'g1']);
+ *     export const scenarios: readonly Scenario[] = [
+ *       {
+ *         name: 'a PV guest comes up and goes down',
+ *         stores: ['ours', 'c', 'ox'],
+ *         async run(lab) {
+ *           const guest = lab.guest({ name: 'g1' });
+ *           await lab.step('xl create', () => guest.create());
+ *           await guest.says(/GUEST-UP/);
+ *           await lab.exec('xl', ['shutdown', '-w', 'g1']);
+ *         },
  *       },
- *     });
+ *     ];
+ *
+ * The file stands in test/real/scenarios and exports `scenarios`. That is all: it is found there.
  */
 
 /** Which daemon serves the store of the boot. `none`: the scenario starts one itself, before anything else is there. */
@@ -31,10 +35,6 @@ export interface Scenario {
   /** Seconds after which it counts as failed. Default: 120. */
   readonly limitS?: number;
   run(lab: Lab): Promise<void>;
-}
-
-export function scenario(definition: Scenario): Scenario {
-  return definition;
 }
 
 export interface Result {
@@ -63,9 +63,11 @@ export interface Lab {
   sh(script: string, options?: ExecOptions): Promise<Result>;
   /** A guest that is not created yet; destroyed at the end of the scenario if it is still there. */
   guest(options: GuestOptions): Guest;
+  /** Starts xen-init-dom0 and xenconsoled, as a host does once its store is there. Done already, but where the store is `none`. */
+  services(): Promise<void>;
   /** A bridge xenbr0 with 10.9.0.1/24 on it, the drivers for Linux's netback loaded. */
   bridge(): Promise<void>;
-  /** A RAM disk of 64 MiB, and the drivers for Linux's blkback loaded: `/dev/ram0`. */
+  /** Another RAM disk of 64 MiB, of four, with the drivers for Linux's blkback loaded: `/dev/ram0` and on. Its content may be old. */
   ramDisk(): Promise<string>;
   /** Shows what happens and how long it took (wall clock of the machine under emulation). */
   step<T>(text: string, body: () => T | Promise<T>): Promise<T>;

@@ -1,0 +1,44 @@
+/**
+ * After a scenario: its domains go, its logs are kept, and the next one finds a store that answers.
+ */
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { exec } from './exec.ts';
+import type { Store } from './store.ts';
+
+const LOGS = '/var/log/xen';
+
+/** Destroys all guests. Answers why nothing else can run in this boot; undefined when it can. Never throws. */
+export async function afterwards(store: Store, signal: AbortSignal): Promise<string | undefined> {
+  if (store.kind === 'none') return undefined;
+  try {
+    await exec('xenstore-read', ['/'], { limitS: 10 }, signal);
+    const { stdout } = await exec('xl', ['list'], { limitS: 20 }, signal);
+    const guests = stdout
+      .split('\n')
+      .slice(1)
+      .flatMap((line) => / +(\d+) +\d+ +\d+ +\S+ +[\d.]+$/.exec(line)?.[1] ?? [])
+      .filter((domid) => domid !== '0');
+    for (const domid of guests) await exec('xl', ['destroy', domid], { limitS: 20 }, signal);
+    return undefined;
+  } catch (error) {
+    return `dom0 did not recover: ${(error as Error).message}`;
+  }
+}
+
+/** Copies Xen's logs and what else is wanted to `folder`, and removes the guests' consoles: the next guest of the name is another. */
+export async function keep(folder: string, wanted: ReadonlySet<string>): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  for (const path of [LOGS, '/tmp/guests', ...wanted]) {
+    if (!existsSync(path)) continue;
+    try {
+      const filter = (from: string) => !from.endsWith('.cpio');
+      cpSync(path, join(folder, basename(path)), { recursive: true, filter });
+    } catch (error) {
+      console.error(`keeping ${path}: ${(error as Error).message}`);
+    }
+  }
+  for (const name of existsSync(LOGS) ? readdirSync(LOGS) : [])
+    if (name.startsWith('guest-')) rmSync(join(LOGS, name));
+  rmSync('/tmp/guests', { recursive: true, force: true });
+}

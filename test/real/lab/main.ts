@@ -1,0 +1,132 @@
+#!/usr/bin/env node
+/**
+ * `npm run test:xen`: real Xen in an emulated machine, our build in its dom0, scenarios run there. And `npm run xen:shell`: the same machine
+ * with a person in it. Reads the command line and introduces the parts to each other; README.md beside this folder tells the rest.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { runBoot } from './boot.ts';
+import { bootFiles, cacheFolder } from './bootfiles.ts';
+import { installed } from './packages.ts';
+import { bootsOf, chosenRows, type Found } from './plan.ts';
+import { indent, type RowResult, seconds, table, verdict } from './report.ts';
+import type { Scenario, StoreKind } from './scenario.ts';
+import { shell } from './shell.ts';
+import { stage } from './stage.ts';
+
+const BUILT = resolve(import.meta.dirname, '../../..');
+const TOP = resolve(BUILT, '..');
+const STORES: readonly StoreKind[] = ['ours', 'c', 'ox', 'none'];
+
+interface Asked {
+  readonly all?: true;
+  readonly only?: RegExp;
+  readonly store?: StoreKind;
+  readonly list?: true;
+  readonly out?: string;
+}
+
+const say = (line: string): void => console.log(line);
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text, 'i');
+  } catch {
+    throw new InvalidArgumentError('not a regular expression.');
+  }
+}
+
+const program = new Command('test:xen')
+  .description('runs scenarios on real Xen, in an emulated machine; alone: the one that runs always')
+  .option('--all', 'every scenario on every store that it is for')
+  .option('--only <pattern>', 'rows whose name or file matches', pattern)
+  .addOption(new Option('--store <kind>', 'only with this daemon').choices(STORES))
+  .option('--list', 'shows what would run, and ends')
+  .option('--out <dir>', 'where all logs go (default: a new folder in the temporary directory)')
+  .action(run);
+program
+  .command('shell')
+  .description('a shell in dom0; end it with exit')
+  .addOption(new Option('--store <kind>', 'the daemon that serves the store').choices(STORES).default('ours'))
+  .option('--hap', 'with nested paging, for PVH guests')
+  .action(async ({ store, hap }: { readonly store: StoreKind; readonly hap?: true }) => {
+    await inScratch(async (scratch) => {
+      const ready = await prepare(join(scratch, 'app'));
+      await shell({ ...ready, scratch, store, hap: hap === true });
+    });
+  });
+
+/** All scenarios, by their files' names. */
+async function scenarios(): Promise<readonly Found[]> {
+  const folder = join(BUILT, 'test/real/scenarios');
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith('.js'))
+    .sort();
+  const found: Found[] = [];
+  for (const name of files) {
+    const file = name.slice(0, -3);
+    const module = (await import(join(folder, name))) as { readonly scenarios?: readonly Scenario[] };
+    for (const [index, scenario] of (module.scenarios ?? []).entries()) found.push({ file, index, scenario });
+  }
+  return found;
+}
+
+/** Boot files, and the project staged at `app`. */
+async function prepare(app: string): Promise<{ readonly boot: string; readonly app: string }> {
+  const { versions, missing } = installed();
+  if (missing.length > 0)
+    throw new Error(
+      `these Debian packages are missing: apt-get install --no-install-recommends ${missing.join(' ')}`,
+    );
+  const { folder } = await bootFiles(cacheFolder(process.env), versions, say);
+  await stage(app, BUILT, TOP);
+  return { boot: folder, app };
+}
+
+async function run(asked: Asked): Promise<void> {
+  const rows = chosenRows(await scenarios(), { ...asked, all: asked.all === true });
+  const boots = bootsOf(rows);
+  if (rows.length === 0) throw new Error('no scenario is chosen; --list --all shows which there are');
+  if (asked.list) {
+    for (const [number, { store, hap, rows }] of boots.entries()) {
+      say(`boot ${number + 1}: ${store}${hap ? ', nested paging' : ''}`);
+      for (const { scenario, file } of rows) say(`  ${scenario.name}  (${file})`);
+    }
+    return;
+  }
+  const begun = performance.now();
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+  const logs = asked.out === undefined ? mkdtempSync(join(tmpdir(), 'stubdom0-xen-')) : resolve(asked.out);
+  mkdirSync(logs, { recursive: true });
+  const results: RowResult[] = [];
+  await inScratch(async (scratch) => {
+    const ready = await prepare(join(scratch, 'app'));
+    for (const [number, boot] of boots.entries()) {
+      say(`boot ${number + 1} of ${boots.length}: store ${boot.store}${boot.hap ? ', nested paging' : ''}`);
+      const own = join(logs, `boot-${number + 1}-${boot.store}`);
+      results.push(...(await runBoot(boot, { ...ready, logs: own, say, signal: stopping.signal })));
+    }
+  });
+  say(`\n${table(results)}\n`);
+  say(`${verdict(results)} in ${seconds((performance.now() - begun) / 1000)}; logs: ${logs}`);
+  if (results.some(({ outcome }) => outcome !== 'passed')) process.exitCode = 1;
+}
+
+async function inScratch(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'stubdom0-lab-'));
+  try {
+    await body(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`test:xen: ${indent((error as Error).message, '  ').trim()}`);
+  process.exitCode = 1;
+}
