@@ -36,7 +36,7 @@ const CLIENTS = [
   ...['read', 'write', 'list', 'ls', 'rm', 'exists', 'chmod', 'watch'].map((verb) => `xenstore-${verb}`),
 ];
 /** Not in busybox, or not good enough for Xen's scripts there. */
-const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid'];
+const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid', '/usr/bin/script'];
 const EXTRAS = ['/usr/bin/strace'];
 
 const MOUNTS = `/bin/busybox --install -s /bin
