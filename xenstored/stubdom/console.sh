@@ -27,14 +27,14 @@ show() {
     if [ $missed -gt 0 ]; then
       _note="($missed lines had no room here: they are in $LOG)"
       room=$((room - ${#_note} - 2)) missed=0
-      printf '%s\n' "$_note" >"$CONSOLE"
+      printf '%s\n' "$_note" >>"$CONSOLE"
     fi
   fi
   _text=$1
   [ ${#_text} -le $LONGEST ] || _text=$(printf "%.${LONGEST}s..." "$_text")
   if [ $((${#_text} + 2)) -le $room ]; then
     room=$((room - ${#_text} - 2))
-    printf '%s\n' "$_text" >"$CONSOLE"
+    printf '%s\n' "$_text" >>"$CONSOLE"
   else
     missed=$((missed + 1))
   fi
