@@ -6,7 +6,12 @@
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { release } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import type { DomainInfo } from '../ctrl.ts';
+import type { Platform } from '../platform.ts';
 import type { DeviceFile } from './device.ts';
+
+/** A stub domain for the store is among the first. */
+const MANY_DOMAINS = 64;
 
 export type Presence = 'there' | 'missing' | 'denied';
 
@@ -135,19 +140,28 @@ async function tryThem(): Promise<Trials> {
     }
   };
   let xen: typeof import('./device.ts');
+  let platform: Platform;
   try {
     xen = await import('./device.ts');
+    platform = (await import('./platform.ts')).xenPlatform();
   } catch (error) {
     return { ...untried, library: (error as Error).message.split('\n')[0] };
   }
   const open = (device: DeviceFile): string | undefined =>
     attempt(() => xen.closeDevice(xen.openDevice(device)));
-  return {
-    ...untried,
+  let domains: readonly DomainInfo[] = [];
+  const trials = {
+    library: undefined,
     evtchn: open(xen.devices.evtchn),
     gnttab: open(xen.devices.gntdev),
-    control: open(xen.devices.privcmd),
+    control: attempt(() => {
+      const ctrl = platform.openCtrl();
+      domains = ctrl.getDomainInfoList(0, MANY_DOMAINS);
+      ctrl.close();
+    }),
   };
+  platform.close();
+  return { ...trials, storeDomid: domains.find(({ domid, xenstore }) => xenstore && domid !== 0)?.domid };
 }
 
 /** Found by name: a process of which nothing can be read is none. */

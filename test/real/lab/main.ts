@@ -9,10 +9,11 @@ import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { runBoot } from './boot.ts';
 import { bootFiles, cacheFolder } from './bootfiles.ts';
+import { stagePackage } from './package.ts';
 import { installed } from './packages.ts';
 import { bootsOf, chosenRows, type Found } from './plan.ts';
 import { indent, type RowResult, seconds, table, verdict } from './report.ts';
-import type { Scenario, StoreKind } from './scenario.ts';
+import type { Need, Scenario, StoreKind } from './scenario.ts';
 import { shell } from './shell.ts';
 import { stage } from './stage.ts';
 
@@ -58,6 +59,8 @@ program
     });
   });
 
+const suppliers: Readonly<Record<Need, typeof stage>> = { package: stagePackage };
+
 /** All scenarios, by their files' names. */
 async function scenarios(): Promise<readonly Found[]> {
   const folder = join(BUILT, 'test/real/scenarios');
@@ -73,8 +76,11 @@ async function scenarios(): Promise<readonly Found[]> {
   return found;
 }
 
-/** Boot files, and the project staged at `app`. */
-async function prepare(app: string): Promise<{ readonly boot: string; readonly app: string }> {
+/** Boot files, and the project staged at `app` with what scenarios need beyond it. */
+async function prepare(
+  app: string,
+  needs: ReadonlySet<Need> = new Set(),
+): Promise<{ readonly boot: string; readonly app: string }> {
   const { versions, missing } = installed();
   if (missing.length > 0)
     throw new Error(
@@ -82,6 +88,7 @@ async function prepare(app: string): Promise<{ readonly boot: string; readonly a
     );
   const { folder } = await bootFiles(cacheFolder(process.env), versions, say);
   await stage(app, BUILT, TOP);
+  for (const need of needs) await suppliers[need](app, BUILT, TOP);
   return { boot: folder, app };
 }
 
@@ -103,7 +110,8 @@ async function run(asked: Asked): Promise<void> {
   mkdirSync(logs, { recursive: true });
   const results: RowResult[] = [];
   await inScratch(async (scratch) => {
-    const ready = await prepare(join(scratch, 'app'));
+    const needs = new Set(rows.flatMap(({ scenario }) => scenario.needs ?? []));
+    const ready = await prepare(join(scratch, 'app'), needs);
     for (const [number, boot] of boots.entries()) {
       say(`boot ${number + 1} of ${boots.length}: store ${boot.store}${boot.hap ? ', nested paging' : ''}`);
       const own = join(logs, `boot-${number + 1}-${boot.store}`);

@@ -21,6 +21,9 @@
 /** Which daemon serves the store of the boot. `none`: the scenario starts one itself, before anything else is there. */
 export type StoreKind = 'ours' | 'c' | 'ox' | 'none';
 
+/** What takes time to make, and is made only where it is wanted: the project as npm installs it, in dom0's /app/opt/stubdom0. */
+export type Need = 'package';
+
 export interface Scenario {
   /** A few words, for the table. */
   readonly name: string;
@@ -30,6 +33,7 @@ export interface Scenario {
   readonly hap?: boolean;
   /** Has a boot to itself. Default: shared with others of the same kind, one after the other. */
   readonly alone?: boolean;
+  readonly needs?: readonly Need[];
   /** Runs in every CI run, and without `--all`, on the first of its stores. Default: false. */
   readonly always?: boolean;
   /** Seconds after which it counts as failed. Default: 120. */
