@@ -1,0 +1,134 @@
+/**
+ * The daemon is killed, with a guest running and in the middle of `xl create`, and started again: what goes on, and what has to be done again.
+ * Programs on the daemon's socket lose their connection, as with any daemon; those that use dom0's own ring (/dev/xen/xenbus) do not notice.
+ */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { stillKernel } from '../guest/still.ts';
+import type { Guest, Lab, Result, Scenario } from '../lab/scenario.ts';
+
+/** Counts in the store, one read and one write a step, and tells there of what comes through a watch. */
+const COUNTING = `
+xenstore-write data/word none
+xenstore-watch data/word | while read -r path; do xenstore-write data/seen "$(xenstore-read data/word)"; done &
+echo READY
+while :; do count=$((count + 1)); xenstore-write data/count "$count $(xenstore-read name)"; sleep 0.2; done`;
+
+const KERNEL = '/tmp/still';
+/** When in an `xl create`, as parts of what it takes undisturbed. */
+const POINTS = [0.1, 0.25, 0.4, 0.55, 0.7, 0.85];
+const AFTER_RESTART_S = 10;
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'kill -9 of the daemon and restart, with a guest running',
+    stores: ['ours'],
+    limitS: 180,
+    async run(lab) {
+      const guest = await counting(lab, 'running');
+      const home = `/local/domain/${await guest.domid()}`;
+      const counted = await count(lab, guest);
+      await restart(lab);
+      await lab.step('the guest reads on', () =>
+        lab.until('its count', async () => (await count(lab, guest)) > counted + 1, 20),
+      );
+      await lab.exec('xenstore-write', [`${home}/data/word`, 'afterwards']);
+      await lab.step('its old watch fires', () =>
+        lab.until('the event', async () => (await read(lab, `${home}/data/seen`)) === 'afterwards', 20),
+      );
+      await lab.step('xl shutdown', () => lab.exec('xl', ['shutdown', '-w', 'running']));
+      lab.log(`afterwards: ${(await lab.exec('xl', ['list'])).stdout}`);
+    },
+  },
+  {
+    name: 'kill -9 of the daemon in the middle of xl create',
+    stores: ['ours'],
+    limitS: 300,
+    async run(lab) {
+      await lab.bridge();
+      const disk = await lab.ramDisk();
+      const witness = await counting(lab, 'witness');
+      writeFileSync(KERNEL, stillKernel());
+      const config = '/tmp/half.cfg';
+      writeFileSync(
+        config,
+        [
+          'name="half"',
+          `kernel="${KERNEL}"`,
+          'memory=24',
+          `disk=['phy:${disk},xvda,w']`,
+          `vif=['bridge=xenbr0,mac=00:16:3e:01:02:05']`,
+        ].join('\n'),
+      );
+      const create = (limitS: number, mayFail: boolean): Promise<Result> =>
+        lab.exec('xl', ['create', '-p', config], { limitS, mayFail });
+      const whole = (await create(60, false)).seconds;
+      lab.figure('xl create undisturbed s', whole.toFixed(1));
+      await lab.exec('xl', ['destroy', 'half']);
+      for (const point of POINTS) {
+        const what = `${Math.round(point * 100)} %`;
+        const counted = await count(lab, witness);
+        const known = await domids(lab);
+        let begun = 0;
+        const creation = create(60, true);
+        await new Promise((resolve) => setTimeout(resolve, whole * point * 1000));
+        await restart(lab);
+        begun = performance.now();
+        const { status, stderr } = await creation;
+        const afterS = (performance.now() - begun) / 1000;
+        const complaint = stderr.split('\n').find((line) => /error/i.test(line)) ?? '';
+        lab.log(
+          `killed at ${what}: xl ended with ${status} ${afterS.toFixed(1)} s after the restart; ${complaint}`,
+        );
+        assert.ok(afterS < AFTER_RESTART_S, `killed at ${what}: xl took ${afterS} s after the restart`);
+        assert.ok(status === 0 || complaint !== '', 'xl tells why');
+        for (const domid of await domids(lab))
+          if (!known.includes(domid)) await lab.exec('xl', ['destroy', domid]);
+        assert.deepEqual(await domids(lab), known, 'the half-made domain is gone');
+        await lab.until('the witness reads on', async () => (await count(lab, witness)) > counted, 20);
+        const { seconds } = await create(60, false);
+        lab.figure(
+          `killed at ${what}: xl, its end s after the restart, the same again s`,
+          `${status}, ${afterS.toFixed(1)}, ${seconds.toFixed(1)}`,
+        );
+        await lab.exec('xl', ['destroy', 'half']);
+      }
+    },
+  },
+];
+
+async function counting(lab: Lab, name: string): Promise<Guest> {
+  const guest = lab.guest({ name, memory: 96, script: COUNTING });
+  await lab.step('xl create', () => guest.create());
+  await lab.step('until it counts', () => guest.says(/READY/));
+  return guest;
+}
+
+/** kill -9, and Xen's launcher. */
+async function restart(lab: Lab): Promise<void> {
+  await lab.step('kill -9 and restart', async () => {
+    await lab.store.kill();
+    await lab.store.start();
+  });
+}
+
+/** How far the guest has counted. */
+async function count(lab: Lab, guest: Guest): Promise<number> {
+  const [count, name] = (await read(lab, `/local/domain/${await guest.domid()}/data/count`)).split(' ');
+  assert.equal(name, guest.name);
+  return Number(count);
+}
+
+async function read(lab: Lab, path: string): Promise<string> {
+  return (await lab.exec('xenstore-read', [path])).stdout.trim();
+}
+
+/** Of all domains but dom0. */
+async function domids(lab: Lab): Promise<readonly string[]> {
+  const { stdout } = await lab.exec('xl', ['list']);
+  return stdout
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => / +(\d+) +\d+ +\d+ +\S+ +[\d.]+$/.exec(line)?.[1] ?? [])
+    .filter((domid) => domid !== '0');
+}
