@@ -16,6 +16,7 @@ import { indent, type RowResult, seconds, table, verdict } from './report.ts';
 import type { Need, Scenario, StoreKind } from './scenario.ts';
 import { shell } from './shell.ts';
 import { stage } from './stage.ts';
+import { stageStubdom } from './stubdom.ts';
 
 const BUILT = resolve(import.meta.dirname, '../../..');
 const TOP = resolve(BUILT, '..');
@@ -59,7 +60,7 @@ program
     });
   });
 
-const suppliers: Readonly<Record<Need, typeof stage>> = { package: stagePackage };
+const suppliers: Readonly<Record<Need, typeof stage>> = { package: stagePackage, stubdom: stageStubdom };
 
 /** All scenarios, by their files' names. */
 async function scenarios(): Promise<readonly Found[]> {

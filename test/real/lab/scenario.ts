@@ -21,8 +21,11 @@
 /** Which daemon serves the store of the boot. `none`: the scenario starts one itself, before anything else is there. */
 export type StoreKind = 'ours' | 'c' | 'ox' | 'none';
 
-/** What takes time to make, and is made only where it is wanted: the project as npm installs it, in dom0's /app/opt/stubdom0. */
-export type Need = 'package';
+/**
+ * What takes time to make, and is made only where it is wanted. `package`: the project as npm installs it, in dom0's /app/opt/stubdom0.
+ * `stubdom`: kernel and initramfs of the store's domain, in dom0's /app/stubdom.
+ */
+export type Need = 'package' | 'stubdom';
 
 export interface Scenario {
   /** A few words, for the table. */

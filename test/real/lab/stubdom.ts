@@ -1,0 +1,16 @@
+/**
+ * The image of the store's domain for dom0, built as `npm run stubdom-image` builds it, with a shell on its console.
+ */
+import { join } from 'node:path';
+import { buildStubdom } from '../../../xenstored/stubdom/build.ts';
+import { cacheFolder } from './bootfiles.ts';
+
+/** Fills `folder`/stubdom. */
+export async function stageStubdom(folder: string): Promise<void> {
+  await buildStubdom({
+    out: join(folder, 'stubdom'),
+    cache: join(cacheFolder(process.env), 'kernel'),
+    words: 'shell',
+    say: () => {},
+  });
+}
