@@ -12,7 +12,7 @@ const LIMIT_S = 30;
  */
 export async function type(
   lab: Lab,
-  guest: Guest,
+  guest: Pick<Guest, 'name' | 'console'>,
   line: string,
   done: (console: string) => boolean,
 ): Promise<string> {
