@@ -6,8 +6,9 @@ import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Machine, type MachineOptions, processors } from './machine.ts';
 import { type Boot, DEFAULT_LIMIT_S, type Row } from './plan.ts';
+import { Progress } from './progress.ts';
 import { type Event, EventReader, type Order } from './protocol.ts';
-import { type RowResult, resultLine, seconds } from './report.ts';
+import type { RowResult } from './report.ts';
 import { writeOrder } from './stage.ts';
 
 export interface BootOptions extends Omit<MachineOptions, 'hap' | 'serial' | 'out'> {
@@ -39,7 +40,7 @@ export async function runBoot(boot: Boot, options: BootOptions): Promise<readonl
   await rm(logs, { recursive: true, force: true });
   await mkdir(logs, { recursive: true });
   await writeOrder(out, order);
-  const progress = new Progress(boot.rows, say);
+  const progress = new Progress(boot.rows, say, () => performance.now());
   const serial = join(logs, 'serial.log');
   const machine = new Machine({ ...options, hap: boot.hap, out, serial });
   const limit = {
@@ -86,84 +87,6 @@ function patience(event: Event, rows: readonly Row[]): readonly [limitS: number,
   if (event.kind === 'ready' || event.kind === 'end') return [SLACK_S, 'dom0 began nothing more'];
   if (event.kind === 'done' || event.kind === 'broken') return [SLACK_S, 'dom0 did not switch itself off'];
   return [0, undefined];
-}
-
-/** What is known of each row so far. */
-class Progress {
-  readonly #rows: readonly Row[];
-  readonly #say: (line: string) => void;
-  readonly #results = new Map<number, RowResult>();
-  readonly #figures = new Map<number, [string, number | string][]>();
-  #running: number | undefined;
-  #broken: string | undefined;
-  #began = 0;
-  #done = false;
-
-  constructor(rows: readonly Row[], say: (line: string) => void) {
-    this.#rows = rows;
-    this.#say = say;
-  }
-
-  take(event: Event): void {
-    switch (event.kind) {
-      case 'up':
-        this.#say(`  dom0 is up ${seconds(event.uptime)} after its kernel's start`);
-        return;
-      case 'ready':
-        this.#say(`  store and console are up at ${seconds(event.uptime)}`);
-        return;
-      case 'begin':
-        this.#running = event.row;
-        this.#began = performance.now();
-        this.#say(`  ${this.#rows[event.row]?.scenario.name} ...`);
-        return;
-      case 'step':
-        this.#say(`    ${event.text}  ${seconds(event.seconds)}`);
-        return;
-      case 'log':
-        this.#say(`    ${event.text}`);
-        return;
-      case 'figure':
-        this.#figures.set(event.row, [...(this.#figures.get(event.row) ?? []), [event.name, event.value]]);
-        return;
-      case 'end':
-        this.#running = undefined;
-        this.#settle(event.row, event.error === undefined ? 'passed' : 'failed', event.error, event.seconds);
-        return;
-      case 'broken':
-        this.#broken = event.error;
-        return;
-      case 'done':
-        this.#done = true;
-        return;
-    }
-  }
-
-  /** All rows; those that dom0 said nothing of are settled by how the machine ended. */
-  results(why: string): readonly RowResult[] {
-    const reason = this.#broken ?? (this.#done ? 'dom0 left it out' : why);
-    if (this.#running !== undefined)
-      this.#settle(this.#running, 'failed', reason, (performance.now() - this.#began) / 1000);
-    const begun = this.#results.size > 0;
-    for (const row of this.#rows.keys())
-      if (!this.#results.has(row))
-        this.#settle(row, begun ? 'not run' : row === 0 ? 'failed' : 'not run', reason);
-    return this.#rows.map((_, row) => this.#results.get(row)!);
-  }
-
-  #settle(row: number, outcome: RowResult['outcome'], why?: string, time?: number): void {
-    const { scenario, store } = this.#rows[row]!;
-    const result: RowResult = {
-      name: scenario.name,
-      store,
-      outcome,
-      figures: this.#figures.get(row) ?? [],
-      ...(time !== undefined && { seconds: time }),
-      ...(why !== undefined && { why }),
-    };
-    this.#results.set(row, result);
-    this.#say(resultLine(result));
-  }
 }
 
 /** A file that grows, and may not be there yet. */
