@@ -30,6 +30,7 @@ const TOOLS = [
   'lsevtchn',
   'xenctx',
   'xen-diag',
+  'test-xenstore',
 ];
 const CLIENTS = [
   'xenstore',
