@@ -59,7 +59,8 @@ tell({ kind: 'up', uptime: uptime() });
 try {
   await prepare();
   tell({ kind: 'ready', uptime: uptime() });
-  if (order.shell) writeFileSync('/run/shell', '');
+  const { shell } = order;
+  if (shell !== undefined) writeFileSync('/run/shell', `stty columns ${shell.columns} rows ${shell.rows}\n`);
   for (const row of order.rows) if (!(await play(row))) break;
 } catch (error) {
   await keep(`${OUT}/start`, new Set());

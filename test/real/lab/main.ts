@@ -11,7 +11,7 @@ import { runBoot } from './boot.ts';
 import { bootFiles, cacheFolder } from './bootfiles.ts';
 import { stagePackage } from './package.ts';
 import { installed } from './packages.ts';
-import { bootsOf, chosenRows, type Found } from './plan.ts';
+import { type Boot, bootsOf, chosenRows, type Found } from './plan.ts';
 import { indent, type RowResult, seconds, table, verdict } from './report.ts';
 import type { Need, Scenario, StoreKind } from './scenario.ts';
 import { shell } from './shell.ts';
@@ -107,21 +107,28 @@ async function run(asked: Asked): Promise<void> {
   const begun = performance.now();
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
-  const logs = asked.out === undefined ? mkdtempSync(join(tmpdir(), 'stubdom0-xen-')) : resolve(asked.out);
-  mkdirSync(logs, { recursive: true });
   const results: RowResult[] = [];
+  let logs = '';
   await inScratch(async (scratch) => {
     const needs = new Set(rows.flatMap(({ scenario }) => scenario.needs ?? []));
     const ready = await prepare(join(scratch, 'app'), needs);
+    logs = asked.out === undefined ? mkdtempSync(join(tmpdir(), 'stubdom0-xen-')) : resolve(asked.out);
+    mkdirSync(logs, { recursive: true });
     for (const [number, boot] of boots.entries()) {
-      say(`boot ${number + 1} of ${boots.length}: store ${boot.store}${boot.hap ? ', nested paging' : ''}`);
       const own = join(logs, `boot-${number + 1}-${boot.store}`);
-      results.push(...(await runBoot(boot, { ...ready, logs: own, say, signal: stopping.signal })));
+      const kind = `store ${boot.store}${boot.hap ? ', nested paging' : ''}`;
+      say(`boot ${number + 1} of ${boots.length}: ${kind}; its console: ${join(own, 'serial.log')}`);
+      if (stopping.signal.aborted) results.push(...notRun(boot));
+      else results.push(...(await runBoot(boot, { ...ready, logs: own, say, signal: stopping.signal })));
     }
   });
   say(`\n${table(results)}\n`);
   say(`${verdict(results)} in ${seconds((performance.now() - begun) / 1000)}; logs: ${logs}`);
   if (results.some(({ outcome }) => outcome !== 'passed')) process.exitCode = 1;
+}
+
+function notRun({ rows }: Boot): readonly RowResult[] {
+  return rows.map(({ scenario, store }) => ({ name: scenario.name, store, outcome: 'not run', figures: [] }));
 }
 
 async function inScratch(body: (folder: string) => Promise<void>): Promise<void> {

@@ -10,8 +10,8 @@ export interface Order {
   /** Of the machine. */
   readonly processors: number;
   readonly rows: readonly RowOrder[];
-  /** A person's shell instead of scenarios. */
-  readonly shell?: true;
+  /** A person's shell instead of scenarios, and the size of the terminal. */
+  readonly shell?: { readonly columns: number; readonly rows: number };
 }
 
 export interface RowOrder {

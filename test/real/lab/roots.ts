@@ -64,11 +64,13 @@ ${insmod(DEVICES)}
 mount -t xenfs xenfs /proc/xen
 node /app/dist/test/real/dom0/main.js
 if [ -e /run/shell ]; then cd /tmp; setsid -c bash --rcfile /etc/bashrc -i </dev/hvc0 >/dev/hvc0 2>&1; fi
+dmesg >/out/dmesg
 sync
 poweroff -f
 `;
 
-const BASHRC = `PS1='dom0:\\w# '
+const BASHRC = `. /run/shell
+PS1='dom0:\\w# '
 alias ll='ls -la'
 `;
 

@@ -18,7 +18,8 @@ export interface ShellOptions {
 
 export async function shell({ boot, app, scratch, store, hap }: ShellOptions): Promise<void> {
   const out = join(scratch, 'out');
-  const order: Order = { store, processors: processors(), rows: [], shell: true };
+  const { columns = 80, rows = 24 } = process.stdout;
+  const order: Order = { store, processors: processors(), rows: [], shell: { columns, rows } };
   await writeOrder(out, order);
   const machine = new Machine({
     boot,
