@@ -9,8 +9,9 @@ import { type HostCheck, type Machinery, run } from './io/run.ts';
  * What was asked for; else the simulated host whose hypervisor is in the run directory, else real Xen where this is its control domain, else
  * none: sockets alone.
  */
-async function openPlatform({ platform, hostRunDir }: Options): Promise<Machinery | undefined> {
-  if (platform === 'xen') return xen();
+async function openPlatform(options: Options): Promise<Machinery | undefined> {
+  const { platform, hostRunDir, stubDomain } = options;
+  if (platform === 'xen' || (stubDomain && platform === undefined)) return xen(options);
   // Who was given a token is a domain: without its hypervisor it is nothing, and must not serve as if alone.
   if (platform === 'sim' || process.env.STUBDOM0_TOKEN !== undefined) return sim(hostRunDir);
   if (hostRunDir !== undefined) {
@@ -18,7 +19,7 @@ async function openPlatform({ platform, hostRunDir }: Options): Promise<Machiner
     if (simIsThere(hostRunDir)) return sim(hostRunDir);
   }
   const { xenIsThere } = await import('../osdep/xen/platform.ts');
-  return xenIsThere() ? xen() : undefined;
+  return xenIsThere() ? xen(options) : undefined;
 }
 
 async function sim(run: string | undefined): Promise<Machinery> {
@@ -28,9 +29,9 @@ async function sim(run: string | undefined): Promise<Machinery> {
 }
 
 /** The hypervisor lives as long as its control domain's kernel: that kernel's boot tells them both. */
-async function xen(): Promise<Machinery> {
+async function xen({ stubDomain }: Options): Promise<Machinery> {
   const { xenPlatform } = await import('../osdep/xen/platform.ts');
-  return { platform: xenPlatform(), instance: 'boot' };
+  return { platform: xenPlatform(stubDomain ? { domid: 'ask' } : {}), instance: 'boot' };
 }
 
 async function checkHost({ runDir }: Options): Promise<HostCheck> {

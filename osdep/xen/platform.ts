@@ -1,6 +1,8 @@
 /**
  * Real Xen as a Platform: its libraries over the kernel's devices. Knows which device does what, and whether this machine has them.
  */
+import type { Ctrl } from '../ctrl.ts';
+import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
 import { systemClock, systemRandom } from '../os/clock.ts';
 import type { Platform } from '../platform.ts';
 import { HandleRegistry } from '../toolcore.ts';
@@ -13,11 +15,15 @@ import { XenForeignmemory } from './foreignmemory.ts';
 import { XenGntshr } from './gntshr.ts';
 import { XenGnttab } from './gnttab.ts';
 import { XenManage } from './manage.ts';
+import { ownDomid } from './self.ts';
 import { Waiting } from './waiting.ts';
 
 export interface XenOptions {
-  /** This domain's id, where the caller has been told; the kernel tells it in the control domain alone. */
-  readonly domid?: number;
+  /**
+   * This domain's id, where the caller has been told. The kernel tells it in the control domain alone; `ask`: of the hypervisor, for a domain
+   * that is free to make hypercalls.
+   */
+  readonly domid?: number | 'ask';
 }
 
 /** Whether this is the control domain of real Xen. In any other domain, somebody has to say that it is to be used. */
@@ -25,25 +31,28 @@ export function xenIsThere(): boolean {
   return isControlDomain();
 }
 
-/** Opens nothing yet. */
+/** Opens nothing yet, unless it has to ask. */
 export function xenPlatform({ domid }: XenOptions = {}): Platform {
   const handles = new HandleRegistry();
   const waiting = new Waiting();
+  const openCtrl = (): Ctrl => new XenCtrl(handles);
+  const openEvtchn = (options: EvtchnOptions = {}): Evtchn => new XenEvtchn(handles, waiting, options);
+  const own = domid === 'ask' ? ownDomid({ openEvtchn, openCtrl }) : domid;
   return {
     name: 'xen',
-    domid: domid ?? (isControlDomain() ? 0 : undefined),
+    domid: own ?? (isControlDomain() ? 0 : undefined),
     clock: systemClock,
     random: systemRandom,
     handles,
     store: storeAttachment,
     console: consoleAttachment,
     openCall: () => new XenCall(handles),
-    openEvtchn: (options = {}) => new XenEvtchn(handles, waiting, options),
+    openEvtchn,
     openGnttab: () => new XenGnttab(),
     openGntshr: () => new XenGntshr(),
     openForeignmemory: () => new XenForeignmemory(handles),
     openDevicemodel: () => new XenDevicemodel(handles),
-    openCtrl: () => new XenCtrl(handles),
+    openCtrl,
     openManage: () => new XenManage(handles),
     close: () => waiting.close(),
   };

@@ -17,6 +17,22 @@ const old = (platform: Platform): Platform => ({
   },
 });
 
+/** Xen before 4.18, for a stub domain: who may ask for any domain, but not for the list. */
+const stub = (platform: Platform): Platform => ({
+  ...old(platform),
+  openCtrl: () => {
+    const ctrl = platform.openCtrl();
+    return new Proxy(ctrl, {
+      get: (target, name) => {
+        if (name !== 'getDomainInfoList') return Reflect.get(target, name).bind(target);
+        return () => {
+          throw new OsError(Errno.EPERM, 'sysctl 6');
+        };
+      },
+    });
+  },
+});
+
 let host: LocalHost;
 let ctrl: Ctrl;
 let watcher: DomainWatcher;
@@ -71,5 +87,38 @@ describe.each([
   test('knows nothing of a domain that never was, nor of a reserved id', () => {
     expect(watcher.state(77)).toBeUndefined();
     expect(watcher.state(0x7ff0)).toBeUndefined();
+  });
+});
+
+describe('a hypervisor that lists no domains for us', () => {
+  beforeEach(() => {
+    host = steppedHost();
+    const platform = host.platformFor(0);
+    ctrl = platform.openCtrl();
+    ctrl.createDomain({ domid: 3 });
+    ctrl.createDomain({ domid: 4 });
+    platform.openEvtchn().bindVirq(Virq.DOM_EXC);
+    watcher = watchDomains(stub(platform));
+  });
+
+  const news = (): [number, string][] => {
+    const told: [number, string][] = [];
+    for (let next = watcher.next(); next; next = watcher.next()) {
+      told.push([next.domid, !next.exists ? 'gone' : next.shutdown ? 'shutdown' : 'there']);
+    }
+    return told;
+  };
+
+  test('tells of the control domain at first, and later of those that were asked about', () => {
+    expect(news()).toEqual([[0, 'there']]);
+    expect(watcher.state(3)).toMatchObject({ domid: 3, exists: true });
+    expect(watcher.state(5)).toBeUndefined();
+    expect(news()).toEqual([[3, 'there']]);
+    ctrl.shutdown(3, ShutdownReason.POWEROFF);
+    ctrl.shutdown(4, ShutdownReason.POWEROFF);
+    expect(news()).toEqual([[3, 'shutdown']]);
+    ctrl.destroyDomain(3);
+    expect(news()).toEqual([[3, 'gone']]);
+    expect(news()).toEqual([]);
   });
 });

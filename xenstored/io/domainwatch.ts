@@ -1,6 +1,6 @@
 /**
  * Which domains there are and whose state has changed, told by libxenmanage where the hypervisor is of Xen 4.21 or later, else by going through
- * all of them as older daemons do. Knows no store.
+ * all of them as older daemons do, or, where not even a list is to be had, through those that somebody has asked about. Knows no store.
  */
 import type { Ctrl, DomainInfo } from '../../osdep/ctrl.ts';
 import { Errno, OsError } from '../../osdep/errno.ts';
@@ -21,6 +21,10 @@ export interface DomainWatcher {
   next(): KnownDomain | undefined;
   close(): void;
 }
+
+/** Before libxenmanage nothing tells which domain is in control: it is always this one. */
+const CONTROL_DOMID = 0;
+const LIST_MAX = 1024;
 
 /** To be called when VIRQ_DOM_EXC is bound: the hypervisor tells changes to its owner alone. */
 export function watchDomains(platform: Platform): DomainWatcher {
@@ -84,12 +88,13 @@ function known({ domid, state, caps, uniqueId }: DomainStatus): KnownDomain {
   };
 }
 
-const LIST_MAX = 1024;
-
+/** Finds changes out: by all there are, where it may ask for a list, else one by one. */
 class FoundChanges implements DomainWatcher {
   readonly #ctrl: Ctrl;
   /** As last told. */
   readonly #told = new Map<number, KnownDomain>();
+  /** Domains to ask for one by one; `undefined`: the hypervisor lists them all. */
+  #asked: Set<number> | undefined = undefined;
   #pending: KnownDomain[] = [];
 
   constructor(ctrl: Ctrl) {
@@ -98,6 +103,7 @@ class FoundChanges implements DomainWatcher {
 
   state(domid: number): KnownDomain | undefined {
     const info = this.#ctrl.getDomainInfo(domid);
+    if (info) this.#asked?.add(domid);
     return info && found(info);
   }
 
@@ -115,13 +121,7 @@ class FoundChanges implements DomainWatcher {
   }
 
   #look(): void {
-    const now = new Map<number, KnownDomain>();
-    for (let first = 0; ; ) {
-      const infos = this.#ctrl.getDomainInfoList(first, LIST_MAX);
-      for (const info of infos) now.set(info.domid, found(info));
-      if (infos.length < LIST_MAX) break;
-      first = infos.at(-1)!.domid + 1;
-    }
+    const now = this.#now();
     for (const [domid, before] of this.#told) {
       if (!now.has(domid)) this.#pending.push({ ...before, exists: false, dead: true, uniqueId: 0n });
     }
@@ -129,6 +129,38 @@ class FoundChanges implements DomainWatcher {
       const before = this.#told.get(domid);
       if (before?.shutdown !== state.shutdown || before.dead !== state.dead) this.#pending.push(state);
     }
+  }
+
+  #now(): Map<number, KnownDomain> {
+    if (this.#asked) return this.#askEach(this.#asked);
+    try {
+      return listAll(this.#ctrl);
+    } catch (error) {
+      // In a stub domain before Xen 4.18: it may ask for any domain, but not for the list.
+      if (!(error instanceof OsError) || error.errno !== Errno.EPERM) throw error;
+      this.#asked = new Set([CONTROL_DOMID, ...this.#told.keys()]);
+      return this.#askEach(this.#asked);
+    }
+  }
+
+  #askEach(asked: Set<number>): Map<number, KnownDomain> {
+    const now = new Map<number, KnownDomain>();
+    for (const domid of asked) {
+      const info = this.#ctrl.getDomainInfo(domid);
+      if (info) now.set(domid, found(info));
+      else asked.delete(domid);
+    }
+    return now;
+  }
+}
+
+function listAll(ctrl: Ctrl): Map<number, KnownDomain> {
+  const now = new Map<number, KnownDomain>();
+  for (let first = 0; ; ) {
+    const infos = ctrl.getDomainInfoList(first, LIST_MAX);
+    for (const info of infos) now.set(info.domid, found(info));
+    if (infos.length < LIST_MAX) return now;
+    first = infos.at(-1)!.domid + 1;
   }
 }
 
@@ -141,7 +173,7 @@ function found(info: DomainInfo): KnownDomain {
     dying: info.dying,
     dead: info.dying,
     uniqueId: 0n,
-    control: info.domid === 0,
+    control: info.domid === CONTROL_DOMID,
     xenstore: info.xenstore,
   };
 }

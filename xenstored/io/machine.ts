@@ -274,7 +274,7 @@ function* all(watcher: DomainWatcher): Generator<KnownDomain> {
 function findRoles(found: readonly KnownDomain[], options: PlatformMachineOptions): Roles {
   const control = found.find((domain) => domain.control)?.domid;
   const store = found.findLast((domain) => domain.xenstore)?.domid;
-  const storeDomid = options.storeDomid ?? store ?? options.privDomid ?? control;
+  const storeDomid = options.storeDomid ?? store ?? options.platform.domid ?? options.privDomid ?? control;
   const privDomid = options.privDomid ?? control ?? storeDomid;
   if (storeDomid === undefined || privDomid === undefined) {
     throw new OsError(

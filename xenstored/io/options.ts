@@ -22,6 +22,8 @@ const traceSwitches: ReadonlyMap<string, boolean> = new Map([
 
 export interface Options {
   readonly fork: boolean;
+  /** In a domain of the store's own: no host around it, and real Xen below. */
+  readonly stubDomain: boolean;
   readonly pidFile: string | undefined;
   readonly traceFile: string | undefined;
   readonly switches: Map<string, boolean>;
@@ -82,6 +84,7 @@ const flags = {
   'no-recovery': { type: 'boolean', short: 'R' },
   verbose: { type: 'boolean', short: 'V' },
   // Ours.
+  'stub-domain': { type: 'boolean' },
   platform: { type: 'string' },
   run: { type: 'string' },
   database: { type: 'string' },
@@ -244,7 +247,8 @@ class Asked {
     const hostRunDir = this.#path('run') ?? env.STUBDOM0_RUN;
     const runDir = this.#runDir(hostRunDir, env);
     return {
-      fork: !this.on.has('no-fork'),
+      fork: !this.on.has('no-fork') && !this.on.has('stub-domain'),
+      stubDomain: this.on.has('stub-domain'),
       pidFile: this.#path('pid-file'),
       traceFile: this.#path('trace-file'),
       switches: this.#switches,

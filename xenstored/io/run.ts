@@ -54,7 +54,7 @@ export async function run({ args, env, openPlatform, checkHost }: RunOptions): P
 async function serve(options: Options, openPlatform: RunOptions['openPlatform']): Promise<void> {
   const { fork, runDir, socketPath, pidFile } = options;
   if (options.liveUpdate) throw new Fatal('live update is not available');
-  const host = hostOf('host');
+  const host = hostOf(options.stubDomain ? 'stub domain' : 'host');
   if (fork) await host.daemonise();
   const log = fork ? logToSyslog : logToStderr;
   const fatal = (error: unknown): never => {

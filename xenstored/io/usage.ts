@@ -41,6 +41,10 @@ and, beyond those of Xen's own daemon:
       --run <dir>         the host's run directory; the socket is xenstored/socket
                             below it (default: /var/run),
       --platform sim|xen  the machine (default: what is there),
+      --stub-domain         run in a domain of the store's own on real Xen: all domains
+                            are reached by grant, dom0's port comes by --event, messages
+                            go to stderr,
+      --event <port>        the port of dom0's that waits for the stub domain,
       --database <dir>|memory  where the store lives (default: db beside the socket),
       --durability process|sync  what a reply outlives: the daemon's death, or also
                             the machine's (default: process),
