@@ -53,6 +53,7 @@ export interface Devicemodel {
   getIoreqServerInfo(domid: number, id: number, gfns: 'allocate' | 'none'): IoreqServerInfo;
   /** EEXIST where it overlaps, EINVAL, ENOENT. */
   mapIoRange(domid: number, id: number, range: IoRange): void;
+  /** All of what was mapped, or part of it. ENOENT. */
   unmapIoRange(domid: number, id: number, range: IoRange): void;
   mapMemType(domid: number, id: number, type: number, flags: number): void;
   mapPcidev(domid: number, id: number, address: PciAddress): void;
@@ -62,10 +63,11 @@ export interface Devicemodel {
   setIoreqServerState(domid: number, id: number, state: 'enabled' | 'disabled'): void;
   setPciIntxLevel(domid: number, address: PciAddress, intx: number, level: number): void;
   setIsaIrqLevel(domid: number, irq: number, level: number): void;
+  /** EOPNOTSUPP but on Arm. */
   setIrqLevel(domid: number, irq: number, level: number): void;
   setPciLinkRoute(domid: number, link: number, irq: number): void;
   injectMsi(domid: number, address: number, data: number): void;
-  /** A bit for each page, 1 = written since the last call. */
+  /** A bit for each page, 1 = written since the last call; all ones at the first for a range. */
   trackDirtyVram(domid: number, firstPfn: number, count: number): Uint8Array;
   modifiedMemory(domid: number, firstPfn: number, count: number): void;
   modifiedMemoryBulk(domid: number, runs: readonly FrameRun[]): void;

@@ -37,7 +37,7 @@ export interface Evtchn {
   unbind(port: number): void;
   /** Rings the peer; a port nobody has bound to yet swallows it. ENOTCONN if not this handle's. */
   notify(port: number): void;
-  /** From now on only ports of `domid`. EACCES the second time, EINVAL, EOPNOTSUPP. */
+  /** From now on no new port but one connected to a port of `domid`. EACCES the second time, EINVAL, EOPNOTSUPP. */
   restrict(domid: number): void;
   /** Unbinds every port of the handle. */
   close(): void;

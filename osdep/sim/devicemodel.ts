@@ -8,6 +8,7 @@ import type {
   IoreqServerInfo,
   PciAddress,
 } from '../devicemodel.ts';
+import { Errno, OsError } from '../errno.ts';
 import type { HandleRegistry } from '../toolcore.ts';
 import { dmOp } from './dmop.ts';
 import type { Machine } from './machine.ts';
@@ -80,8 +81,9 @@ export class SimDevicemodel implements Devicemodel {
     this.#call('dmInterrupt', { domid, line: `isa ${irq}`, level });
   }
 
-  setIrqLevel(domid: number, irq: number, level: number): void {
-    this.#call('dmInterrupt', { domid, line: `irq ${irq}`, level });
+  /** Arm alone has lines like that. */
+  setIrqLevel(_domid: number, irq: number, _level: number): void {
+    throw new OsError(Errno.EOPNOTSUPP, `level of interrupt ${irq}`);
   }
 
   setPciLinkRoute(domid: number, link: number, irq: number): void {

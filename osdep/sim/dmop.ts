@@ -113,9 +113,6 @@ function perform(machine: Machine, domid: number, op: number, arg: Struct, data:
     case 18:
       machine.call('dmPinCache', { domid, start: arg.u64(0), end: arg.u64(8), type: arg.u32(16) });
       return;
-    case 19:
-      machine.call('dmInterrupt', { domid, line: `irq ${arg.u32(0)}`, level: arg.u8(4) });
-      return;
     case 20:
       arg.set32(0, machine.call('dmVcpus', { domid }).count);
       return;

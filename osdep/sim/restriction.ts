@@ -23,13 +23,13 @@ export class Restriction {
     }
   }
 
-  /** For calls that act on no domain in particular: nothing of the kind is left after a restriction. */
+  /** For calls that could act on any domain: after a restriction the descriptor is /dev/null's. */
   checkUnrestricted(): void {
     if (!this.#open) {
       throw new OsError(Errno.EBADF, 'handle');
     }
     if (this.#domid !== undefined) {
-      throw new OsError(Errno.EPERM, 'hypercall on a restricted handle');
+      throw new OsError(Errno.ENOTTY, 'hypercall on a restricted handle');
     }
   }
 

@@ -56,8 +56,11 @@ export class XenForeignmemory implements Foreignmemory {
   }
 
   mapResource(frames: ResourceFrames, protection: Protection): Mapping {
-    const { domid, type, count } = frames;
+    const { domid, type, frame, count } = frames;
     const text = `map resource ${type} of domain ${domid}`;
+    if (!(frame >= 0 && frame + count <= 2 ** 32)) {
+      throw new OsError(Errno.EINVAL, text);
+    }
     const area = this.#area(count, protection, text);
     const mapping = new DeviceMapping(area);
     try {

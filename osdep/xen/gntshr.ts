@@ -70,7 +70,9 @@ export class XenGntshr implements Gntshr {
     let shared: XenSharedPages | undefined;
     try {
       shared = new XenSharedPages(mapDevice({ fd, offset, pages, protection: 'rw' }, what), refs);
-      if (notify) control(fd, SET_UNMAP_NOTIFY, notifyRequest(offset, notify), 'unmap notification');
+      if (notify) {
+        control(fd, SET_UNMAP_NOTIFY, notifyRequest({ index: offset, pages }, notify), 'unmap notification');
+      }
     } catch (error) {
       shared?.unmap();
       throw error;

@@ -116,7 +116,9 @@ export class XenGnttab implements Gnttab {
     let mapping: DeviceMapping | undefined;
     try {
       mapping = new DeviceMapping(mapDevice({ fd, offset, pages, protection }, what), giveBack);
-      if (notify) control(fd, SET_UNMAP_NOTIFY, notifyRequest(offset, notify), 'unmap notification');
+      if (notify) {
+        control(fd, SET_UNMAP_NOTIFY, notifyRequest({ index: offset, pages }, notify), 'unmap notification');
+      }
     } catch (error) {
       if (mapping) mapping.unmap();
       else giveBack();

@@ -1,12 +1,12 @@
 // The machine within one process keeps every promise of a platform: stepped by a seed, and live.
 import type { CreateDomain } from '../../osdep/ctrl.ts';
 import { type LocalHost, liveHost, steppedHost } from '../../osdep/sim/local.ts';
-import { osdepConformance, type TestDomain, type TestMachine } from '../conformance/osdep.ts';
+import { osdepConformance, simulated, type TestGuest, type TestMachine } from '../conformance/osdep.ts';
 
-const supports = { scatteredViews: false, descriptors: false };
+const supports = { ...simulated, scatteredViews: false, descriptors: false };
 
 function machineOn(host: LocalHost, turn: () => Promise<boolean>): TestMachine {
-  const domain = (domid: number): TestDomain => ({ domid, platform: host.platformFor(domid) });
+  const domain = (domid: number): TestGuest => ({ domid, platform: host.platformFor(domid) });
   const control = domain(0);
   return {
     control,

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll } from 'vitest';
 import type { CreateDomain } from '../../osdep/ctrl.ts';
 import { type RemoteSimPlatform, simPlatform } from '../../osdep/sim/client.ts';
-import { osdepConformance, type TestDomain, type TestMachine } from '../conformance/osdep.ts';
+import { osdepConformance, simulated, type TestGuest, type TestMachine } from '../conformance/osdep.ts';
 
 const PATIENCE_MS = 10_000;
 
@@ -48,7 +48,7 @@ async function machine(): Promise<TestMachine> {
   const control = platformFor(controlToken);
   const platforms = new Map<number, RemoteSimPlatform>([[0, control]]);
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  const newDomain = async (options: CreateDomain = {}): Promise<TestDomain> => {
+  const newDomain = async (options: CreateDomain = {}): Promise<TestGuest> => {
     const ctrl = control.openCtrl();
     const domid = ctrl.createDomain(options);
     ctrl.unpause(domid);
@@ -95,4 +95,4 @@ async function machine(): Promise<TestMachine> {
   };
 }
 
-osdepConformance('across processes', machine, { scatteredViews: true, descriptors: true });
+osdepConformance('across processes', machine, { ...simulated, scatteredViews: true, descriptors: true });

@@ -102,8 +102,12 @@ test('frame numbers at the end of all numbers have an end, too', () => {
   const [guest, model] = [bench.domain(), bench.domain()];
   bench.ask(0, 'setTarget', { domid: model, target: guest });
   const last = { firstPfn: Number.MAX_SAFE_INTEGER, count: 22 };
+  bench.ask(model, 'dmTrackDirty', { domid: guest, ...last });
   bench.ask(model, 'dmModified', { domid: guest, runs: [last] });
   expect(bench.ask(model, 'dmTrackDirty', { domid: guest, ...last }).bitmap).toEqual(new Uint8Array(3));
   const typed = bench.world.hypercall(model, 'dmSetMemType', { domid: guest, type: 1, ...last });
   expect(typed.ok ? 0 : typed.errno).toBe(Errno.EINVAL);
+  const runs = Array.from({ length: 2 }, () => ({ firstPfn: 16, count: 2 ** 20 }));
+  const much = bench.world.hypercall(model, 'dmModified', { domid: guest, runs });
+  expect(much.ok ? 0 : much.errno).toBe(Errno.EINVAL);
 });

@@ -47,12 +47,21 @@ export class Emulation {
     return nothing;
   }
 
-  /** A bit for each page written since the last time. Only what emulators reported is known here. */
+  /**
+   * A bit for each page written since the last time, and for all of them when a range is asked about first. Only what
+   * emulators reported is known here.
+   */
   trackDirty(domain: Domain, firstPfn: number, count: number): Outcome<{ bitmap: Uint8Array }> {
     if (count > MAX_TRACKED) {
       return fail(Errno.EINVAL);
     }
     const bitmap = new Uint8Array(Math.ceil(count / 8));
+    const { tracked } = domain;
+    if (tracked?.firstPfn !== firstPfn || tracked.count !== count) {
+      domain.tracked = { firstPfn, count };
+      domain.dirty.clear();
+      return done({ bitmap: bitmap.fill(0xff) });
+    }
     for (let index = 0; index < count; index += 1) {
       if (domain.dirty.delete(firstPfn + index)) {
         bitmap[index >> 3] = (bitmap[index >> 3] ?? 0) | (1 << (index & 7));

@@ -39,7 +39,8 @@ export class Files {
 
   bindUnbound(domain: Domain, file: EvtchnFile, remoteDomid: number): Outcome<{ port: number }> {
     const remote = remoteDomid === Domid.SELF ? domain.domid : remoteDomid;
-    return this.#restricted(file, remote)
+    // Not even for that one domain: as Linux has it, a restricted file only binds to what is offered.
+    return file.restrictedTo !== undefined
       ? fail(Errno.EACCES)
       : this.#adopt(domain, file, this.#events.allocUnbound(domain, remote));
   }

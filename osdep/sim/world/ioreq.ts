@@ -103,16 +103,31 @@ export class Ioreq {
     if (server.ranges.length >= MAX_RANGES) {
       return fail(Errno.ENOSPC);
     }
-    server.ranges.push(range);
+    const touches = (r: Range) =>
+      r.type === range.type && (r.end + 1 === range.start || range.end + 1 === r.start);
+    const parts = [range, ...server.ranges.filter(touches)];
+    const start = Math.min(...parts.map((r) => r.start));
+    const end = Math.max(...parts.map((r) => r.end));
+    server.ranges = [...server.ranges.filter((r) => !touches(r)), { ...range, start, end }];
     return nothing;
   }
 
+  /** Also part of what was mapped, or parts that lie side by side. */
   unmapRange(server: IoreqServer, range: Range): Outcome<Empty> {
-    const same = (r: Range) => r.type === range.type && r.start === range.start && r.end === range.end;
-    if (!server.ranges.some(same)) {
+    if (!(range.start <= range.end)) {
+      return fail(Errno.EINVAL);
+    }
+    const around = server.ranges.find(
+      (r) => r.type === range.type && r.start <= range.start && range.end <= r.end,
+    );
+    if (around === undefined) {
       return fail(Errno.ENOENT);
     }
-    server.ranges = server.ranges.filter((r) => !same(r));
+    const rest = [
+      { ...around, end: range.start - 1 },
+      { ...around, start: range.end + 1 },
+    ].filter((r) => r.start <= r.end);
+    server.ranges = [...server.ranges.filter((r) => r !== around), ...rest];
     return nothing;
   }
 

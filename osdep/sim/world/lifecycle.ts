@@ -104,6 +104,7 @@ export class Lifecycle {
       servers: new Map(),
       io: new Map(),
       dirty: new Set(),
+      tracked: undefined,
     };
     if (!this.#parts.grants.grow(domain, 1)) {
       return fail(Errno.ENOMEM);

@@ -136,6 +136,8 @@ export interface Domain {
   readonly servers: Map<number, IoreqServer>;
   readonly io: Map<number, PendingIo>;
   readonly dirty: Set<number>;
+  /** The pages of which a device model wants to know whether they are written. */
+  tracked: { readonly firstPfn: number; readonly count: number } | undefined;
 }
 
 export interface Limits {
