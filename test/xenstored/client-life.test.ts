@@ -340,4 +340,46 @@ describe('the device', () => {
       device.close();
     }
   });
+
+  it('refuses what the driver would misunderstand, and goes on', () => {
+    const [ours, theirs] = pair();
+    const device = new DeviceTransport(ours, { receive: () => {}, closed: () => {} });
+    try {
+      const refused: readonly (readonly [Buffer, string])[] = [
+        [encodeMessage(Op.WRITE, 1, 0, `/a\0${'x'.repeat(4078)}`), 'E2BIG'],
+        [encodeMessage(Op.RESET_WATCHES, 1, 0, '\0'), 'EOPNOTSUPP'],
+        [encodeMessage(Op.WATCH, 1, 0, '/a\0token\x001\0'), 'EINVAL'],
+      ];
+      for (const [message, code] of refused) {
+        expect(() => device.send(message)).toThrow(expect.objectContaining({ code }));
+      }
+      const longest = encodeMessage(Op.WRITE, 1, 0, `/a\0${'x'.repeat(4077)}`);
+      device.send(longest);
+      expect(recv(theirs, Buffer.alloc(5000))).toBe(4096);
+    } finally {
+      device.close();
+      close(theirs);
+    }
+  });
+
+  it('ends its own watches where the kernel is not to lose its', async () => {
+    const [ours, theirs] = pair();
+    const client = await connect({
+      connector: { name: 'device', connect: async (user) => new DeviceTransport(ours, user) },
+    });
+    const watch = client.watch('/a', { token: 't' });
+    const request = Buffer.alloc(100);
+    recv(theirs, request);
+    send(theirs, encodeMessage(Op.WATCH, request.readUInt32LE(4), 0, 'OK\0'));
+    await watch.ready;
+    const reset = client.resetWatches();
+    await new Promise((resolve) => setImmediate(resolve));
+    const length = recv(theirs, request);
+    expect(request.toString('latin1', 16, length)).toBe('/a\0t\0');
+    send(theirs, encodeMessage(Op.UNWATCH, request.readUInt32LE(4), 0, 'OK\0'));
+    await reset;
+    expect(await watch.take()).toBeUndefined();
+    await client.close();
+    close(theirs);
+  });
 });

@@ -93,7 +93,14 @@ export class LastingClient extends Requests implements Client, KeeperUser, Watch
 
   async resetWatches(): Promise<void> {
     const watches = [...this.#allWatches()];
-    await this.ask('RESET_WATCHES', strings({ op: 'RESET_WATCHES' }, ''));
+    try {
+      await this.ask('RESET_WATCHES', strings({ op: 'RESET_WATCHES' }, ''));
+    } catch (error) {
+      // The connection is not ours alone.
+      if (!(error instanceof XenstoreError && error.code === 'EOPNOTSUPP')) throw error;
+      await Promise.all(watches.map((watch) => watch.close()));
+      return;
+    }
     for (const watch of watches) {
       this.#setOn.delete(watch);
       void watch.close();

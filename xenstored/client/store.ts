@@ -85,7 +85,7 @@ export interface Client extends Store, AsyncDisposable {
    */
   transaction<T>(body: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
   watch(path: string, options?: WatchOptions): Watch;
-  /** Ends every watch and open transaction of this connection. */
+  /** Ends every watch and open transaction of this connection; through the kernel's device, which is shared, watches alone. */
   resetWatches(): Promise<void>;
 
   /** `/local/domain/<domid>`; the domain need not exist. */

@@ -5,7 +5,10 @@
 
 /** A way that is open. */
 export interface Transport {
-  /** Queues one whole message; never throws for a peer that is gone: `closed` tells. Takes the bytes over. */
+  /**
+   * Queues one whole message; never throws for a peer that is gone: `closed` tells. Takes the bytes over. Throws an error with a `code` for a
+   * message that this way does not carry, and is as before.
+   */
   send(message: Buffer): void;
   /** Ends it, without `closed` being called. Idempotent. */
   close(): void;
