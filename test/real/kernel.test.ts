@@ -20,9 +20,11 @@ test('the ELF file inside is found and unpacked', async () => {
   expect(await vmlinuxOf(bzImage(gzipSync(elf)))).toEqual(elf);
 });
 
-test('xz and zstd payloads lose the length that the kernel build appends', () => {
+test('lz4, xz and zstd payloads lose the length that the kernel build appends', () => {
   const xz = Buffer.concat([Buffer.from('fd377a585a00', 'hex'), Buffer.from('packed'), Buffer.alloc(4, 9)]);
   expect(payloadOf(bzImage(xz))).toEqual({ compression: 'xz', payload: xz.subarray(0, -4) });
+  const lz4 = Buffer.concat([Buffer.from('02214c18', 'hex'), Buffer.from('packed'), Buffer.alloc(4, 9)]);
+  expect(payloadOf(bzImage(lz4))).toEqual({ compression: 'lz4', payload: lz4.subarray(0, -4) });
   const zstd = Buffer.concat([Buffer.from('28b52ffd', 'hex'), Buffer.from('packed'), Buffer.alloc(4, 9)]);
   expect(payloadOf(bzImage(zstd))).toEqual({ compression: 'zstd', payload: zstd.subarray(0, -4) });
 });

@@ -37,7 +37,7 @@ export interface Built {
 const tools: readonly (readonly [string, string])[] = [
   ['apt-get', 'apt'],
   ['dpkg-deb', 'dpkg'],
-  ['xz', 'xz-utils'],
+  ['lz4', 'lz4'],
   ['strip', 'binutils'],
   ['mksquashfs', 'squashfs-tools'],
   ['ldd', 'libc-bin'],
@@ -53,7 +53,7 @@ export async function buildStubdom({ out, cache, words, say }: BuildOptions): Pr
   // A program that is not static names its loader in its first page.
   if ((await readFile(busybox)).subarray(0, 4096).includes('/ld-linux'))
     throw new Error(`${busybox} needs shared libraries: apt-get install busybox-static`);
-  const kernel = await debianKernel(cache, say);
+  const kernel = await debianKernel(cache, say, 'cloud-amd64');
   say('packing Node and the daemon');
   const elf = withoutPvh(await readFile(kernel.vmlinux));
   const { initrd, sizes } = await buildImage({

@@ -33,9 +33,16 @@ const KEPT = [
   'net',
 ];
 
+/** Debian's kernel for real machines, and for virtual ones: the latter is smaller and cannot be a control domain's. */
+export type Flavour = 'amd64' | 'cloud-amd64';
+
 /** Debian's current kernel, out of `cache` or into it. `say` gets a line before anything slow. Throws errors of one line. */
-export async function debianKernel(cache: string, say: (line: string) => void): Promise<Kernel> {
-  const { name, version } = await newest();
+export async function debianKernel(
+  cache: string,
+  say: (line: string) => void,
+  flavour: Flavour = 'amd64',
+): Promise<Kernel> {
+  const { name, version } = await newest(flavour);
   const id = `${name}_${version.replaceAll(':', '%')}`;
   const home = join(cache, id);
   if (await missing(join(home, 'vmlinux'))) {
@@ -59,10 +66,10 @@ export async function debianKernel(cache: string, say: (line: string) => void): 
   return { release: release!, id, vmlinux: join(home, 'vmlinux'), module: (module) => modules.get(module) };
 }
 
-async function newest(): Promise<{ readonly name: string; readonly version: string }> {
-  const unknown =
-    'apt knows no Debian kernel for amd64 (linux-image-amd64): run apt-get update, on a Debian of that architecture';
-  const depends = await run('apt-cache', ['depends', 'linux-image-amd64']).catch(() => Buffer.alloc(0));
+async function newest(flavour: Flavour): Promise<{ readonly name: string; readonly version: string }> {
+  const latest = `linux-image-${flavour}`;
+  const unknown = `apt knows no Debian kernel for amd64 (${latest}): run apt-get update, on a Debian of that architecture`;
+  const depends = await run('apt-cache', ['depends', latest]).catch(() => Buffer.alloc(0));
   const name = /Depends: (linux-image-\d\S*)/.exec(depends.toString())?.[1];
   if (name === undefined) throw new Error(unknown);
   const shown = await run('apt-cache', ['show', '--no-all-versions', name]);
@@ -105,7 +112,7 @@ async function unpack(name: string, work: string): Promise<void> {
  * payload_offset, payload_length; protocol 2.08 and on). Throws when it is no bzImage or is compressed in another way.
  */
 export function payloadOf(image: Uint8Array): {
-  readonly compression: 'gzip' | 'xz' | 'zstd';
+  readonly compression: 'gzip' | 'lz4' | 'xz' | 'zstd';
   readonly payload: Uint8Array;
 } {
   const view = Buffer.from(image.buffer, image.byteOffset, image.byteLength);
@@ -118,7 +125,8 @@ export function payloadOf(image: Uint8Array): {
   if (payload.readUInt16BE(0) === 0x1f8b) return { compression: 'gzip', payload };
   if (payload.readUInt32BE(0) === 0xfd377a58) return { compression: 'xz', payload: stripped };
   if (payload.readUInt32BE(0) === 0x28b52ffd) return { compression: 'zstd', payload: stripped };
-  throw new Error('a bzImage that is compressed neither with gzip nor with xz or zstd');
+  if (payload.readUInt32BE(0) === 0x02214c18) return { compression: 'lz4', payload: stripped };
+  throw new Error('a bzImage that is compressed neither with gzip nor with lz4, xz or zstd');
 }
 
 /** The ELF file out of a bzImage. Throws as `payloadOf` does, and when the unpacker is missing. */
