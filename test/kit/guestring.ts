@@ -110,6 +110,12 @@ export class GuestRing implements RingLink {
     this.#push();
   }
 
+  /** As `send`, but rings nothing, as a guest that has seen the daemon busy. */
+  place(bytes: Uint8Array): void {
+    this.#outgoing = Buffer.concat([this.#outgoing, bytes]);
+    this.#fill();
+  }
+
   recv(timeoutMs?: number): Promise<Packet> {
     return this.#inbox.recv(timeoutMs);
   }
@@ -168,11 +174,16 @@ export class GuestRing implements RingLink {
   }
 
   #push(): void {
+    if (this.#fill()) this.#kick();
+  }
+
+  /** Puts what there is room for into the ring; answers whether that was anything. */
+  #fill(): boolean {
     const cons = this.peek(Ring.REQ_CONS);
     let prod = this.peek(Ring.REQ_PROD);
     const room = Ring.AREA_BYTES - ((prod - cons) >>> 0);
     const piece = this.#outgoing.subarray(0, Math.max(0, Math.min(room, this.#outgoing.length)));
-    if (piece.length === 0) return;
+    if (piece.length === 0) return false;
     for (let done = 0; done < piece.length; ) {
       const at = prod % Ring.AREA_BYTES;
       const run = Math.min(piece.length - done, Ring.AREA_BYTES - at);
@@ -182,7 +193,7 @@ export class GuestRing implements RingLink {
     }
     this.poke(Ring.REQ_PROD, prod);
     this.#outgoing = this.#outgoing.subarray(piece.length);
-    this.#kick();
+    return true;
   }
 
   #pull(): void {

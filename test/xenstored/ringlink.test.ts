@@ -1,6 +1,7 @@
 // The daemon's rings on a simulated machine: messages larger than the ring, guests that do not read, guests that lie about their indices,
 // domains that come and go, and a daemon that is started again under running guests.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { RingReader, RingWriter } from '../../osdep/ring/bytering.ts';
 import { Ring } from '../../xenstored/wire/ops.ts';
 import { SimHost } from '../conformance/simhost.ts';
 import type { GuestRing } from '../kit/guestring.ts';
@@ -33,9 +34,14 @@ async function introduce(domid: number): Promise<GuestRing> {
   return host.ring(domid);
 }
 
+/** Bytes that the guest has not taken yet. */
+const filled = (): number => (guest.peek(Ring.RSP_PROD) - guest.peek(Ring.RSP_CONS)) >>> 0;
 const served = async (link: Link): Promise<void> => expect(await ask(link, 'WRITE', 'alive|yes')).toBe('OK|');
 
-afterEach(() => host.stop());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return host.stop();
+});
 
 describe('a ring', () => {
   beforeEach(() => begin('--database', 'memory'));
@@ -79,6 +85,37 @@ describe('a ring', () => {
     for (let i = 0; i < 20; i++) await served(other);
     guest.resume();
     for (let i = 0; i < 100; i++) expect(await next(guest)).toHaveLength(1500);
+  });
+
+  test('whose guest rings only when it must, as Linux does, is not forgotten: a request while the one before it is made safe', async () => {
+    vi.spyOn(RingReader.prototype, 'advance').mockImplementationOnce(function (this: RingReader, position) {
+      guest.place(request('READ', 'n|'));
+      this.advance(position);
+    });
+    guest.pause();
+    guest.send(request('WRITE', 'n|0'));
+    const answers = 16 + 'OK|'.length + 16 + '0'.length;
+    await expect.poll(filled).toBe(answers);
+    guest.resume();
+    expect(await next(guest)).toBe('OK|');
+    expect(await next(guest)).toBe('0');
+  });
+
+  test('whose guest rings only when it must: room that it makes while the ring is being filled', async () => {
+    await ask(guest, 'WRITE', `large|${'z'.repeat(1500)}`);
+    guest.pause();
+    for (let i = 0; i < 5; i++) guest.send(request('READ', 'large|'));
+    const take = (bytes: number): void => guest.poke(Ring.RSP_CONS, guest.peek(Ring.RSP_CONS) + bytes);
+    await expect.poll(filled).toBe(Ring.AREA_BYTES);
+    const put = vi.spyOn(RingWriter.prototype, 'put');
+    put.mockImplementationOnce(function (this: RingWriter, position, bytes) {
+      take(200);
+      this.put(position, bytes);
+    });
+    take(300);
+    guest.kick();
+    await expect.poll(() => put.mock.calls.length).toBeGreaterThan(1);
+    await expect.poll(filled).toBe(Ring.AREA_BYTES);
   });
 
   test('whose guest rings without end costs the others nothing', async () => {
