@@ -3,6 +3,7 @@
  * knows nothing of how facts were got.
  */
 import type { HostFacts, Presence, XenFile } from './probe.ts';
+import { KNOWN } from './versions.ts';
 
 export interface Finding {
   /** `bad`: xenstored cannot serve this host as it is. */
@@ -11,11 +12,10 @@ export interface Finding {
   readonly text: string;
 }
 
-/** The versions whose layouts are known, all 4.x. */
-const [OLDEST, NEWEST] = [16, 22];
 /** What has been run, not only compared with the headers. */
 const RUN = { minor: 17, arch: 'x64' };
 const NODE = [20, 19] as const;
+const [OLDEST, NEWEST] = KNOWN;
 
 export function findingsOf(facts: HostFacts): Finding[] {
   const findings = [nodeOf(facts)];

@@ -51,12 +51,18 @@ const interfaces: ReadonlyMap<number, Numbers> = new Map([
   [22, LATEST],
 ]);
 
+/** The oldest and the newest minor version of Xen 4 that are known. */
+export const KNOWN: readonly [first: number, last: number] = [
+  Math.min(...interfaces.keys()),
+  Math.max(...interfaces.keys()),
+];
+
 /** `version` as xen_version answers: major in the upper half. EACCES for one that this project was not written for. */
 export function interfaceOf(version: number, arch: string): Interface {
   const [major, minor] = [version >>> 16, version & 0xffff];
   const found = major === 4 ? interfaces.get(minor) : undefined;
   if (found === undefined) {
-    const [first, last] = [Math.min(...interfaces.keys()), Math.max(...interfaces.keys())];
+    const [first, last] = KNOWN;
     throw new OsError(
       Errno.EACCES,
       `this hypervisor is Xen ${major}.${minor}: its toolstack interface is known for 4.${first} to 4.${last}`,

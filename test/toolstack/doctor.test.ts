@@ -8,6 +8,7 @@ import { type Finding, findingsOf } from '../../osdep/xen/findings.ts';
 import { type HostFacts, probeHost, untried } from '../../osdep/xen/probe.ts';
 import { canServe, findingsOn, report } from '../../toolstack/core/doctor.ts';
 import { lookInstalled } from '../../toolstack/io/installed.ts';
+import { parseOptions } from '../../xenstored/io/options.ts';
 
 let root: string;
 beforeEach(() => {
@@ -155,6 +156,10 @@ describe('what the next boot starts', () => {
       text: '/etc/default/xencommons starts ours at boot',
     });
   });
+});
+
+test('xenstored --check-host asks the same, and starts nothing', () => {
+  expect(parseOptions(['--check-host'], {}).kind).toBe('check');
 });
 
 test('without a hypervisor: there is the simulator', async () => {
