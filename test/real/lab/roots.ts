@@ -78,9 +78,7 @@ alias ll='ls -la'
 const GUEST_INIT = `#!/bin/busybox sh
 export PATH=/bin:/sbin:/usr/bin HOME=/
 ${MOUNTS}
-${insmod(DEVICES.filter((name) => name !== 'xen-privcmd'))}
-insmod /lib/modules/xen-privcmd.ko unrestricted=1
-${insmod(FRONTS)}
+${insmod([...DEVICES, ...FRONTS]).replace('privcmd.ko', '$& unrestricted=1')}
 mount -t xenfs xenfs /proc/xen
 echo "GUEST-UP $(cut -d' ' -f1 /proc/uptime)"
 if [ -e /guest.sh ]; then
