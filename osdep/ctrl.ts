@@ -62,6 +62,7 @@ export interface CreateDomain {
   /** A uuid of 36 characters; all zero if left out. */
   readonly handle?: string;
   readonly ssidref?: number;
+  /** Its frames have numbers of its own, and a device model may serve it. Default: as the hypervisor likes; on real Xen no. */
   readonly hvm?: boolean;
   readonly hap?: boolean;
   /** The domain that serves the store: may list domains and their states. */

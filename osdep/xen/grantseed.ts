@@ -5,15 +5,13 @@
  */
 import type { GrantSeed } from '../ctrl.ts';
 import { Errno } from '../errno.ts';
-import { Resource } from '../foreignmemory.ts';
+import { type Foreignmemory, Resource } from '../foreignmemory.ts';
 import { GrantFlag, GrantStatus, ReservedGrant } from '../gnttab.ts';
-import type { HandleRegistry } from '../toolcore.ts';
-import { XenForeignmemory } from './foreignmemory.ts';
 
 const ENTRY_SIZE = 8;
 
-export function seedGrants(handles: HandleRegistry, domid: number, seed: GrantSeed): void {
-  const foreign = new XenForeignmemory(handles);
+export function seedGrants(open: () => Foreignmemory, domid: number, seed: GrantSeed): void {
+  const foreign = open();
   try {
     const frames = { domid, type: Resource.GRANT_TABLE, id: 0, frame: 0, count: 1 };
     const table = foreign.mapResource(frames, 'rw');

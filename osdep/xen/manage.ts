@@ -2,22 +2,22 @@
  * libxenmanage on real Xen, from 4.21 on: the one domctl whose shape never changes. An older hypervisor refuses its version, with
  * EACCES. Knows nothing of what a change means. (xen/tools/libs/manage, xen/include/public/domctl.h)
  */
+import type { Call } from '../call.ts';
 import { Domid, isRealDomid } from '../domid.ts';
 import { Errno, OsError } from '../errno.ts';
 import type { DomainStatus, Manage } from '../manage.ts';
-import type { HandleRegistry } from '../toolcore.ts';
-import { XenCall } from './call.ts';
 import { Operations } from './operations.ts';
 
 const GET_DOMAIN_STATE = 90;
 
 export class XenManage implements Manage {
-  readonly #call: XenCall;
+  readonly #call: Call;
   readonly #operations: Operations;
 
-  constructor(handles: HandleRegistry) {
-    this.#call = new XenCall(handles);
-    this.#operations = new Operations(this.#call);
+  /** Closes `call` with itself. */
+  constructor(call: Call) {
+    this.#call = call;
+    this.#operations = new Operations(call);
   }
 
   getDomainInfo(domid: number): DomainStatus {

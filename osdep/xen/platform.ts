@@ -1,8 +1,10 @@
 /**
  * Real Xen as a Platform: its libraries over the kernel's devices. Knows which device does what, and whether this machine has them.
  */
+import type { Call } from '../call.ts';
 import type { Ctrl } from '../ctrl.ts';
 import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
+import type { Foreignmemory } from '../foreignmemory.ts';
 import { systemClock, systemRandom } from '../os/clock.ts';
 import type { Platform } from '../platform.ts';
 import { HandleRegistry } from '../toolcore.ts';
@@ -35,7 +37,9 @@ export function xenIsThere(): boolean {
 export function xenPlatform({ domid }: XenOptions = {}): Platform {
   const handles = new HandleRegistry();
   const waiting = new Waiting();
-  const openCtrl = (): Ctrl => new XenCtrl(handles);
+  const openCall = (): Call => new XenCall(handles);
+  const openForeignmemory = (): Foreignmemory => new XenForeignmemory(handles);
+  const openCtrl = (): Ctrl => new XenCtrl(openCall(), openForeignmemory);
   const openEvtchn = (options: EvtchnOptions = {}): Evtchn => new XenEvtchn(handles, waiting, options);
   const own = domid === 'ask' ? ownDomid({ openEvtchn, openCtrl }) : domid;
   return {
@@ -46,14 +50,14 @@ export function xenPlatform({ domid }: XenOptions = {}): Platform {
     handles,
     store: storeAttachment,
     console: consoleAttachment,
-    openCall: () => new XenCall(handles),
+    openCall,
     openEvtchn,
     openGnttab: () => new XenGnttab(),
     openGntshr: () => new XenGntshr(),
-    openForeignmemory: () => new XenForeignmemory(handles),
+    openForeignmemory,
     openDevicemodel: () => new XenDevicemodel(handles),
     openCtrl,
-    openManage: () => new XenManage(handles),
+    openManage: () => new XenManage(openCall()),
     close: () => waiting.close(),
   };
 }

@@ -8,6 +8,7 @@ import { type Bench, refuses, type TestDomain } from '../osdep.ts';
 
 const STATE = 30;
 const PORT = 0x3f8;
+const EMULATED = { hvm: true, hap: true } as const;
 
 interface Emulator {
   readonly id: number;
@@ -48,7 +49,7 @@ function setState(emulator: Emulator, state: number): void {
 export function deviceSuite(bench: Bench): void {
   describe('devicemodel', () => {
     bench.guestTest("a guest's port I/O reaches the emulator and gets its answer", async () => {
-      const guest = await bench.machine.newDomain();
+      const guest = await bench.machine.newDomain(EMULATED);
       const model = await bench.machine.newDomain();
       bench.control.platform.openCtrl().setTarget(model.domid, guest.domid);
       const emulator = emulate(model, guest);
@@ -91,7 +92,7 @@ export function deviceSuite(bench: Bench): void {
     });
 
     bench.guestTest('where nobody emulates, reads find all ones at once', async () => {
-      const guest = await bench.machine.newDomain();
+      const guest = await bench.machine.newDomain(EMULATED);
       const { guest: cpu } = guest.platform;
       const read = { vcpu: 0, type: 'port', direction: 'read', address: 0x70, size: 2, value: 0 } as const;
       expect(cpu.io(read)).toBe(0xffff);
@@ -104,7 +105,7 @@ export function deviceSuite(bench: Bench): void {
     });
 
     bench.guestTest('an emulator that dies leaves its guest with all ones, not waiting', async () => {
-      const guest = await bench.machine.newDomain();
+      const guest = await bench.machine.newDomain(EMULATED);
       const model = await bench.machine.newDomain();
       bench.control.platform.openCtrl().setTarget(model.domid, guest.domid);
       emulate(model, guest);
@@ -119,7 +120,7 @@ export function deviceSuite(bench: Bench): void {
     bench.guestTest(
       'an emulator that answers nonsense costs the guest its life, and nobody else',
       async () => {
-        const guest = await bench.machine.newDomain();
+        const guest = await bench.machine.newDomain(EMULATED);
         const other = await bench.machine.newDomain();
         const emulator = emulate(bench.control, guest);
         guest.platform.guest.io({
