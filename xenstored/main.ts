@@ -3,7 +3,7 @@
  * xenstored: picks the machine that the daemon runs on, and starts it.
  */
 import type { Options } from './io/options.ts';
-import { type HostCheck, type Machinery, run } from './io/run.ts';
+import { Fatal, type HostCheck, type Machinery, run } from './io/run.ts';
 
 /**
  * What was asked for; else the simulated host whose hypervisor is in the run directory, else real Xen where this is its control domain, else
@@ -30,7 +30,12 @@ async function sim(run: string | undefined): Promise<Machinery> {
 
 /** The hypervisor lives as long as its control domain's kernel: that kernel's boot tells them both. */
 async function xen({ stubDomain }: Options): Promise<Machinery> {
-  const { xenPlatform } = await import('../osdep/xen/platform.ts');
+  const { xenIsThere, xenPlatform } = await import('../osdep/xen/platform.ts');
+  if (!stubDomain && !xenIsThere()) {
+    throw new Fatal(
+      'not the control domain of a Xen host; in a domain made for the store, say --stub-domain',
+    );
+  }
   return { platform: xenPlatform(stubDomain ? { domid: 'ask' } : {}), instance: 'boot' };
 }
 

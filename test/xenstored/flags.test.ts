@@ -110,6 +110,10 @@ describe('the command line', () => {
     ['--trace-control=+xyz', 'Illegal trace switch "+xyz"'],
     ['-N something', 'xenstored: No arguments desired'],
     ['--platform qemu', '--platform must be one of sim, xen, not "qemu"'],
+    [
+      '--stub-domain -N',
+      '--stub-domain needs --event <port>, as init-xenstore-domain gives it to the kernel',
+    ],
     ['--durability none', '--durability must be one of process, sync, not "none"'],
   ])('%s ends with: %s', (args, text) => {
     expect(fatal(args)).toBe(text);
@@ -128,6 +132,11 @@ describe('the command line', () => {
     expect(options('', { XENSTORED_RUNDIR: '/r', XENSTORED_PATH: '/s' }).socketPath).toBe('/s');
     expect(options('', { STUBDOM0_RUN: '/h' })).toMatchObject({ hostRunDir: '/h', runDir: '/h/xenstored' });
     expect(options('--run /h', { XENSTORED_RUNDIR: '/r' }).socketPath).toBe('/h/xenstored/socket');
+  });
+
+  test('a stub domain has no background to go into, and finds dom0 by its port', () => {
+    expect(options('')).toMatchObject({ stubDomain: false, fork: true });
+    expect(options('--stub-domain --event 8')).toMatchObject({ stubDomain: true, fork: false, dom0Port: 8 });
   });
 
   test('the store is kept on disk unless it is to be in memory', () => {

@@ -19,6 +19,9 @@ const MAX_GRANTS = 0x7ff0;
 /** The connection field of a guest that waits for a fresh start. */
 const RECONNECT = 1;
 
+const TAKEN: readonly number[] = [Errno.EEXIST, Errno.EBUSY];
+const SERVED_ALREADY = 'another xenstored, or a domain of the store, serves this host: end it first';
+
 /** Where the store runs and who may do everything. */
 export interface Roles {
   readonly storeDomid: number;
@@ -75,11 +78,12 @@ export class PlatformMachine implements Machine, RingEffects {
     this.#gnttab = platform.openGnttab();
     this.#gnttab.setMaxGrants(MAX_GRANTS);
     this.evtchn = platform.openEvtchn();
-    this.domExcPort = this.evtchn.bindVirq(Virq.DOM_EXC);
+    this.domExcPort = this.#takeDomExc();
     this.#watcher = watchDomains(platform);
     this.#found = [...all(this.#watcher)];
     this.roles = findRoles(this.#found, options);
     this.#kernelRing = platform.store.kernelRing();
+    if (this.#kernelRing) this.#tryKernelRing(this.#kernelRing);
   }
 
   domain(domid: number): DomainState | undefined {
@@ -199,6 +203,26 @@ export class PlatformMachine implements Machine, RingEffects {
     this.evtchn.close();
     this.#gnttab.close();
     this.#watcher.close();
+  }
+
+  /** One domain alone is told of the ends of others, and one handle in it. */
+  #takeDomExc(): number {
+    try {
+      return this.evtchn.bindVirq(Virq.DOM_EXC);
+    } catch (error) {
+      if (!(error instanceof OsError) || !TAKEN.includes(error.errno)) throw error;
+      throw new OsError(error.errno, `${SERVED_ALREADY} (it is told of the ends of domains)`);
+    }
+  }
+
+  /** Whoever is at the other end of the kernel's port serves it. */
+  #tryKernelRing({ domid, port }: { readonly domid: number; readonly port: number }): void {
+    try {
+      this.evtchn.unbind(this.evtchn.bindInterdomain(domid, port));
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      throw new OsError(error.errno, `${SERVED_ALREADY} (it is at the kernel's ring)`);
+    }
   }
 
   /**

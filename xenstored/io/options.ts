@@ -244,6 +244,11 @@ class Asked {
   }
 
   options(env: Environment): Options {
+    if (this.on.has('stub-domain') && !this.#numbers.get('event')) {
+      throw new BadValue(
+        '--stub-domain needs --event <port>, as init-xenstore-domain gives it to the kernel',
+      );
+    }
     const hostRunDir = this.#path('run') ?? env.STUBDOM0_RUN;
     const runDir = this.#runDir(hostRunDir, env);
     return {

@@ -90,7 +90,7 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
 }
 
 /** A line to end with. */
-class Fatal extends Error {}
+export class Fatal extends Error {}
 
 function die(text: string): never {
   process.stderr.write(`FATAL: ${text}\n`);
