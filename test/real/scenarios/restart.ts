@@ -14,6 +14,9 @@ xenstore-watch data/word | while read -r path; do xenstore-write data/seen "$(xe
 echo READY
 while :; do count=$((count + 1)); xenstore-write data/count "$count $(xenstore-read name)"; sleep 0.2; done`;
 
+/** With it, Xen's programs talk to the store through dom0's kernel, and not through the daemon's socket. */
+const OWN_RING = { XENSTORED_PATH: '/dev/xen/xenbus' };
+
 const KERNEL = '/tmp/still';
 /** When in an `xl create`, as parts of what it takes undisturbed. */
 const POINTS = [0.1, 0.25, 0.4, 0.55, 0.7, 0.85];
@@ -37,7 +40,29 @@ export const scenarios: readonly Scenario[] = [
         lab.until('the event', async () => (await read(lab, `${home}/data/seen`)) === 'afterwards', 20),
       );
       await lab.step('xl shutdown', () => lab.exec('xl', ['shutdown', '-w', 'running']));
-      lab.log(`afterwards: ${(await lab.exec('xl', ['list'])).stdout}`);
+      // The xl that waited for its end was a client of the socket.
+      assert.match((await lab.exec('xl', ['list'])).stdout, /^running .* ---s-- /m);
+      await lab.exec('xl', ['destroy', 'running']);
+      await lab.step('xenconsoled started again', () => consoled(lab, {}));
+    },
+  },
+  {
+    name: 'kill -9 of the daemon: xl and xenconsoled on /dev/xen/xenbus do not notice',
+    stores: ['ours'],
+    limitS: 180,
+    async run(lab) {
+      await consoled(lab, OWN_RING);
+      const guest = lab.guest({ name: 'ringed', memory: 96, script: COUNTING });
+      await lab.exec('xl', ['create', guest.config], { env: OWN_RING });
+      await guest.says(/READY/);
+      await restart(lab);
+      const other = lab.guest({ name: 'later', memory: 96, script: 'echo LATER-UP' });
+      await other.create();
+      await lab.step('xenconsoled sees a new guest', () => other.says(/LATER-UP/));
+      await lab.step('its xl sees it go', () => other.gone());
+      await lab.exec('xl', ['shutdown', '-w', 'ringed']);
+      await lab.step('the xl of before the restart sees its guest go', () => guest.gone());
+      await consoled(lab, {});
     },
   },
   {
@@ -102,6 +127,16 @@ async function counting(lab: Lab, name: string): Promise<Guest> {
   await lab.step('xl create', () => guest.create());
   await lab.step('until it counts', () => guest.says(/READY/));
   return guest;
+}
+
+/** Another xenconsoled: one on the socket is blind for new domains once the daemon has been killed. */
+async function consoled(lab: Lab, env: Readonly<Record<string, string>>): Promise<void> {
+  await lab.sh(
+    'old=$(cat /run/xen/xenconsoled.pid); kill $old; while [ -e /proc/$old ]; do sleep 0.1; done; ' +
+      'rm -f /run/xen/xenconsoled.pid; ' +
+      'xenconsoled --log=guest --log-dir=/var/log/xen --pid-file=/run/xen/xenconsoled.pid',
+    { env },
+  );
 }
 
 /** kill -9, and Xen's launcher. */
