@@ -3,7 +3,7 @@
  * `npm run test:xen`: real Xen in an emulated machine, our build in its dom0, scenarios run there. And `npm run xen:shell`: the same machine
  * with a person in it. Reads the command line and introduces the parts to each other; README.md beside this folder tells the rest.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -131,8 +131,14 @@ function notRun({ rows }: Boot): readonly RowResult[] {
   return rows.map(({ scenario, store }) => ({ name: scenario.name, store, outcome: 'not run', figures: [] }));
 }
 
+/** A folder for the time of `body`. Those of labs that were killed go as well: the name tells whose it was. */
 async function inScratch(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'stubdom0-lab-'));
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^stubdom0-lab-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  const folder = mkdtempSync(join(tmpdir(), `stubdom0-lab-${process.pid}-`));
   try {
     await body(folder);
   } finally {
