@@ -18,6 +18,17 @@ function declare<F extends (...args: never[]) => unknown>(prototype: string): F 
   return library.func(prototype) as unknown as F;
 }
 
+/** What a call in the background answers with: as the function does, `errno()` to be read at once in the callback. */
+export type Answered = (error: unknown, result: number) => void;
+
+/**
+ * Runs on Node's thread pool. Nothing keeps what its pointers point at: the caller does, until the answer. koffi refuses more
+ * than a few hundred at a time.
+ */
+function declareBackground<F extends (...args: never[]) => void>(prototype: string): F {
+  return library.func(prototype).async as unknown as F;
+}
+
 type WithBytes = (fd: Descriptor, bytes: Pointer, length: number) => number;
 type WithAddress = (fd: Descriptor, address: Pointer, length: number) => number;
 
@@ -44,7 +55,84 @@ export const ioctl: (fd: Descriptor, request: number, argument: Pointer) => numb
 );
 export const pipe2: (fds: Int32Array, flags: number) => number = declare('int pipe2(void *fds, int flags)');
 
+// Disks
+/** `answered` comes from the loop. `vectors`: the address of struct iovec's. */
+type Vectored = (fd: Descriptor, vectors: bigint, count: number, offset: number, answered: Answered) => void;
+export const preadvLater: Vectored = declareBackground(
+  'int64_t preadv(int fd, void *vectors, int count, int64_t offset)',
+);
+export const pwritevLater: Vectored = declareBackground(
+  'int64_t pwritev(int fd, void *vectors, int count, int64_t offset)',
+);
+export const fdatasyncLater: (fd: Descriptor, answered: Answered) => void =
+  declareBackground('int fdatasync(int fd)');
+export const fallocate: (fd: Descriptor, mode: number, offset: number, length: number) => number = declare(
+  'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+);
+export const fallocateLater: (
+  fd: Descriptor,
+  mode: number,
+  offset: number,
+  length: number,
+  answered: Answered,
+) => void = declareBackground('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
+export const ioctlLater: (fd: Descriptor, request: number, argument: Pointer, answered: Answered) => void =
+  declareBackground('int ioctl(int fd, unsigned long request, void *argument)');
+export const pread: (fd: Descriptor, bytes: Pointer, length: number, offset: number) => number = declare(
+  'int64_t pread(int fd, void *bytes, size_t length, int64_t offset)',
+);
+/** `bytes`: struct statx. */
+export const statx: (fd: Descriptor, path: string, flags: number, mask: number, bytes: Pointer) => number =
+  declare('int statx(int fd, const char *path, int flags, unsigned int mask, void *bytes)');
+
+// System calls that have no function of their own: `syscall` with the arguments that each takes.
+export const ioUringSetup: (number: number, entries: number, params: Pointer) => Descriptor = declare(
+  'int64_t syscall(long number, unsigned int entries, void *params)',
+);
+export const ioUringEnter: (
+  number: number,
+  fd: Descriptor,
+  toSubmit: number,
+  minComplete: number,
+  flags: number,
+  signals: null,
+  signalsLength: number,
+) => number = declare(
+  'int64_t syscall(long number, int fd, unsigned int toSubmit, unsigned int minComplete, unsigned int flags, void *signals, size_t length)',
+);
+export const ioUringRegister: (
+  number: number,
+  fd: Descriptor,
+  operation: number,
+  argument: Pointer,
+  count: number,
+) => number = declare(
+  'int64_t syscall(long number, int fd, unsigned int operation, void *argument, unsigned int count)',
+);
+export const aioSetup: (number: number, events: number, context: BigUint64Array) => number = declare(
+  'int64_t syscall(long number, unsigned int events, void *context)',
+);
+export const aioSubmit: (number: number, context: bigint, count: number, blocks: Pointer) => number = declare(
+  'int64_t syscall(long number, void *context, long count, void *blocks)',
+);
+export const aioGetEvents: (
+  number: number,
+  context: bigint,
+  min: number,
+  max: number,
+  events: Pointer,
+  timeout: Pointer,
+) => number = declare(
+  'int64_t syscall(long number, void *context, long min, long max, void *events, void *timeout)',
+);
+export const aioDestroy: (number: number, context: bigint) => number = declare(
+  'int64_t syscall(long number, void *context)',
+);
+
 // Waiting
+export const eventfd: (initial: number, flags: number) => Descriptor = declare(
+  'int eventfd(unsigned int initial, int flags)',
+);
 export const epollCreate1: (flags: number) => Descriptor = declare('int epoll_create1(int flags)');
 export const epollCtl: (epfd: Descriptor, operation: number, fd: Descriptor, event: Pointer) => number =
   declare('int epoll_ctl(int epfd, int operation, int fd, void *event)');

@@ -42,6 +42,14 @@ const collected = new FinalizationRegistry<Span>(({ address, length }) => {
   munmap(address, length);
 });
 
+/** Which area a view is of. */
+const areas = new WeakMap<ArrayBufferLike, MappedArea>();
+
+/** The area that these bytes, or what they are a part of, were taken from; undefined: memory of JavaScript's own. */
+export function areaOf(bytes: Uint8Array): MappedArea | undefined {
+  return areas.get(bytes.buffer);
+}
+
 export class MappedArea {
   readonly length: number;
   readonly writable: boolean;
@@ -60,6 +68,7 @@ export class MappedArea {
     const buffer = viewOf(address, length);
     collected.register(buffer, this.#span);
     this.#bytes = new Uint8Array(buffer);
+    areas.set(buffer, this);
   }
 
   /** The area; of length 0 once unmapped. Storing into a read-only one ends the process. */
@@ -79,14 +88,23 @@ export class MappedArea {
 
   /** For the time of an operation that works on `bytes` by itself (a file read, say). The result ends it. */
   hold(): () => void {
-    this.#holds += 1;
+    this.retain();
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      this.#holds -= 1;
-      this.#leaveIfIdle();
+      this.release();
     };
+  }
+
+  /** As `hold`, for who counts by itself and calls `release` as often: nothing is allocated. */
+  retain(): void {
+    this.#holds += 1;
+  }
+
+  release(): void {
+    this.#holds -= 1;
+    this.#leaveIfIdle();
   }
 
   /**
