@@ -29,9 +29,7 @@ export function writeCreateDomain(view: DataView, options: CreateDomain, layout:
   view.setUint32(32, options.maxEvtchnPort ?? MOST_PORTS, true);
   view.setInt32(36, options.maxGrantFrames ?? DEFAULT_FRAMES, true);
   view.setInt32(40, options.maxMaptrackFrames ?? DEFAULT_FRAMES, true);
-  if (layout.createGrantOptsAt !== undefined) {
-    view.setUint32(layout.createGrantOptsAt, GRANT_VERSION, true);
-  }
+  view.setUint32(44, GRANT_VERSION, true);
   // On Arm what is zero there means: the machine's own interrupt controller, no trusted environment.
   if (layout.arch === 'x64') {
     view.setUint32(layout.createArchAt, hvm ? EMULATED : 0, true);

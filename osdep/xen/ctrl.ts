@@ -51,11 +51,11 @@ export class XenCtrl implements Ctrl {
   readonly #operations: Operations;
   #list: CallBuffer | undefined;
 
-  /** Closes `call` with itself. */
-  constructor(call: Call, openForeignmemory: () => Foreignmemory) {
+  /** Closes `call` with itself. `arch`: of the machine, as Node names it. */
+  constructor(call: Call, openForeignmemory: () => Foreignmemory, arch: string = process.arch) {
     this.#call = call;
     this.#openForeignmemory = openForeignmemory;
-    this.#operations = new Operations(call);
+    this.#operations = new Operations(call, arch);
   }
 
   getDomainInfo(domid: number): DomainInfo | undefined {

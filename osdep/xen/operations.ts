@@ -4,7 +4,7 @@
  * no single operation. (xen/include/public/domctl.h, sysctl.h)
  */
 import { type Call, type CallBuffer, Hypercall } from '../call.ts';
-import { OsError } from '../errno.ts';
+import { Errno, OsError } from '../errno.ts';
 import { type Interface, interfaceOf } from './versions.ts';
 
 const DOMCTL_AT = 16;
@@ -13,6 +13,10 @@ const SYSCTL_AT = 8;
 const SYSCTL_SIZE = 136;
 /** The version of a domctl whose shape never changes. */
 const STABLE = 0;
+
+const RESTRICTED =
+  'this kernel makes no hypercalls for a domain that is not dom0: load its driver with ' +
+  '`insmod xen-privcmd.ko unrestricted=1` (not possible under kernel lockdown)';
 
 /** Writes the arguments of an operation, which start at byte 0 of the view. */
 export type Fill = (argument: DataView) => void;
@@ -27,25 +31,34 @@ export interface Answer {
 
 export class Operations {
   readonly call: Call;
+  readonly #arch: string;
   readonly #page: CallBuffer;
   readonly #view: DataView;
   #interface: Interface | undefined;
 
-  constructor(call: Call) {
+  constructor(call: Call, arch: string = process.arch) {
     this.call = call;
+    this.#arch = arch;
     this.#page = call.allocBufferPages(1);
     this.#view = viewOf(this.#page);
   }
 
   /** Asked for once. EACCES for a hypervisor that is not known here. */
   get interface(): Interface {
-    this.#interface ??= interfaceOf(this.version(), process.arch);
+    this.#interface ??= interfaceOf(this.version(), this.#arch);
     return this.#interface;
   }
 
   /** Major in the upper half. */
   version(): number {
-    return this.call.hypercall(Hypercall.XEN_VERSION, [0, 0]);
+    try {
+      return this.call.hypercall(Hypercall.XEN_VERSION, [0, 0]);
+    } catch (error) {
+      // The hypervisor tells anybody: it was the kernel that refused.
+      throw error instanceof OsError && error.errno === Errno.EPERM
+        ? new OsError(Errno.EPERM, RESTRICTED)
+        : error;
+    }
   }
 
   /** A text that xen_version tells, of at most `sizeBytes` with its final zero. */

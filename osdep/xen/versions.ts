@@ -13,8 +13,6 @@ export interface Interface {
   /** XEN_DOMCTL_INTERFACE_VERSION and XEN_SYSCTL_INTERFACE_VERSION; another one is EACCES. */
   readonly domctl: number;
   readonly sysctl: number;
-  /** Where `grant_opts` lies in xen_domctl_createdomain; undefined: there is none. */
-  readonly createGrantOptsAt: number | undefined;
   /** Where `arch` starts in xen_domctl_createdomain. */
   readonly createArchAt: number;
   /** Where `total_pages` lies in xen_sysctl_physinfo; the other counts follow it. */
@@ -26,23 +24,13 @@ type Numbers = Omit<Interface, 'arch' | 'domainInfoSize'>;
 const LATEST: Numbers = {
   domctl: 0x18,
   sysctl: 0x16,
-  createGrantOptsAt: 44,
   createArchAt: 60,
   physinfoPagesAt: 40,
 };
 
 /** By minor version of Xen 4. */
 const interfaces: ReadonlyMap<number, Numbers> = new Map([
-  [
-    16,
-    {
-      domctl: 0x14,
-      sysctl: 0x14,
-      createGrantOptsAt: undefined,
-      createArchAt: 52,
-      physinfoPagesAt: 32,
-    },
-  ],
+  [16, { domctl: 0x14, sysctl: 0x14, createArchAt: 52, physinfoPagesAt: 32 }],
   [17, { ...LATEST, domctl: 0x15, sysctl: 0x15, createArchAt: 56 }],
   [18, { ...LATEST, domctl: 0x16, sysctl: 0x15, createArchAt: 56 }],
   [19, { ...LATEST, domctl: 0x17, sysctl: 0x15 }],
