@@ -341,23 +341,49 @@ describe('the device', () => {
     }
   });
 
-  it('refuses what the driver would misunderstand, and goes on', () => {
+  it('answers what the driver would misunderstand as the store would', async () => {
     const [ours, theirs] = pair();
-    const device = new DeviceTransport(ours, { receive: () => {}, closed: () => {} });
+    const answers: string[] = [];
+    const device = new DeviceTransport(ours, {
+      receive: (bytes) => answers.push(bytes.toString('latin1', 16)),
+      closed: () => {},
+    });
     try {
-      const refused: readonly (readonly [Buffer, string])[] = [
-        [encodeMessage(Op.WRITE, 1, 0, `/a\0${'x'.repeat(4078)}`), 'E2BIG'],
-        [encodeMessage(Op.RESET_WATCHES, 1, 0, '\0'), 'EOPNOTSUPP'],
-        [encodeMessage(Op.WATCH, 1, 0, '/a\0token\x001\0'), 'EINVAL'],
-      ];
-      for (const [message, code] of refused) {
-        expect(() => device.send(message)).toThrow(expect.objectContaining({ code }));
-      }
-      const longest = encodeMessage(Op.WRITE, 1, 0, `/a\0${'x'.repeat(4077)}`);
-      device.send(longest);
+      device.send(encodeMessage(Op.WRITE, 1, 0, `/a\0${'x'.repeat(4078)}`));
+      device.send(encodeMessage(Op.RESET_WATCHES, 2, 0, '\0'));
+      device.send(encodeMessage(Op.WATCH, 3, 0, '/a\0token\x001\0'));
+      expect(answers).toEqual([]);
+      await Promise.resolve();
+      expect(answers).toEqual(['E2BIG\0', 'ENOSYS\0', 'EINVAL\0']);
+      device.send(encodeMessage(Op.WRITE, 4, 0, `/a\0${'x'.repeat(4077)}`));
       expect(recv(theirs, Buffer.alloc(5000))).toBe(4096);
     } finally {
       device.close();
+      close(theirs);
+    }
+  });
+
+  it('has one request under way at a time: the driver would overwrite it by the next', async () => {
+    const [ours, theirs] = pair();
+    const client = await connect({
+      connector: { name: 'device', connect: async (user) => new DeviceTransport(ours, user) },
+    });
+    try {
+      const reads = ['a', 'b', 'c'].map((name) => client.readText(`/${name}`));
+      const message = Buffer.alloc(100);
+      for (const name of ['a', 'b', 'c']) {
+        expect(message.toString('latin1', 16, await arrived(theirs, message))).toBe(`/${name}\0`);
+        const answer = encodeMessage(Op.READ, message.readUInt32LE(4), 0, name);
+        // An event comes between, and the answer in two pieces.
+        send(theirs, encodeMessage(Op.WATCH_EVENT, 0, 0, '/x\0token\0'));
+        send(theirs, answer.subarray(0, 5));
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(recv(theirs, message)).toBeLessThan(0);
+        send(theirs, answer.subarray(5));
+      }
+      expect(await Promise.all(reads)).toEqual(['a', 'b', 'c']);
+    } finally {
+      await client.close();
       close(theirs);
     }
   });
@@ -373,8 +399,7 @@ describe('the device', () => {
     send(theirs, encodeMessage(Op.WATCH, request.readUInt32LE(4), 0, 'OK\0'));
     await watch.ready;
     const reset = client.resetWatches();
-    await new Promise((resolve) => setImmediate(resolve));
-    const length = recv(theirs, request);
+    const length = await arrived(theirs, request);
     expect(request.toString('latin1', 16, length)).toBe('/a\0t\0');
     send(theirs, encodeMessage(Op.UNWATCH, request.readUInt32LE(4), 0, 'OK\0'));
     await reset;
@@ -383,3 +408,12 @@ describe('the device', () => {
     close(theirs);
   });
 });
+
+/** The length of what the other end of a pair sends next. */
+async function arrived(fd: number, into: Buffer): Promise<number> {
+  for (;;) {
+    const length = recv(fd, into);
+    if (length > 0) return length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

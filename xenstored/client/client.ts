@@ -97,7 +97,7 @@ export class LastingClient extends Requests implements Client, KeeperUser, Watch
       await this.ask('RESET_WATCHES', strings({ op: 'RESET_WATCHES' }, ''));
     } catch (error) {
       // The connection is not ours alone.
-      if (!(error instanceof XenstoreError && error.code === 'EOPNOTSUPP')) throw error;
+      if (!(error instanceof XenstoreError && error.code === 'ENOSYS')) throw error;
       await Promise.all(watches.map((watch) => watch.close()));
       return;
     }

@@ -61,12 +61,7 @@ export class Session implements TransportUser {
     const reqId = this.#freeId();
     return new Promise((resolve, reject) => {
       this.#waiting.set(reqId, { op, path, resolve, reject });
-      try {
-        transport.send(encodeMessage(Op[op], reqId, txId, payload));
-      } catch (error) {
-        this.#waiting.delete(reqId);
-        reject(new XenstoreError(codeOf(error), op, path, { cause: error }));
-      }
+      transport.send(encodeMessage(Op[op], reqId, txId, payload));
     });
   }
 

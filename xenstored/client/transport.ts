@@ -5,10 +5,7 @@
 
 /** A way that is open. */
 export interface Transport {
-  /**
-   * Queues one whole message; never throws for a peer that is gone: `closed` tells. Takes the bytes over. Throws an error with a `code` for a
-   * message that this way does not carry, and is as before.
-   */
+  /** Queues one whole message; never throws for a peer that is gone: `closed` tells. Takes the bytes over. */
   send(message: Buffer): void;
   /** Ends it, without `closed` being called. Idempotent. */
   close(): void;
