@@ -108,3 +108,16 @@ export function attempt(command: string, ...args: readonly string[]): string | u
     return undefined;
   }
 }
+
+/** Whether this machine grants an engine. */
+export async function has(engine: EngineName): Promise<boolean> {
+  const poller = new Poller();
+  try {
+    await new IoQueue({ poller, engines: [engine], depth: 1, onDone() {} }).close();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    poller.close();
+  }
+}
