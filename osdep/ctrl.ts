@@ -123,7 +123,7 @@ export interface GrantTableSize {
 export interface Ctrl {
   /** undefined: no such domain. Also for the store's domain. */
   getDomainInfo(domid: number): DomainInfo | undefined;
-  /** Up to `max` domains from `firstDomid` on, in order of their ids. Also for the store's domain. */
+  /** Up to `max` domains from `firstDomid` on, in order of their ids. */
   getDomainInfoList(firstDomid: number, max: number): DomainInfo[];
   /** The new domain's id. It is paused once. EEXIST, ENOMEM, EINVAL. */
   createDomain(options: CreateDomain): number;

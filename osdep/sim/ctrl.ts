@@ -9,6 +9,7 @@ import type {
   Physinfo,
   XenVersion,
 } from '../ctrl.ts';
+import { Errno, OsError } from '../errno.ts';
 import type { HandleRegistry } from '../toolcore.ts';
 import type { Machine } from './machine.ts';
 import { Restriction } from './restriction.ts';
@@ -31,7 +32,16 @@ export class SimCtrl implements Ctrl {
   }
 
   getDomainInfo(domid: number): DomainInfo | undefined {
-    return this.getDomainInfoList(domid, 1).find((info) => info.domid === domid);
+    try {
+      return this.#call('domainInfo', { domid });
+    } catch (error) {
+      const errno = error instanceof OsError ? error.errno : 0;
+      // To the store's domain a domain that is gone looks like one that it may not see. Domain 0 always is.
+      if (errno === Errno.ESRCH || (errno === Errno.EPERM && domid !== 0 && this.#looksAtDomains())) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   getDomainInfoList(firstDomid: number, max: number): DomainInfo[] {
@@ -146,6 +156,14 @@ export class SimCtrl implements Ctrl {
   close(): void {
     this.#handles.deregister(this);
     this.#restriction.close();
+  }
+
+  #looksAtDomains(): boolean {
+    try {
+      return this.getDomainInfo(0) !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   #call<K extends OpName>(op: K, args: Args<K>): Value<K> {

@@ -195,6 +195,23 @@ export function evtchnSuite(bench: Bench): void {
       refuses('EINVAL', () => evtchnA.bind(99));
     });
 
+    test('a toolstack makes ports of a domain, looks at them, and closes them all', () => {
+      const ctrl = bench.control.platform.openCtrl();
+      const domid = bench.empty();
+      const port = ctrl.evtchnAllocUnbound(domid, 0);
+      expect(ctrl.evtchnStatus(domid, port)).toMatchObject({ state: 'unbound', remoteDomid: 0 });
+      const own = bench.control.platform.openEvtchn().bindInterdomain(domid, port);
+      expect(ctrl.evtchnStatus(domid, port)).toMatchObject({
+        state: 'interdomain',
+        remoteDomid: 0,
+        remotePort: own,
+      });
+      ctrl.evtchnReset(domid);
+      expect(ctrl.evtchnStatus(domid, port).state).toBe('closed');
+      expect(ctrl.evtchnStatus(0, own)).toMatchObject({ state: 'unbound', remoteDomid: domid });
+      refuses('ESRCH', () => ctrl.evtchnAllocUnbound(4321, 0));
+    });
+
     bench.guestTest('a dead peer leaves the port waiting for nobody', async () => {
       const { a, b, evtchnA, portA } = await connect(bench);
       await bench.machine.kill(b.domid);
