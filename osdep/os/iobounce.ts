@@ -2,11 +2,8 @@
  * Memory that direct I/O does not take as it lies (a Buffer at an odd address, a piece of half a sector) is copied through a
  * buffer that it takes. Granted pages never come this way: their sectors lie well. Knows slots (iorequests.ts).
  */
-import { addressOf } from './ffi.ts';
-import type { IoMemory } from './iomemory.ts';
+import { IoMemory } from './iomemory.ts';
 import { type IoRequests, Op } from './iorequests.ts';
-
-const PAGE = 4096;
 
 interface Piece {
   readonly memory: IoMemory;
@@ -16,7 +13,7 @@ interface Piece {
 
 export class Bounces {
   readonly #requests: IoRequests;
-  readonly #running = new Map<number, { readonly buffer: Uint8Array; readonly pieces: readonly Piece[] }>();
+  readonly #running = new Map<number, { readonly buffer: IoMemory; readonly pieces: readonly Piece[] }>();
 
   constructor(requests: IoRequests) {
     this.#requests = requests;
@@ -48,20 +45,18 @@ export class Bounces {
       return { memory, offset, length: requests.vectorLength(from + i) };
     });
     const length = requests.length[slot]!;
-    const spacious = Buffer.alloc(length + PAGE);
-    const start = PAGE - (Number(addressOf(spacious)) % PAGE);
-    const buffer = spacious.subarray(start, start + length);
+    const buffer = IoMemory.allocate(length);
     this.#running.set(slot, { buffer, pieces });
     if (requests.op[slot] === Op.WRITE) {
       let at = 0;
       for (const { memory, offset, length } of pieces) {
-        buffer.set(memory.bytes.subarray(offset, offset + length), at);
+        buffer.bytes.set(memory.bytes.subarray(offset, offset + length), at);
         at += length;
       }
     }
     // The last of them, so that the others, and what they refer to, are still there when the slot is given back.
     requests.first[slot] = requests.end[slot]! - 1;
-    requests.aim(from + count - 1, Number(addressOf(buffer)), length);
+    requests.aim(from + count - 1, buffer.address, length);
   }
 
   /** A slot is done, so many bytes of it. */
@@ -74,7 +69,7 @@ export class Bounces {
     for (const { memory, offset, length } of bounce.pieces) {
       const count = Math.min(length, bytes - at);
       if (count <= 0) return;
-      memory.bytes.set(bounce.buffer.subarray(at, at + count), offset);
+      memory.bytes.set(bounce.buffer.bytes.subarray(at, at + count), offset);
       at += count;
     }
   }

@@ -5,6 +5,8 @@
 import { addressOf } from './ffi.ts';
 import { areaOf, type MappedArea } from './mmap.ts';
 
+const PAGE = 4096;
+
 export class IoMemory {
   readonly bytes: Uint8Array;
   /** Of the first byte. Below 2^53 on the machines that we know, so a number is exact. */
@@ -17,6 +19,13 @@ export class IoMemory {
     this.bytes = bytes;
     this.#area = areaOf(bytes);
     this.address = Number(addressOf(bytes));
+  }
+
+  /** Zeroed memory of our own that starts at a page, as direct I/O likes it. */
+  static allocate(length: number): IoMemory {
+    const spacious = Buffer.alloc(length + PAGE);
+    const start = PAGE - (Number(addressOf(spacious)) % PAGE);
+    return new IoMemory(spacious.subarray(start, start + length));
   }
 
   /** One more request is in flight on it. */

@@ -63,7 +63,8 @@ export class AioEngine implements IoEngine {
     const requests = this.#requests;
     const blocks = this.#blocks;
     const at = slot * IOCB_WORDS;
-    const [address, offset] = [requests.iovAddress(slot), requests.offset[slot]!];
+    const address = requests.iovAddress(slot);
+    const offset = requests.offset[slot]!;
     blocks.fill(0, at, at + IOCB_WORDS);
     blocks[at] = slot;
     blocks[at + 4] = requests.op[slot] === Op.WRITE ? PWRITEV : PREADV;

@@ -194,7 +194,7 @@ function behaves(engine: EngineName, direct: 'try' | 'no'): void {
     const [depth, total] = [128, 4000];
     const poller = new Poller();
     const it = disk(Buffer.from(Uint32Array.from({ length: 1 << 16 }, (_, i) => i >> 7).buffer));
-    const memory = new IoMemory(Buffer.alloc(depth * SECTOR));
+    const memory = IoMemory.allocate(depth * SECTOR);
     const wanted = new Uint32Array(depth);
     let [begun, answered, wrong] = [0, 0, 0];
     let finish: () => void = () => undefined;
