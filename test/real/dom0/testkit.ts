@@ -20,6 +20,8 @@ interface Test {
 
 const LIMIT_MS = 30_000;
 const tests: Test[] = [];
+/** What is done when every test is over. */
+const last: Body[] = [];
 let suites: readonly Suite[] = [{ path: [], before: [], after: [] }];
 
 const innermost = (): Suite => suites.at(-1)!;
@@ -33,6 +35,25 @@ export function describe(name: string, body: () => void): void {
 
 export function test(name: string, body: Body): void {
   tests.push({ name: [...innermost().path, name].join(' > '), suites, body });
+}
+
+export const it: typeof test = test;
+
+/** With the first test of its suite. */
+export function beforeAll(body: Body): void {
+  let done: void | Promise<void>;
+  let begun = false;
+  innermost().before.push(() => {
+    if (!begun) {
+      begun = true;
+      done = body();
+    }
+    return done;
+  });
+}
+
+export function afterAll(body: Body): void {
+  last.unshift(body);
 }
 
 export function beforeEach(body: Body): void {
@@ -57,6 +78,9 @@ export async function run(pattern: RegExp, print: (line: string) => void): Promi
       failed += 1;
       print(error.replace(/^/gm, '#   '));
     }
+  }
+  for (const body of last) {
+    await limited(body);
   }
   print(`# ${chosen.length - failed} passed, ${failed} failed`);
   return failed;
@@ -99,6 +123,7 @@ const matchers: Readonly<Record<string, Matcher>> = {
   toEqual: (actual, expected) => alike(actual, expected, 'whole'),
   toMatchObject: (actual, expected) => alike(actual, expected, 'part'),
   toContain: (actual, expected) => (actual as unknown[] | string).includes(expected as string),
+  toHaveLength: (actual, expected) => (actual as { readonly length: number }).length === expected,
   toBeUndefined: (actual) => actual === undefined,
   toBeInstanceOf: (actual, expected) => actual instanceof (expected as abstract new () => unknown),
   toBeGreaterThan: (actual, expected) => (actual as number) > (expected as number),
@@ -106,10 +131,13 @@ const matchers: Readonly<Record<string, Matcher>> = {
   toBeLessThan: (actual, expected) => (actual as number) < (expected as number),
 };
 
+type Checks = Record<string, Check>;
+type LateChecks = Record<string, (expected?: unknown) => Promise<void>>;
+
 export function expect(
   actual: unknown,
   message = '',
-): Record<string, Check> & { not: Record<string, Check> } {
+): Checks & { readonly not: Checks; readonly rejects: LateChecks } {
   const checks = (wanted: boolean) =>
     Object.fromEntries(
       Object.entries(matchers).map(([name, matches]): [string, Check] => [
@@ -122,7 +150,26 @@ export function expect(
         },
       ]),
     );
-  return { ...checks(true), not: checks(false) } as ReturnType<typeof expect>;
+  return { ...checks(true), not: checks(false), rejects: rejects(actual, message) } as ReturnType<
+    typeof expect
+  >;
+}
+
+function rejects(actual: unknown, message: string): LateChecks {
+  const check = async (name: string, expected: unknown): Promise<void> => {
+    const outcome = await (actual as Promise<unknown>).then(
+      (value) => ({ value }),
+      (reason: unknown) => ({ reason }),
+    );
+    if (!('reason' in outcome)) {
+      throw new Error(`${message} resolved to ${inspect(outcome.value)} instead of being rejected`);
+    }
+    expect(outcome.reason, message)[name]!(expected);
+  };
+  return {
+    toMatchObject: (expected) => check('toMatchObject', expected),
+    toThrow: (expected) => check('toBeInstanceOf', expected),
+  };
 }
 
 /** Deep equality; `part`: objects may have more than is expected. A property that is undefined is none. */

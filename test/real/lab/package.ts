@@ -3,6 +3,7 @@
  * `debian.cpio`, the scripts by which Debian starts Xen's daemons, with the programs that those call.
  */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +17,7 @@ export async function stagePackage(folder: string, built: string, top: string): 
   const scratch = await mkdtemp(join(tmpdir(), 'stubdom0-package-'));
   try {
     const { files } = JSON.parse(await readFile(join(top, 'package.json'), 'utf8')) as { files: string[] };
-    const others = files.filter((name) => name !== 'dist' && !name.startsWith('!'));
+    const others = files.filter((name) => name !== 'dist' && existsSync(join(top, name)));
     await cp(built, join(scratch, 'dist'), { recursive: true });
     for (const name of ['package.json', 'README.md', 'LICENSE', ...others])
       await cp(join(top, name), join(scratch, name), { recursive: true });
