@@ -11,33 +11,44 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 
 export class Privcmd {
-  readonly fd: Descriptor;
-  #open = true;
+  #fd: Descriptor;
 
   constructor() {
-    this.fd = openDevice(devices.privcmd);
+    this.#fd = openDevice(devices.privcmd);
+  }
+
+  /** -1 once closed. */
+  get fd(): Descriptor {
+    return this.#fd;
   }
 
   /** The result, 0 or more. Throws OsError. */
   control(request: number, argument: Uint8Array | null, what: string): number {
-    if (!this.#open) {
+    if (this.#fd < 0) {
       throw new OsError(Errno.EBADF, what);
     }
-    return control(this.fd, request, argument, what);
+    return control(this.#fd, request, argument, what);
   }
 
   /** From now on the kernel lets through what acts on this domain alone, and no plain hypercall. */
   restrict(domid: number): void {
-    this.control(RESTRICT, new Uint8Array(Uint16Array.of(domid).buffer), `restrict to domain ${domid}`);
+    const what = `restrict to domain ${domid}`;
+    try {
+      this.control(RESTRICT, new Uint8Array(Uint16Array.of(domid).buffer), what);
+    } catch (error) {
+      // Kernels before 4.11.
+      const unknown = error instanceof OsError && error.errno === Errno.ENOTTY;
+      throw unknown ? new OsError(Errno.EOPNOTSUPP, what) : error;
+    }
   }
 
   /** From now on nothing passes: every ioctl is ENOTTY, and the descriptor's number stays taken. */
   blind(): void {
-    if (!this.#open) {
+    if (this.#fd < 0) {
       return;
     }
     const nothing = open('/dev/null', O_RDWR | O_CLOEXEC, 0);
-    if (nothing < 0 || dup2(nothing, this.fd) < 0) {
+    if (nothing < 0 || dup2(nothing, this.#fd) < 0) {
       const error = errno();
       close(nothing);
       throw new OsError(error, 'put /dev/null in the place of privcmd');
@@ -46,9 +57,9 @@ export class Privcmd {
   }
 
   close(): void {
-    if (this.#open) {
-      this.#open = false;
-      closeDevice(this.fd);
+    if (this.#fd >= 0) {
+      closeDevice(this.#fd);
+      this.#fd = -1;
     }
   }
 }

@@ -103,6 +103,11 @@ describe.skipIf(existsSync('/dev/xen'))('where there is no Xen', () => {
     ['evtchn', () => platform.openEvtchn(), 'xen-evtchn'],
     ['gntdev', () => platform.openGnttab(), 'xen-gntdev'],
     ['gntalloc', () => platform.openGntshr(), 'xen-gntalloc'],
+    ['privcmd', () => platform.openCall(), 'xen-privcmd'],
+    ['privcmd', () => platform.openForeignmemory(), 'xen-privcmd'],
+    ['privcmd', () => platform.openDevicemodel(), 'xen-privcmd'],
+    ['privcmd', () => platform.openCtrl(), 'xen-privcmd'],
+    ['privcmd', () => platform.openManage(), 'xen-privcmd'],
   ])('no /dev/xen/%s: says which driver to load', (name, open, module) => {
     expect(open).toThrow(OsError);
     expect(open).toThrow(

@@ -33,6 +33,19 @@ export function foreignSuite(bench: Bench): void {
       refuses('ESRCH', () => foreign.map(4321, 'r', [GFN]));
     });
 
+    test('a closed handle maps nothing more, and what it mapped stays', () => {
+      const domid = bench.empty({}, [GFN]);
+      const foreign = bench.control.platform.openForeignmemory();
+      const mapped = foreign.map(domid, 'rw', [GFN]);
+      foreign.close();
+      foreign.close();
+      refuses('EBADF', () => foreign.map(domid, 'r', [GFN]));
+      mapped.page(0).set([5]);
+      expect(mapped.page(0)[0]).toBe(5);
+      mapped.unmap();
+      mapped.unmap();
+    });
+
     bench.guestTest('a guest sees what the control domain writes', async () => {
       const guest = await withMemory(bench, [GFN, GFN + 1]);
       const mapped = bench.control.platform.openForeignmemory().map(guest.domid, 'rw', [GFN, GFN + 1]);
