@@ -17,7 +17,7 @@ const old = (platform: Platform): Platform => ({
   },
 });
 
-/** Xen before 4.18, for a stub domain: who may ask for any domain, but not for the list. */
+/** Xen before 4.21 for a stub domain, which may ask for any domain, but not for the list. */
 const stub = (platform: Platform): Platform => ({
   ...old(platform),
   openCtrl: () => {

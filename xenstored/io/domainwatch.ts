@@ -136,7 +136,7 @@ class FoundChanges implements DomainWatcher {
     try {
       return listAll(this.#ctrl);
     } catch (error) {
-      // In a stub domain before Xen 4.18: it may ask for any domain, but not for the list.
+      // In a stub domain: it may ask for any domain, but not for the list.
       if (!(error instanceof OsError) || error.errno !== Errno.EPERM) throw error;
       this.#asked = new Set([CONTROL_DOMID, ...this.#told.keys()]);
       return this.#askEach(this.#asked);
