@@ -31,6 +31,7 @@ const REGISTER_EVENTFD = 4;
 const ENTER_GETEVENTS = 1;
 const SQ_CQ_OVERFLOW = 1 << 1;
 const SQ_TASKRUN = 1 << 2;
+const CQ_EVENTFD_DISABLED = 1;
 const FSYNC_DATASYNC = 1;
 
 const OFFSET_RINGS = 0;
@@ -58,6 +59,7 @@ const Params = {
   CQ_TAIL: 21,
   CQ_MASK: 22,
   CQ_CQES: 25,
+  CQ_FLAGS: 26,
   WORDS: 30,
 } as const;
 
@@ -76,6 +78,8 @@ export class UringEngine implements IoEngine {
   readonly #cqHeadAt: number;
   readonly #cqTailAt: number;
   readonly #cqesAt: number;
+  /** 0: the kernel, before Linux 5.8, has no such word. */
+  readonly #cqFlagsAt: number;
   /** Up to where entries are written, and how many of them the kernel has not taken. */
   #sqTail: number;
   #waiting = 0;
@@ -102,6 +106,7 @@ export class UringEngine implements IoEngine {
       this.#cqHeadAt = word(Params.CQ_HEAD);
       this.#cqTailAt = word(Params.CQ_TAIL);
       this.#cqesAt = word(Params.CQ_CQES);
+      this.#cqFlagsAt = word(Params.CQ_FLAGS);
       this.#sqTail = this.#rings[this.#sqTailAt]!;
       // Entry i of the ring is always submission i: the array between them stays as it is.
       const array = word(Params.SQ_ARRAY);
@@ -172,22 +177,49 @@ export class UringEngine implements IoEngine {
     if (this.#waiting > 0) this.#enter(0);
   }
 
+  /** While we look there is nothing to wake us for: the kernel would, for each answer that we come for. */
   reap(): void {
+    do {
+      this.#quiet(CQ_EVENTFD_DISABLED);
+      try {
+        this.#take();
+      } finally {
+        this.#quiet(0);
+      }
+    } while (this.#something());
+  }
+
+  #take(): void {
     const rings = this.#rings;
     for (;;) {
       let head = rings[this.#cqHeadAt]!;
       for (let tail = Atomics.load(rings, this.#cqTailAt); head !== tail; ) {
         const at = this.#cqesAt + (head & this.#cqMask) * CQE_WORDS;
-        const [slot, result] = [rings[at]!, rings[at + 2]!];
+        const slot = rings[at]!;
+        const result = rings[at + 2]!;
         head = (head + 1) | 0;
         Atomics.store(rings, this.#cqHeadAt, head);
         this.#owner.complete(slot, result);
         if (head === tail) tail = Atomics.load(rings, this.#cqTailAt);
       }
-      const more = Atomics.load(rings, this.#sqFlagsAt) & (SQ_TASKRUN | SQ_CQ_OVERFLOW);
-      if (more === 0 && this.#waiting === 0) return;
+      if (!this.#behind() && this.#waiting === 0) return;
       if (!this.#enter(ENTER_GETEVENTS)) return;
     }
+  }
+
+  /** Whether the kernel has answers that it gives when it is entered. */
+  #behind(): boolean {
+    return (Atomics.load(this.#rings, this.#sqFlagsAt) & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0;
+  }
+
+  /** Whether an answer came before waking us was allowed again. */
+  #something(): boolean {
+    const rings = this.#rings;
+    return this.#behind() || rings[this.#cqHeadAt]! !== Atomics.load(rings, this.#cqTailAt);
+  }
+
+  #quiet(flags: number): void {
+    if (this.#cqFlagsAt !== 0) Atomics.store(this.#rings, this.#cqFlagsAt, flags);
   }
 
   /** False: the kernel has no room or time now, another turn is on its way. */
