@@ -62,9 +62,10 @@ export const scenarios: readonly Scenario[] = [
         await guest.gone();
       });
 
-      await lab.step('kill -9, and the init script again', async () => {
+      await lab.step('kill -9, and what `systemctl restart xen` does: stop, start', async () => {
         process.kill(Number(pid), 'SIGKILL');
         await lab.sh('while [ -e /proc/$PID ]; do sleep 0.1; done', { env: { PID: pid } });
+        await init(lab, 'stop');
         await init(lab, 'start');
       });
       assert.notEqual(readFileSync(PID_FILE, 'utf8').trim(), pid);
