@@ -193,7 +193,7 @@ export class XenCtrl implements Ctrl {
       const done = this.#reservation(MemoryOp.POPULATE_PHYSMAP, domid, frames, gfns.length);
       if (done < gfns.length) {
         this.#reservation(MemoryOp.DECREASE_RESERVATION, domid, frames, done);
-        throw new OsError(Errno.ENOMEM, `memory for domain ${domid}`);
+        throw new OsError(this.#isNone(domid) ? Errno.ESRCH : Errno.ENOMEM, `memory for domain ${domid}`);
       }
     } finally {
       this.#call.freeBuffer(frames);
@@ -205,7 +205,10 @@ export class XenCtrl implements Ctrl {
     try {
       new BigUint64Array(frames.bytes.buffer, frames.bytes.byteOffset, gfns.length).set(gfns.map(BigInt));
       if (this.#reservation(MemoryOp.DECREASE_RESERVATION, domid, frames, gfns.length) < gfns.length) {
-        throw new OsError(Errno.EINVAL, `take frames of domain ${domid} away`);
+        throw new OsError(
+          this.#isNone(domid) ? Errno.ESRCH : Errno.EINVAL,
+          `take frames of domain ${domid} away`,
+        );
       }
     } finally {
       this.#call.freeBuffer(frames);
@@ -283,6 +286,15 @@ export class XenCtrl implements Ctrl {
   #looksAtDomains(): boolean {
     try {
       return this.getDomainInfo(0) !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  /** For calls that only tell how much they did. */
+  #isNone(domid: number): boolean {
+    try {
+      return domid !== Domid.SELF && this.getDomainInfo(domid) === undefined;
     } catch {
       return false;
     }
