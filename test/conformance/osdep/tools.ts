@@ -42,13 +42,13 @@ export function toolSuite(bench: Bench): void {
       const { clock } = bench.control.platform;
       const start = clock.now();
       const fired: string[] = [];
-      clock.after(5, () => fired.push('second'));
+      clock.after(60, () => fired.push('second'));
       clock.after(1, () => fired.push('first'));
       const cancel = clock.after(2, () => fired.push('never'));
       cancel();
       await bench.machine.until(() => fired.length === 2);
       expect(fired).toEqual(['first', 'second']);
-      expect(clock.now() - start).toBeGreaterThanOrEqual(4);
+      expect(clock.now() - start).toBeGreaterThanOrEqual(59);
     });
 
     test('numbers stay in their range', () => {
