@@ -141,7 +141,7 @@ test('a build of boot files is named by each of its ingredients and by their bor
 });
 
 test('a comma in a path does not end what QEMU reads there', () => {
-  const options = { boot: '/b', app: '/a,b', out: '/o', hap: true, serial: '/s,t' };
+  const options = { boot: '/b', app: '/a,b', packages: '/p', out: '/o', hap: true, serial: '/s,t' };
   const line = qemuArguments(options).join(' ');
   expect(line).toContain('path=/a,,b,mount_tag=app');
   expect(line).toContain('path=/s,,t');

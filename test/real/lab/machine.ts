@@ -11,6 +11,8 @@ export interface MachineOptions {
   /** Read by dom0 as /app, and written as /out. */
   readonly app: string;
   readonly out: string;
+  /** The project's node_modules: dom0's /app/node_modules. */
+  readonly packages: string;
   /** Nested paging, which PVH guests need. */
   readonly hap: boolean;
   /** Where dom0's and Xen's console goes. */
@@ -69,6 +71,7 @@ export function qemuArguments({
   hap,
   interactive,
   out,
+  packages,
   serial,
 }: MachineOptions): readonly string[] {
   const share = (tag: string, path: string, more: string) =>
@@ -80,6 +83,8 @@ export function qemuArguments({
     'console=com1 com1=115200,8n1',
     `dom0_mem=${DOM0_MIB}M,max:${DOM0_MIB}M`,
     'dom0_max_vcpus=1 dom0_vcpus_pin',
+    // Nobody's secrets are in this memory, and touching all of it takes a processor for seconds and the host's memory.
+    'bootscrub=0',
   ];
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', hap ? 'qemu64,+svm,+npt' : 'qemu64'],
@@ -87,7 +92,7 @@ export function qemuArguments({
     ...['-display', 'none', '-monitor', 'none', '-nic', 'none', '-no-reboot'],
     ...['-chardev', console_, '-serial', 'chardev:console'],
     ...['-virtfs', share('boot', boot, ',readonly=on'), '-virtfs', share('app', app, ',readonly=on')],
-    ...['-virtfs', share('out', out, '')],
+    ...['-virtfs', share('packages', packages, ',readonly=on'), '-virtfs', share('out', out, '')],
     ...['-kernel', 'xen.elf', '-append', xen.join(' ')],
     // A comma parts the modules, so no path stands here.
     ...[

@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { runBoot } from './boot.ts';
 import { bootFiles, cacheFolder } from './bootfiles.ts';
+import type { MachineOptions } from './machine.ts';
 import { stagePackage } from './package.ts';
 import { installed } from './packages.ts';
 import { type Boot, bootsOf, chosenRows, type Found } from './plan.ts';
@@ -81,7 +82,7 @@ async function scenarios(): Promise<readonly Found[]> {
 async function prepare(
   app: string,
   needs: ReadonlySet<Need> = new Set(),
-): Promise<{ readonly boot: string; readonly app: string }> {
+): Promise<Pick<MachineOptions, 'boot' | 'app' | 'packages'>> {
   const { versions, missing } = installed();
   if (missing.length > 0)
     throw new Error(
@@ -90,7 +91,7 @@ async function prepare(
   const { folder } = await bootFiles(cacheFolder(process.env), versions, say);
   await stage(app, BUILT, TOP);
   for (const need of needs) await suppliers[need](app, BUILT, TOP);
-  return { boot: folder, app };
+  return { boot: folder, app, packages: join(TOP, 'node_modules') };
 }
 
 async function run(asked: Asked): Promise<void> {

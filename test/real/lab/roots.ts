@@ -52,14 +52,17 @@ function insmod(modules: readonly string[], options = ''): string {
   return modules.map((name) => `insmod /lib/modules/${name}.ko${options}`).join('\n');
 }
 
-/** Three shared folders: \`boot\` and \`app\` to read, \`out\` to write. */
+/** Four shared folders: all but \`out\` to read only. */
 const DOM0_INIT = `#!/bin/busybox sh
 export PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin:${BIN} HOME=/tmp LANG=C.UTF-8
 ${MOUNTS}
 mkdir -p /run/xenstored /run/xen /run/xen-hotplug /run/lock
 ${insmod([...SHARES, ...PLAN9])}
-for share in boot app; do mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose $share /$share; done
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out /out
+share() { mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,$3 $1 $2; }
+share boot /boot ro,cache=loose
+share app /app ro,cache=loose
+share packages /app/node_modules ro,cache=loose
+share out /out rw
 ${insmod(DEVICES)}
 mount -t xenfs xenfs /proc/xen
 node /app/dist/test/real/dom0/main.js

@@ -10,13 +10,14 @@ import { writeOrder } from './stage.ts';
 export interface ShellOptions {
   readonly boot: string;
   readonly app: string;
+  readonly packages: string;
   /** A folder that goes afterwards. */
   readonly scratch: string;
   readonly store: StoreKind;
   readonly hap: boolean;
 }
 
-export async function shell({ boot, app, scratch, store, hap }: ShellOptions): Promise<void> {
+export async function shell({ boot, app, packages, scratch, store, hap }: ShellOptions): Promise<void> {
   const out = join(scratch, 'out');
   const { columns = 80, rows = 24 } = process.stdout;
   const order: Order = { store, processors: processors(), rows: [], shell: { columns, rows } };
@@ -24,6 +25,7 @@ export async function shell({ boot, app, scratch, store, hap }: ShellOptions): P
   const machine = new Machine({
     boot,
     app,
+    packages,
     out,
     hap,
     serial: join(scratch, 'serial.log'),

@@ -1,8 +1,8 @@
 /**
- * The project as dom0 sees it at /app: a copy of what is built and of the packages that it runs on, so that a build during a boot changes
- * nothing there, and the guests' programs, compiled.
+ * The project as dom0 sees it at /app: a copy of what is built, so that a build during a boot changes nothing there, and the guests' programs,
+ * compiled. The packages that it runs on are not copied but shared as they are.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
@@ -21,19 +21,9 @@ export async function stage(folder: string, built: string, top: string): Promise
   await cp(join(top, 'package.json'), join(folder, 'package.json'));
   const lua = join(top, 'xenstored/io/xenstore.lua');
   if (existsSync(lua)) await cp(lua, join(folder, 'xenstored/io/xenstore.lua'));
-  for (const path of productionPackages(top))
-    await cp(path, join(folder, relative(top, path)), {
-      recursive: true,
-      filter: (inside) => !inside.slice(path.length).startsWith('/node_modules'),
-    });
+  // Where the packages are mounted.
+  await mkdir(join(folder, 'node_modules'));
   await guestPrograms(join(top, 'test/real/guest'), join(folder, 'guest'));
-}
-
-/** Folders of the packages that the project needs to run, not to be built. */
-function productionPackages(top: string): readonly string[] {
-  const args = ['ls', '--omit=dev', '--all', '--parseable'];
-  const told = execFileSync('npm', args, { cwd: top, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  return told.split('\n').filter((path) => path.startsWith(join(top, 'node_modules')) && existsSync(path));
 }
 
 /** Each C file is a static program of its name. */
