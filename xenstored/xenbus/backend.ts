@@ -1,0 +1,340 @@
+/**
+ * One device seen from its backend, as a state machine: what is read from the store and what the service has finished comes in as
+ * events, what is to be done goes out as effects. Every decision is a look into `backendTable`; this file only does one thing at a
+ * time and in the right order. It knows neither rings, grants nor a store, nor what a device's keys are: `K` is whatever the service's
+ * reader has made of the frontend's keys, checked.
+ *
+ * The service promises: the effects of a step that touch the store (`write`, `error`) are done, in order, before it reads the value for
+ * the next event; a state is written only over the one that the effect names, which the toolstack may have replaced or removed; of each
+ * watched node the present value is handed in, however many events there were; each job (`prepare`, `read`, `connect`, `reconfigure`, `disconnect`) is
+ * answered exactly once. Watched are the own state, `online` and `hotplug-status`, and the frontend's state.
+ */
+import { stateName, XenbusState } from './state.ts';
+import { type BackendAct, type BackendOwn, backendTable } from './table.ts';
+
+export interface BackendOptions {
+  /** `script`: wait for a hotplug script to write `hotplug-status`; `self`: write it with InitWait, there is no script to wait for. */
+  readonly hotplug: 'script' | 'self';
+  /** Whether the kind of device has changes at run time (states 7 and 8). */
+  readonly reconfigures: boolean;
+}
+
+/** What a service finds when it meets a device, new or left by its predecessor. Missing nodes: Unknown, undefined; `online` missing is 0. */
+export interface BackendFound {
+  readonly own: XenbusState;
+  readonly front: XenbusState;
+  readonly online: boolean;
+  readonly hotplugStatus: string | undefined;
+}
+
+/** Keys for the own directory, with their values. */
+export type Keys = Readonly<Record<string, string>>;
+
+export type BackendEvent<K> =
+  /** The frontend's state node; Unknown when it or its directory is missing. */
+  | { readonly kind: 'front'; readonly state: XenbusState }
+  /** The own state node; Unknown when the directory has been removed. */
+  | { readonly kind: 'own'; readonly state: XenbusState }
+  | { readonly kind: 'online'; readonly online: boolean }
+  | { readonly kind: 'hotplug'; readonly status: string | undefined }
+  /** Answers `prepare`: the features to publish with InitWait. */
+  | { readonly kind: 'prepared'; readonly features: Keys }
+  /** Answers `read`: the frontend's keys, checked. */
+  | { readonly kind: 'keys'; readonly keys: K }
+  /** Answers `connect`: the properties to publish with Connected. */
+  | { readonly kind: 'connected'; readonly properties: Keys }
+  | { readonly kind: 'disconnected' }
+  | { readonly kind: 'reconfigured' }
+  /** Answers any of prepare, read, connect, reconfigure: nothing is left behind of what it tried. */
+  | { readonly kind: 'failed'; readonly error: string }
+  /** The data path has stopped itself: a ring or a request that no honest frontend makes, or a backing object that is gone. */
+  | { readonly kind: 'broken'; readonly error: string }
+  /** The guest's domain is dead: nobody will answer any more. */
+  | { readonly kind: 'dead' };
+
+export type BackendEffect<K> =
+  /** Acquire what the device needs without a frontend. Done once, unless it fails. */
+  | { readonly kind: 'prepare' }
+  /** Read and check the frontend's keys. */
+  | { readonly kind: 'read' }
+  /** Map the rings and bind the ports; `attach`: they are in use, go on where the page says a predecessor was. */
+  | { readonly kind: 'connect'; readonly keys: K; readonly attach: boolean }
+  | { readonly kind: 'reconfigure' }
+  /** Take no more requests, finish those in flight, unmap and unbind. Cannot fail. */
+  | { readonly kind: 'disconnect' }
+  /** In one transaction: if the state node holds `from`, write the state and the keys; else nothing, and hand in what it holds (`own`). */
+  | { readonly kind: 'write'; readonly from: XenbusState; readonly state: XenbusState; readonly keys: Keys }
+  /** Read the frontend's state and hand it in: what was read before the last job may be out of date, or of another device of this name. */
+  | { readonly kind: 'look' }
+  /** One line for the error node of the own domain (`errorPath`). */
+  | { readonly kind: 'error'; readonly message: string }
+  /** Forget the device: close what `prepare` opened, drop the watches. A directory of its name that is not both Closed and offline is another. */
+  | { readonly kind: 'remove' };
+
+/** The whole of a backend between two events, plain and comparable. */
+export interface BackendState {
+  /** The table's row. */
+  readonly own: XenbusState;
+  /** What the state node holds, as far as is known. */
+  readonly node: XenbusState;
+  readonly front: XenbusState;
+  readonly online: boolean;
+  readonly hotplugged: boolean;
+  /** Published with InitWait; undefined: not prepared. */
+  readonly features: Keys | undefined;
+  readonly properties: Keys;
+  /** `lost`: a predecessor's, still in use by the frontend. `broken`: not to be served. */
+  readonly rings: 'none' | 'lost' | 'mapped' | 'broken';
+  readonly job: 'none' | 'prepare' | 'read' | 'connect' | 'reconfigure' | 'disconnect';
+  /** Whether the frontend's state has been read since the last `look`. */
+  readonly heard: boolean;
+  /** The backend asked for the closing, and the frontend has not answered. */
+  readonly insists: boolean;
+  readonly life: 'here' | 'dead' | 'vanished' | 'gone';
+}
+
+export class Backend<K> {
+  readonly #options: BackendOptions;
+  #state: BackendState;
+  #effects: BackendEffect<K>[] = [];
+
+  /** `begin` is to be called next. A saved state goes on where it was, without `begin`. */
+  constructor(options: BackendOptions, from: BackendFound | BackendState) {
+    this.#options = options;
+    this.#state = 'life' in from ? from : found(options, from);
+  }
+
+  get state(): BackendState {
+    return this.#state;
+  }
+
+  begin(): readonly BackendEffect<K>[] {
+    return this.#settle();
+  }
+
+  step(event: BackendEvent<K>): readonly BackendEffect<K>[] {
+    if (this.#state.life === 'gone') return [];
+    this.#take(event);
+    return this.#settle();
+  }
+
+  #take(event: BackendEvent<K>): void {
+    const { own, rings, job, life } = this.#state;
+    switch (event.kind) {
+      case 'front':
+        this.#set({ front: event.state, heard: true, insists: this.#state.insists && !answers(event.state) });
+        break;
+      case 'own':
+        if (event.state === this.#state.node) break;
+        this.#set({ node: event.state });
+        if (event.state === 0 || event.state === 1) this.#set({ life: 'vanished' });
+        else if (event.state === 5) this.#set({ own: 5, insists: attached(this.#state.front) });
+        else if (event.state === 6) this.#set({ own: 6 });
+        else this.#write(own);
+        break;
+      case 'online':
+        this.#set({ online: event.online });
+        break;
+      case 'hotplug':
+        if (event.status === 'connected') this.#set({ hotplugged: true });
+        else if (event.status === 'error') this.#error('the hotplug script failed, see hotplug-error');
+        break;
+      case 'prepared':
+        this.#set({ job: 'none', features: event.features });
+        this.#look();
+        break;
+      case 'keys':
+        this.#set({ job: 'none' });
+        if (this.#missesRings()) {
+          this.#set({ job: 'connect' });
+          this.#effects.push({ kind: 'connect', keys: event.keys, attach: rings === 'lost' });
+        }
+        break;
+      case 'connected':
+        this.#set({ job: 'none', rings: 'mapped', properties: event.properties });
+        this.#look();
+        break;
+      case 'disconnected':
+        this.#set({ job: 'none', rings: 'none' });
+        this.#look();
+        break;
+      case 'reconfigured':
+        this.#set({ job: 'none' });
+        if (this.#act() === 'reconfigure') this.#write(8);
+        break;
+      case 'failed':
+        this.#set({ job: 'none' });
+        // What the frontend has not waited for, and a predecessor's rings while both ends close, are no loss worth a word.
+        if (job === 'prepare' || job === 'reconfigure' || this.#missesRings()) {
+          if (rings === 'lost') this.#set({ rings: 'none' });
+          if (rings === 'mapped') this.#set({ rings: 'broken' });
+          if (rings !== 'lost' || own !== 5) this.#fail(event.error);
+        }
+        break;
+      case 'broken':
+        if (rings !== 'mapped' || job === 'disconnect') break;
+        this.#set({ rings: 'broken' });
+        this.#fail(event.error);
+        break;
+      case 'dead':
+        if (life === 'here') this.#set({ life: 'dead' });
+        break;
+    }
+  }
+
+  #settle(): readonly BackendEffect<K>[] {
+    while (this.#state.life !== 'gone' && this.#state.job === 'none' && this.#perform()) {
+      // As long as something has changed, the next look may find more to do.
+    }
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #act(): BackendAct {
+    const { own, front, online, life, insists, rings } = this.#state;
+    if (life === 'vanished') return 'remove';
+    if (life === 'dead') return own === 6 ? 'remove' : 'closed';
+    const act = backendTable[online ? 'online' : 'offline'][own as BackendOwn][front];
+    if (act === 'reopen' && insists) return attached(front) ? 'drain' : 'wait';
+    if (act === 'reconfigure' && !this.#options.reconfigures) return 'refuse';
+    // The frontend began again, and has come back before this end could say that its rings are gone.
+    if ((act === 'serve' || act === 'resume' || act === 'reconfigure') && rings === 'none') return 'reopen';
+    return act;
+  }
+
+  /** One thing towards what the table wants; false: nothing more to do for now. */
+  #perform(): boolean {
+    const state = this.#state;
+    if (state.rings === 'broken' || (state.own === 6 && state.rings === 'mapped')) return this.#disconnect();
+    if (!state.heard && state.life === 'here') return false;
+    const act = this.#act();
+    if (needsRings(act, state)) return this.#start(state.features === undefined ? 'prepare' : 'read');
+    switch (act) {
+      case 'open':
+      case 'reopen':
+        if (state.rings === 'mapped') return this.#disconnect();
+        if (state.features === undefined) return this.#start('prepare');
+        this.#set({ rings: 'none' });
+        return this.#write(2, { ...state.features, ...this.#hotplugKeys() });
+      case 'connect':
+        return state.hotplugged && this.#write(4, state.properties);
+      case 'resume':
+        return this.#write(4);
+      case 'reconfigure':
+        return this.#start('reconfigure');
+      case 'close':
+        return this.#write(5);
+      case 'closed':
+        if (state.rings === 'mapped') return this.#disconnect();
+        this.#set({ rings: 'none' });
+        return this.#write(6);
+      case 'refuse':
+        if (state.rings === 'mapped') this.#set({ rings: 'broken' });
+        this.#fail(`the frontend is ${stateName(state.front)}, which has no meaning here`);
+        return true;
+      case 'remove':
+        if (state.rings === 'mapped') return this.#disconnect();
+        this.#set({ life: 'gone', rings: 'none' });
+        this.#effects.push({ kind: 'remove' });
+        return false;
+      case 'wait':
+        // The frontend has begun again while its rings were being mapped.
+        return state.rings === 'mapped' && this.#disconnect();
+      case 'serve':
+      case 'drain':
+        return false;
+    }
+  }
+
+  #missesRings(): boolean {
+    return this.#state.life === 'here' && needsRings(this.#act(), this.#state);
+  }
+
+  #hotplugKeys(): Keys {
+    return this.#options.hotplug === 'self' ? { 'hotplug-status': 'connected' } : {};
+  }
+
+  #disconnect(): boolean {
+    return this.#start('disconnect');
+  }
+
+  #start(job: 'prepare' | 'read' | 'reconfigure' | 'disconnect'): boolean {
+    this.#set({ job });
+    this.#effects.push({ kind: job });
+    return false;
+  }
+
+  #write(state: XenbusState, keys: Keys = {}): boolean {
+    this.#effects.push({ kind: 'write', from: this.#state.node, state, keys });
+    this.#set({ own: state, node: state });
+    return true;
+  }
+
+  #look(): void {
+    this.#set({ heard: false });
+    this.#effects.push({ kind: 'look' });
+  }
+
+  #error(message: string): void {
+    this.#effects.push({ kind: 'error', message });
+  }
+
+  /** The error node, then Closing, unless the device is on its way out already. The rings, if there are any, follow. */
+  #fail(message: string): void {
+    if (this.#state.life !== 'here') return;
+    this.#error(message);
+    const { own, front, online } = this.#state;
+    const insists = !answers(front);
+    this.#set({ insists });
+    if (own !== 5 && (own !== 6 || (insists && online))) this.#write(5);
+  }
+
+  #set(change: Partial<BackendState>): void {
+    this.#state = { ...this.#state, ...change };
+  }
+}
+
+/** Whether a state of the frontend answers a backend that wants to close. */
+function answers(front: XenbusState): boolean {
+  return front === 0 || front === 5 || front === 6;
+}
+
+/** Whether the frontend has, or may have, published rings. */
+function attached(front: XenbusState): boolean {
+  return front === 3 || front === 4 || front === 5 || front === 7;
+}
+
+/** Whether what the table wants cannot be done without rings that are not there yet. */
+function needsRings(act: BackendAct, { rings, hotplugged, front }: BackendState): boolean {
+  switch (act) {
+    case 'connect':
+      return hotplugged && rings === 'none';
+    case 'serve':
+    case 'reconfigure':
+    case 'resume':
+      return rings === 'lost';
+    case 'drain':
+      return rings === 'lost' && front !== 3 && attached(front);
+    default:
+      return false;
+  }
+}
+
+function found(options: BackendOptions, { own, front, online, hotplugStatus }: BackendFound): BackendState {
+  const begins = own === 2 || own === 3;
+  return {
+    own: begins ? 1 : own === 7 ? 8 : own,
+    node: own,
+    front,
+    online,
+    hotplugged: options.hotplug === 'self' || hotplugStatus === 'connected',
+    features: undefined,
+    properties: {},
+    rings: own === 4 || own === 5 || own === 7 || own === 8 ? 'lost' : 'none',
+    job: 'none',
+    heard: true,
+    insists: own === 5 && attached(front) && front !== 5,
+    life: own === XenbusState.Unknown ? 'vanished' : 'here',
+  };
+}
