@@ -9,7 +9,7 @@ import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
 /** Counts in the store, one read and one write a step, and tells there of what comes through a watch. */
 const COUNTING = `
-xenstore-write data/word none
+xenstore-write data/word none data/count "0 $(xenstore-read name)"
 xenstore-watch data/word | while read -r path; do xenstore-write data/seen "$(xenstore-read data/word)"; done &
 echo READY
 while :; do count=$((count + 1)); xenstore-write data/count "$count $(xenstore-read name)"; sleep 0.2; done`;
