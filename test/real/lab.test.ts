@@ -6,7 +6,7 @@ import { qemuArguments } from './lab/machine.ts';
 import { bootsOf, chosenRows, type Found } from './lab/plan.ts';
 import { Progress } from './lab/progress.ts';
 import { type Event, EventReader, lineOf } from './lab/protocol.ts';
-import { table, verdict } from './lab/report.ts';
+import { table, verdict, whatMatters } from './lab/report.ts';
 import type { Scenario } from './lab/scenario.ts';
 
 const scenario = (name: string, more: Partial<Scenario> = {}): Scenario => ({
@@ -107,10 +107,10 @@ test('a machine that ends by itself fails what was running, and the rest is not 
       { kind: 'up', uptime: 7 },
       { kind: 'begin', row: 0, uptime: 9 },
     ],
-    'panic',
+    'panic\nand more',
   );
   expect(results.map(({ outcome, why }) => [outcome, why])).toEqual([
-    ['failed', 'panic'],
+    ['failed', 'panic\nand more'],
     ['not run', 'panic'],
     ['not run', 'panic'],
   ]);
@@ -131,6 +131,14 @@ test('the table aligns, and folds many figures', () => {
   expect(lines[2]).toMatch(/^short {10}c {6}ok {11}1\.3 {2}figure number 0 0, /);
   expect(lines[3]).toMatch(/^ {40}\s*figure number \d/);
   expect(lines.at(-1)).toBe('a longer name  ours   not run');
+});
+
+test('of a console, the crash is shown, not the stack that came after it', () => {
+  const stack = Array.from({ length: 40 }, (_, line) => `[ 9.1] RSP ${line}`);
+  expect(whatMatters(['up', '[ 9.0] Kernel panic - not syncing', ...stack].join('\r\n'))[0]).toContain(
+    'panic',
+  );
+  expect(whatMatters(['up', ...stack].join('\n')).at(-1)).toBe('[ 9.1] RSP 39');
 });
 
 test('a build of boot files is named by each of its ingredients and by their borders', () => {

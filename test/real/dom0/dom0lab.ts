@@ -26,6 +26,8 @@ export interface LabOptions {
 export class Dom0Lab implements Lab {
   readonly store: Store;
   readonly kept: Set<string> = new Set();
+  /** What was last begun, for people. */
+  doing = 'its beginning';
   readonly #row: number;
   readonly #processors: number;
   readonly #tell: (event: Event) => void;
@@ -41,6 +43,7 @@ export class Dom0Lab implements Lab {
   }
 
   exec(program: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Result> {
+    this.doing = [program, ...args].join(' ');
     return exec(program, args, options, this.#signal);
   }
 
@@ -94,6 +97,7 @@ export class Dom0Lab implements Lab {
   ): Promise<void> {
     const end = performance.now() + limitS * 1000;
     while (!(await condition())) {
+      this.doing = `waiting: ${what}`;
       this.#signal.throwIfAborted();
       if (performance.now() > end) throw new Error(`${what}: not within ${limitS} s`);
       await new Promise((resolve) => setTimeout(resolve, UNTIL_MS));

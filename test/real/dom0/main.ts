@@ -36,11 +36,14 @@ async function play({ row, file, index, limitS, folder }: RowOrder): Promise<boo
   try {
     const module = (await import(`../scenarios/${file}.js`)) as { readonly scenarios: readonly Scenario[] };
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not done within ${limitS} s`)), limitS * 1000);
+      timer = setTimeout(
+        () => reject(new Error(`not done within ${limitS} s; it was at: ${lab.doing}`)),
+        limitS * 1000,
+      );
     });
     await Promise.race([module.scenarios[index]!.run(lab), late]);
   } catch (thrown) {
-    error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    error = described(thrown);
   }
   clearTimeout(timer);
   const time = (performance.now() - begun) / 1000;
@@ -50,6 +53,13 @@ async function play({ row, file, index, limitS, folder }: RowOrder): Promise<boo
   tell({ kind: 'end', row, seconds: time, ...(error !== undefined && { error }) });
   if (broken !== undefined) tell({ kind: 'broken', error: `${broken} after what ran before it` });
   return broken === undefined;
+}
+
+/** The message, and where in the scenario. */
+function described(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const places = (thrown.stack ?? '').match(/\/scenarios\/[\w.-]+\.js:\d+/g) ?? [];
+  return [thrown.message, ...places.map((place) => `  at ${place.slice(1)}`)].join('\n');
 }
 
 // What a scenario left behind must not end what comes after it.

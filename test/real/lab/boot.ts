@@ -8,7 +8,7 @@ import { Machine, type MachineOptions, processors } from './machine.ts';
 import { type Boot, DEFAULT_LIMIT_S, type Row } from './plan.ts';
 import { Progress } from './progress.ts';
 import { type Event, EventReader, type Order } from './protocol.ts';
-import type { RowResult } from './report.ts';
+import { type RowResult, whatMatters } from './report.ts';
 import { writeOrder } from './stage.ts';
 
 export interface BootOptions extends Omit<MachineOptions, 'hap' | 'serial' | 'out'> {
@@ -116,14 +116,10 @@ class EventFile {
   }
 }
 
-/** The end of the console: where a machine that crashed says why. */
+/** Why a machine that ended by itself did so, as far as its console tells. */
 async function lastWords(serial: string): Promise<string> {
   const text = await readFile(serial, 'utf8').catch(() => '');
-  const lines = text
-    .replaceAll('\r', '')
-    .split('\n')
-    .filter((line) => line.trim() !== '');
-  return `the machine switched itself off; the end of its console:\n${lines.slice(-12).join('\n')}`;
+  return `the machine switched itself off\n${whatMatters(text).join('\n')}`;
 }
 
 export function folderOf(row: number, name: string): string {

@@ -4,7 +4,7 @@
  */
 import type { Row } from './plan.ts';
 import type { Event } from './protocol.ts';
-import { type RowResult, resultLine, seconds } from './report.ts';
+import { indent, type RowResult, resultLine, seconds } from './report.ts';
 
 /** What is known of each row so far. */
 export class Progress {
@@ -42,7 +42,7 @@ export class Progress {
         this.#say(`    ${event.text}  ${seconds(event.seconds)}`);
         return;
       case 'log':
-        this.#say(`    ${event.text}`);
+        this.#say(indent(event.text.trimEnd(), '    '));
         return;
       case 'figure':
         this.#figures.set(event.row, [...(this.#figures.get(event.row) ?? []), [event.name, event.value]]);
@@ -65,10 +65,12 @@ export class Progress {
     const reason = this.#broken ?? (this.#done ? 'dom0 left it out' : why);
     if (this.#running !== undefined)
       this.#settle(this.#running, 'failed', reason, (this.#now() - this.#began) / 1000);
-    const begun = this.#results.size > 0;
-    for (const row of this.#rows.keys())
-      if (!this.#results.has(row))
-        this.#settle(row, begun ? 'not run' : row === 0 ? 'failed' : 'not run', reason);
+    for (const row of this.#rows.keys()) {
+      if (this.#results.has(row)) continue;
+      // Where nothing began, the first one has failed for all.
+      if (row === 0) this.#settle(row, 'failed', reason);
+      else this.#settle(row, 'not run', reason.split('\n')[0]);
+    }
     return this.#rows.map((_, row) => this.#results.get(row)!);
   }
 

@@ -77,3 +77,17 @@ function wrap(words: readonly string[], width: number): readonly string[] {
   }
   return lines;
 }
+
+const CONSOLE_LINES = 12;
+
+/** Of a console: from the first line that tells of a crash, else its end. */
+export function whatMatters(console: string): readonly string[] {
+  const lines = console
+    .replaceAll('\r', '')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
+  const crash = lines.findIndex((line) =>
+    /Kernel panic|BUG:|Oops|Panic on CPU|FATAL|Out of memory/.test(line),
+  );
+  return crash < 0 ? lines.slice(-CONSOLE_LINES) : lines.slice(crash, crash + CONSOLE_LINES);
+}
