@@ -41,7 +41,11 @@ function always(world: World<unknown>): void {
   if (front === 0 || front === 1 || front === 6) expect(mapped, `rings with a frontend at ${front}`).toBe(0);
   if (world.toolstack === 'detaching')
     expect([4, 5, 7, 8, 3], 'a frontend that does not let go').toContain(front);
-  if (back !== undefined) expect([back.job, back.rings === 'broken'], 'at work').toEqual(['none', false]);
+  if (back === undefined) return;
+  expect([back.job, back.rings === 'broken'], 'at work').toEqual(['none', false]);
+  if (!online || back.insists) return;
+  if (front === 1 || front === 2) expect(own, 'what a new frontend finds').toBe(2);
+  if (front === 3 || front === 4) expect([own, mapped > 0], 'what a ready frontend finds').toEqual([4, true]);
 }
 
 /** Two ends that want each other, and nothing failed. */
@@ -76,12 +80,15 @@ test('ours with ours: both killed at every step, closed and opened', () => {
 
 test('ours with ours: every job fails once, a ring breaks, the backend is killed', () => {
   walk(ours(3, { fails: 1 }), { killBack: 1, fail: 1, break: 1 }, oursAtRest);
+  walk(ours(4, { closes: 1 }), { killBack: 1, fail: 1 }, oursAtRest);
 });
 
 test('ours with ours: detached, removed by force, destroyed, attached again', () => {
   for (const budget of [{ detach: 1 }, { force: 1 }, { death: 1 }] as const)
     walk(ours(3), { ...budget, killBack: 1, attach: 1 }, oursAtRest);
-  walk(ours(4), { detach: 1, force: 1, death: 1 }, oursAtRest);
+  walk(ours(4), { detach: 1, death: 1 }, oursAtRest);
+  walk(ours(4, { closes: 1 }), { force: 1, attach: 1 }, oursAtRest);
+  walk(ours(3), { closeForIt: 1 }, oursAtRest);
 });
 
 test('a backend that waits for a hotplug script', () => {
@@ -120,6 +127,7 @@ test('a guest that writes what it likes: the backend rests, and holds no rings o
   const all: readonly XenbusState[] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   for (const own of all.slice(1))
     for (const front of all) walk(anything(1, all), { killBack: 1 }, () => {}, [own, front]);
+  for (const own of [4, 8] as const) walk(anything(3, [1, 3]), {}, () => {}, [own, 4]);
   for (const reconfigures of [true, false])
     walk(anything(2, all), { detach: 1, death: 1 }, () => {}, [1, 1], {
       hotplug: 'self',

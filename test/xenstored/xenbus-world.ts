@@ -38,6 +38,8 @@ export interface Budget {
   readonly killFront: number;
   readonly fail: number;
   readonly detach: number;
+  /** libxl closes the disks of a device model itself. */
+  readonly closeForIt: number;
   readonly force: number;
   readonly death: number;
   readonly attach: number;
@@ -91,6 +93,7 @@ const none: Budget = {
   killFront: 0,
   fail: 0,
   detach: 0,
+  closeForIt: 0,
   force: 0,
   death: 0,
   attach: 0,
@@ -358,10 +361,10 @@ export class Play<S> {
       toolstack: 'removed',
       dirty: { ...from.dirty, own: true, front: true, online: true, guestOwn: true, guestBack: true },
     });
-    const detached = (from: World<S>): World<S> => ({
+    const detached = (from: World<S>, state: 5 | 6 = 5): World<S> => ({
       ...from,
       online: false,
-      own: own === 6 ? 6 : 5,
+      own: own === 6 ? 6 : state,
       toolstack: 'detaching',
       dirty: { ...from.dirty, own: true, online: true, guestBack: true },
     });
@@ -377,6 +380,13 @@ export class Play<S> {
         name: 'toolstack detaches',
         optional: true,
         next: () => detached({ ...world, left: { ...left, detach: left.detach - 1 } }),
+      };
+    if (toolstack === 'up' && left.closeForIt > 0)
+      yield {
+        name: 'toolstack writes 6 itself',
+        optional: true,
+        next: () =>
+          detached({ ...world, forced: true, left: { ...left, closeForIt: left.closeForIt - 1 } }, 6),
       };
     if (toolstack !== 'removed' && left.force > 0)
       yield {

@@ -206,7 +206,7 @@ export class Backend<K> {
   /** One thing towards what the table wants; false: nothing more to do for now. */
   #perform(): boolean {
     const state = this.#state;
-    if (state.rings === 'broken' || (state.own === 6 && state.rings === 'mapped')) return this.#disconnect();
+    if (state.rings === 'broken') return this.#disconnect();
     if (!state.heard && state.life === 'here') return false;
     const act = this.#act();
     if (needsRings(act, state)) return this.#start(state.features === undefined ? 'prepare' : 'read');
@@ -239,7 +239,7 @@ export class Backend<K> {
         this.#effects.push({ kind: 'remove' });
         return false;
       case 'wait':
-        // The frontend has begun again while its rings were being mapped.
+        // The frontend has begun again while its rings were being mapped, or the toolstack has written a 6 here.
         return state.rings === 'mapped' && this.#disconnect();
       case 'serve':
       case 'drain':
