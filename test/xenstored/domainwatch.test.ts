@@ -17,7 +17,7 @@ const old = (platform: Platform): Platform => ({
   },
 });
 
-/** Xen before 4.21 for a stub domain, which may ask for any domain, but not for the list. */
+/** Any stub domain, here on Xen before 4.21: it may ask for each domain, but is never given the list. */
 const stub = (platform: Platform): Platform => ({
   ...old(platform),
   openCtrl: () => {
@@ -84,6 +84,15 @@ describe.each([
     expect(watcher.state(3)).toMatchObject({ domid: 3, exists: true, uniqueId: second!.uniqueId });
   });
 
+  test('tells of the end of a domain that was asked about and never told', () => {
+    news();
+    ctrl.createDomain({ domid: 4 });
+    expect(watcher.state(4)).toMatchObject({ domid: 4, exists: true });
+    ctrl.destroyDomain(4);
+    expect(news()).toMatchObject([{ domid: 4, exists: false }]);
+    expect(news()).toEqual([]);
+  });
+
   test('knows nothing of a domain that never was, nor of a reserved id', () => {
     expect(watcher.state(77)).toBeUndefined();
     expect(watcher.state(0x7ff0)).toBeUndefined();
@@ -120,5 +129,36 @@ describe('a hypervisor that lists no domains for us', () => {
     ctrl.destroyDomain(3);
     expect(news()).toEqual([[3, 'gone']]);
     expect(news()).toEqual([]);
+    expect(watcher.state(4)).toMatchObject({ domid: 4, shutdown: true });
+    ctrl.destroyDomain(4);
+    expect(news()).toEqual([[4, 'gone']]);
+    expect(news()).toEqual([]);
   });
+});
+
+test('a kernel that makes no hypercalls for us is named as what is in the way, on any hypervisor', () => {
+  const platform = steppedHost().platformFor(0);
+  const refused = (text: string) => (): never => {
+    throw new OsError(Errno.EPERM, text);
+  };
+  const locked = platform.openCtrl();
+  locked.getDomainInfo = refused('this kernel makes no hypercalls');
+  locked.getDomainInfoList = refused('this kernel makes no hypercalls');
+  const watched = watchDomains({
+    ...platform,
+    openManage: () => ({ getDomainInfo: refused('90'), pollChangedDomain: refused('90'), close() {} }),
+    openCtrl: () => locked,
+  });
+  expect(() => watched.next()).toThrow('this kernel makes no hypercalls');
+});
+
+test('a question that failed is no answer: nobody counts as gone for it', () => {
+  const platform = steppedHost().platformFor(0);
+  platform.openEvtchn().bindVirq(Virq.DOM_EXC);
+  const manage = platform.openManage();
+  const watched = watchDomains({ ...platform, openManage: () => manage });
+  manage.getDomainInfo = () => {
+    throw new OsError(Errno.EFAULT, 'domctl 90');
+  };
+  expect(() => watched.state(0)).toThrow(OsError);
 });

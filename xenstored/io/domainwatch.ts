@@ -1,6 +1,7 @@
 /**
  * Which domains there are and whose state has changed, told by libxenmanage where the hypervisor is of Xen 4.21 or later, else by going through
- * all of them as older daemons do, or, where not even a list is to be had, through those that somebody has asked about. Knows no store.
+ * all of them as older daemons do, or, in a stub domain, which is never given the list, through those that somebody has asked about. Knows no
+ * store.
  */
 import type { Ctrl, DomainInfo } from '../../osdep/ctrl.ts';
 import { Errno, OsError } from '../../osdep/errno.ts';
@@ -25,6 +26,8 @@ export interface DomainWatcher {
 /** Before libxenmanage nothing tells which domain is in control: it is always this one. */
 const CONTROL_DOMID = 0;
 const LIST_MAX = 1024;
+/** There is none; there is none, for a stub domain; a reserved id. */
+const NO_DOMAIN: readonly number[] = [Errno.ESRCH, Errno.EPERM, Errno.EINVAL];
 
 /** To be called when VIRQ_DOM_EXC is bound: the hypervisor tells changes to its owner alone. */
 export function watchDomains(platform: Platform): DomainWatcher {
@@ -41,7 +44,8 @@ function openManage(platform: Platform): Manage | undefined {
     return manage;
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
-    if (manage && (error.errno === Errno.ESRCH || error.errno === Errno.EPERM)) return manage;
+    // Domain 0 need not be there. Whoever may not even ask after it hears the reason from the older calls.
+    if (manage && error.errno === Errno.ESRCH) return manage;
     manage?.close();
     return undefined;
   }
@@ -59,8 +63,7 @@ class ToldChanges implements DomainWatcher {
       const state = known(this.#manage.getDomainInfo(domid));
       return state.exists ? state : undefined;
     } catch (error) {
-      // ESRCH, or EINVAL for a reserved id: there is none either way.
-      if (error instanceof OsError) return undefined;
+      if (error instanceof OsError && NO_DOMAIN.includes(error.errno)) return undefined;
       throw error;
     }
   }
@@ -93,8 +96,9 @@ class FoundChanges implements DomainWatcher {
   readonly #ctrl: Ctrl;
   /** As last told. */
   readonly #told = new Map<number, KnownDomain>();
-  /** Domains to ask for one by one; `undefined`: the hypervisor lists them all. */
-  #asked: Set<number> | undefined = undefined;
+  /** As they were when somebody asked about them: what he knows to exist may be gone before it was ever told. */
+  readonly #asked = new Map<number, KnownDomain>();
+  #listed = true;
   #pending: KnownDomain[] = [];
 
   constructor(ctrl: Ctrl) {
@@ -103,8 +107,9 @@ class FoundChanges implements DomainWatcher {
 
   state(domid: number): KnownDomain | undefined {
     const info = this.#ctrl.getDomainInfo(domid);
-    if (info) this.#asked?.add(domid);
-    return info && found(info);
+    const state = info && found(info);
+    if (state) this.#asked.set(domid, state);
+    return state;
   }
 
   /** Looks anew whenever all has been told, so that a batch of changes costs one look and one that finds nothing. */
@@ -122,8 +127,10 @@ class FoundChanges implements DomainWatcher {
 
   #look(): void {
     const now = this.#now();
-    for (const [domid, before] of this.#told) {
-      if (!now.has(domid)) this.#pending.push({ ...before, exists: false, dead: true, uniqueId: 0n });
+    for (const [domid, before] of new Map([...this.#asked, ...this.#told])) {
+      if (now.has(domid)) continue;
+      this.#pending.push({ ...before, exists: false, dead: true, uniqueId: 0n });
+      this.#asked.delete(domid);
     }
     for (const [domid, state] of now) {
       const before = this.#told.get(domid);
@@ -132,23 +139,23 @@ class FoundChanges implements DomainWatcher {
   }
 
   #now(): Map<number, KnownDomain> {
-    if (this.#asked) return this.#askEach(this.#asked);
-    try {
-      return listAll(this.#ctrl);
-    } catch (error) {
-      // In a stub domain: it may ask for any domain, but not for the list.
-      if (!(error instanceof OsError) || error.errno !== Errno.EPERM) throw error;
-      this.#asked = new Set([CONTROL_DOMID, ...this.#told.keys()]);
-      return this.#askEach(this.#asked);
+    if (this.#listed) {
+      try {
+        return listAll(this.#ctrl);
+      } catch (error) {
+        // In any stub domain: it may ask for each domain, but the list is never allowed there.
+        if (!(error instanceof OsError) || error.errno !== Errno.EPERM) throw error;
+        this.#listed = false;
+      }
     }
+    return this.#askEach();
   }
 
-  #askEach(asked: Set<number>): Map<number, KnownDomain> {
+  #askEach(): Map<number, KnownDomain> {
     const now = new Map<number, KnownDomain>();
-    for (const domid of asked) {
+    for (const domid of new Set([CONTROL_DOMID, ...this.#told.keys(), ...this.#asked.keys()])) {
       const info = this.#ctrl.getDomainInfo(domid);
       if (info) now.set(domid, found(info));
-      else asked.delete(domid);
     }
     return now;
   }
