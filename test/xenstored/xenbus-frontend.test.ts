@@ -2,10 +2,90 @@
 // drivers/net/xen-netback, xenbus.c), and one that writes what it likes. Every interleaving of late, merged watches, of a guest that
 // closes and opens, and of a kexec at any step.
 import { expect, test } from 'vitest';
+import { Frontend, type FrontendEffect, type FrontendEvent } from '../../xenstored/xenbus/frontend.ts';
 import { states, type XenbusState } from '../../xenstored/xenbus/state.ts';
 import { explore, type Move } from './xenbus-explore.ts';
 import { type Ours, ours } from './xenbus-fronts.ts';
 import type { Deed } from './xenbus-world.ts';
+
+/** Starts a frontend on what it finds, and plays events to it; each answer is one line. */
+function play(
+  published: 3 | 4,
+  own: XenbusState,
+  back: XenbusState,
+  events: readonly FrontendEvent[],
+): string[] {
+  const machine = new Frontend({ published }, { own, back });
+  const line = (effects: readonly FrontendEffect[]): string =>
+    effects
+      .map((effect) => {
+        if (effect.kind !== 'write')
+          return effect.kind === 'error' ? `error: ${effect.message}` : effect.kind;
+        return [`${effect.from} -> ${effect.state}`, ...Object.keys(effect.keys)].join(' ');
+      })
+      .join('; ');
+  return [line(machine.begin()), ...events.map((event) => line(machine.step(event)))];
+}
+
+const saw = (state: XenbusState) => ({ kind: 'back', state }) as const;
+const up = [
+  saw(2),
+  { kind: 'shared', keys: { 'ring-ref': '8' } },
+  saw(2),
+  saw(4),
+  { kind: 'activated' },
+  saw(4),
+] as const;
+
+test('a disk comes up, is resized, is detached', () => {
+  const lines = play(3, 1, 1, [...up, saw(4), saw(5), { kind: 'quiesced' }, saw(5), saw(5), saw(6)]);
+  expect(lines).toEqual([
+    '',
+    'share',
+    'look',
+    '1 -> 3 ring-ref',
+    'activate',
+    'look',
+    '3 -> 4',
+    'refresh',
+    '4 -> 5; look; quiesce',
+    'look',
+    '5 -> 6; look',
+    '',
+    'release',
+  ]);
+});
+
+test('a network interface says 4 when it has published; after kexec it is led back to 1 first', () => {
+  const begin = play(4, 4, 4, [
+    saw(4),
+    saw(5),
+    saw(6),
+    saw(6),
+    saw(2),
+    { kind: 'shared', keys: { mac: '' } },
+    saw(2),
+  ]);
+  expect(begin).toEqual([
+    '4 -> 5; look',
+    '',
+    '5 -> 6; look',
+    '6 -> 1; look',
+    '',
+    'share',
+    'look',
+    '1 -> 4 mac',
+  ]);
+});
+
+test('a frontend that fails says so; one whose node others write puts it right; one whose device goes lets go', () => {
+  const failed = play(3, 1, 2, [{ kind: 'failed', error: 'no grants' }]);
+  expect(failed).toEqual(['share', 'error: no grants; 1 -> 6; look']);
+  const broken = play(3, 1, 1, [...up, { kind: 'broken', error: 'rsp_prod' }, { kind: 'quiesced' }]);
+  expect(broken.slice(-2)).toEqual(['error: rsp_prod; 4 -> 5; look; quiesce', 'look']);
+  const written = play(3, 1, 1, [...up.slice(0, 3), { kind: 'own', state: 2 }, { kind: 'own', state: 0 }]);
+  expect(written.slice(-2)).toEqual(['2 -> 3 ring-ref', 'release; remove']);
+});
 
 /** The states that a backend goes through when it sees its frontend in one. */
 type React = (own: XenbusState, front: XenbusState) => readonly XenbusState[];

@@ -106,7 +106,7 @@ export class Frontend {
   }
 
   #take(event: FrontendEvent): void {
-    const { own, back, active } = this.#state;
+    const { own, node, back, active, keys } = this.#state;
     switch (event.kind) {
       case 'back':
         this.#set({ back: event.state, heard: true });
@@ -115,6 +115,10 @@ export class Frontend {
       case 'own':
         if (event.state === 0 || (event.state === 1 && own !== 1)) this.#set({ life: 'vanished' });
         else if (event.state === 1) this.#look();
+        else if (event.state !== node) {
+          // Nobody else has anything to write here.
+          this.#effects.push({ kind: 'write', from: event.state, state: node, keys: own === 3 ? keys : {} });
+        }
         break;
       case 'shared':
         this.#set({ job: 'none', shared: true, keys: event.keys });
@@ -231,7 +235,8 @@ export class Frontend {
     if (this.#state.life !== 'here') return;
     this.#effects.push({ kind: 'error', message });
     this.#set({ again: false });
-    if (this.#state.own < 5) this.#write(5);
+    const { own } = this.#state;
+    if (own < 5) this.#write(own === 1 ? 6 : 5);
   }
 
   #set(change: Partial<FrontendState>): void {
