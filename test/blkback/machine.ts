@@ -12,6 +12,7 @@ import { Back, Front } from '../../osdep/ring/slotring.ts';
 import { type Asked, type Response, readResponse, slotOf } from './slots.ts';
 
 const PAGE = 4096;
+const KILLED = new Error('killed');
 
 export const plainDisk: Disk = {
   sectors: 256,
@@ -52,6 +53,10 @@ export class Machine {
   underWay: Transfer[] = [];
   room = 64;
   readonly mapped: Map<number, number> = new Map();
+  readonly #unpublished: Set<number> = new Set();
+  /** What survives the process, a ring each: responses about to be put into the ring, and what rsp_prod will be then. */
+  readonly #records: { responses: Uint8Array[]; rspProd: number }[];
+  #stepsToLive = Number.POSITIVE_INFINITY;
   #backs: Back[];
   readonly #rings: readonly Uint8Array[];
   #pool: Uint8Array;
@@ -62,6 +67,7 @@ export class Machine {
     const { slotBytes } = layoutOf(protocol);
     this.fronts = this.#rings.map((bytes) => Front.init(bytes, slotBytes));
     this.responses = this.#rings.map(() => []);
+    this.#records = this.#rings.map(() => ({ responses: [], rspProd: 0 }));
     this.options = {
       disk: plainDisk,
       protocol,
@@ -138,7 +144,21 @@ export class Machine {
     }
   }
 
-  /** The process is killed; of what was under way, so many sectors of each have been written. Another one attaches. */
+  /** Does something with a process that is killed after so many steps: whether it was. A response in a slot is a step. */
+  killed(steps: number, act: () => void): boolean {
+    this.#stepsToLive = steps;
+    try {
+      act();
+      return false;
+    } catch (error) {
+      if (error !== KILLED) throw error;
+      return true;
+    } finally {
+      this.#stepsToLive = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** After the process was killed: of what was under way, so many sectors of each have been written. Another one attaches. */
   restart(written: (transfer: Transfer) => number): void {
     for (const transfer of this.underWay) {
       if (transfer.kind === Effect.WRITE)
@@ -146,9 +166,13 @@ export class Machine {
     }
     this.underWay = [];
     this.mapped.clear();
+    this.#unpublished.clear();
     this.#backs = this.#rings.map((bytes) => Back.attach(bytes, this.vbd.layout.slotBytes));
     this.vbd = new Vbd(this.options);
     this.#pool = new Uint8Array(this.vbd.poolPages * PAGE);
+    this.#rings.forEach((_, queue) => {
+      this.#recover(queue);
+    });
   }
 
   /** Raises the index that the guest publishes, as no frontend would. */
@@ -156,7 +180,45 @@ export class Machine {
     new DataView(this.#rings[queue]!.buffer).setUint32(0, reqProd, true);
   }
 
+  #step(): void {
+    if (this.#stepsToLive-- <= 0) throw KILLED;
+  }
+
+  /** Puts the responses of a ring into it. Their slots are no requests any more before rsp_prod says so: hence the record. */
+  #publish(queue: number): void {
+    const back = this.#backs[queue]!;
+    const record = this.#records[queue]!;
+    const { responses } = record;
+    record.rspProd = (this.#rspProd(queue) + responses.length) >>> 0;
+    for (const response of responses) {
+      this.#step();
+      back.respond(response);
+    }
+    this.#step();
+    back.publish();
+    record.responses = [];
+    this.#collect(queue);
+  }
+
+  /** What the last process was about to say is said before anything is done again. */
+  #recover(queue: number): void {
+    const record = this.#records[queue]!;
+    const missing = (record.rspProd - this.#rspProd(queue)) >>> 0;
+    if (missing === record.responses.length) {
+      const back = this.#backs[queue]!;
+      for (const _ of record.responses) back.take(new Uint8Array(this.vbd.layout.slotBytes));
+      this.#publish(queue);
+    }
+    record.responses = [];
+    this.#collect(queue);
+  }
+
+  #rspProd(queue: number): number {
+    return new DataView(this.#rings[queue]!.buffer).getUint32(8, true);
+  }
+
   #do(kind: EffectKind, subject: number): void {
+    this.#step();
     this.log.push(`${names.get(kind)} ${subject}`);
     const { vbd } = this;
     switch (kind) {
@@ -197,12 +259,13 @@ export class Machine {
         const bytes = new Uint8Array(vbd.layout.responseBytes).fill(0xee);
         const queue = vbd.queueOf(subject);
         vbd.response(subject, bytes);
-        this.#backs[queue]!.respond(bytes);
+        this.#records[queue]!.responses.push(bytes);
+        this.#unpublished.add(queue);
         break;
       }
       case Effect.PUBLISH:
-        this.#backs[subject]!.publish();
-        this.#collect(subject);
+        this.#publish(subject);
+        this.#unpublished.delete(subject);
         break;
       case Effect.CLOSED:
         expect(this.underWay, 'nothing is under way').toEqual([]);
@@ -214,6 +277,7 @@ export class Machine {
 
   #begin(transfer: Transfer): void {
     const changes = ({ kind }: Transfer): boolean => kind !== Effect.READ && kind !== Effect.FLUSH;
+    expect(this.#unpublished.size, 'what is answered has been shown before a transfer begins').toBe(0);
     for (const other of this.underWay) {
       if (other.kind === Effect.FLUSH || transfer.kind === Effect.FLUSH) continue;
       const apart =
