@@ -19,7 +19,8 @@ export interface ShellOptions {
 
 export async function shell({ boot, app, packages, scratch, store, hap }: ShellOptions): Promise<void> {
   const out = join(scratch, 'out');
-  const { columns = 80, rows = 24 } = process.stdout;
+  // A terminal may say 0 when it does not know.
+  const [columns, rows] = [process.stdout.columns || 80, process.stdout.rows || 24];
   const order: Order = { store, processors: processors(), rows: [], shell: { columns, rows } };
   await writeOrder(out, order);
   const machine = new Machine({
