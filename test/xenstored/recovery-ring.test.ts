@@ -74,6 +74,8 @@ class Host {
   readonly guest: Guest = new Guest();
   readonly dead = new Set<number>();
   uniqueId = 100n;
+  /** What the hypervisor has to tell, as it was when the daemon started. */
+  readonly news: DomainState[] = [];
   daemon!: Daemon;
   dom0!: Link;
   deaths = 0;
@@ -190,7 +192,7 @@ class Host {
     });
     return {
       domain: (domid) => (this.dead.has(domid) ? undefined : state(domid)),
-      pollChanged: () => undefined,
+      pollChanged: () => this.news.shift(),
       attach: (domid, port) => (domid === 1 ? { ok: true, port } : { ok: false, errno: 'ENOENT' }),
       rebind: () => true,
       ring: (domid) => (domid === 1 ? { ...this.guest, error: 0 } : undefined),
@@ -288,6 +290,19 @@ test('what a domain owned goes with it, for good, if it died while the daemon wa
   expect(host.dom0Asks('READ', '/local/domain/1/data/0|')).toBe('ENOENT|');
   await host.die();
   expect(host.dom0Asks('READ', '/local/domain/1/data/0|')).toBe('ENOENT|');
+  await host.shutDown();
+});
+
+test('what was to be told of domains at the start is not held against who has the number of one later', async () => {
+  const host = await run(`${scene.root}/db`, () => [], { keepOpen: true });
+  const { uniqueId } = host;
+  host.news.push({ domid: 1, exists: true, shutdown: false, dying: false, dead: false, uniqueId });
+  await host.die();
+  host.uniqueId += 1n;
+  host.dom0Asks('INTRODUCE', '1|1|9|');
+  host.daemon.domainsChanged();
+  host.turn();
+  expect(host.daemon.ringOf(1)).toBeDefined();
   await host.shutDown();
 });
 

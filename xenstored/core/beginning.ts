@@ -159,6 +159,8 @@ function restoreWatch(state: State, { seq, domid, path, token, depth }: WatchRec
 
 /** Domains that ended while nobody was looking, and those whose ring could not be mapped again. */
 function buryTheDead(state: State): void {
+  // Each is asked after now. What the machine has to tell would be old news later, of someone who has the number no more.
+  while (state.machine.pollChanged()) {}
   let shutdown = false;
   for (const domain of [...state.domains.all()]) {
     if (domain.domid === state.options.privDomid) continue;
