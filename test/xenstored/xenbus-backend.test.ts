@@ -2,12 +2,8 @@
 // interleavings of such stories are walked in xenbus-handshake.test.ts.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import {
-  Backend,
-  type BackendEffect,
-  type BackendEvent,
-  type BackendFound,
-} from '../../xenstored/xenbus/backend.ts';
+import { Backend } from '../../xenstored/xenbus/backend.ts';
+import type { BackendEffect, BackendEvent, BackendFound } from '../../xenstored/xenbus/backend-events.ts';
 import { stateName, states } from '../../xenstored/xenbus/state.ts';
 import { printed, restOf } from './xenbus-tables.ts';
 

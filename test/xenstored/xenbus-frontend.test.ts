@@ -6,7 +6,7 @@ import { Frontend, type FrontendEffect, type FrontendEvent } from '../../xenstor
 import { states, type XenbusState } from '../../xenstored/xenbus/state.ts';
 import { explore, type Move } from './xenbus-explore.ts';
 import { type Ours, ours } from './xenbus-fronts.ts';
-import type { Deed } from './xenbus-world.ts';
+import type { Deed } from './xenbus-state.ts';
 
 /** Starts a frontend on what it finds, and plays events to it; each answer is one line. */
 function play(

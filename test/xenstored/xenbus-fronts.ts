@@ -3,7 +3,7 @@
 import { Frontend, type FrontendEffect, type FrontendState } from '../../xenstored/xenbus/frontend.ts';
 import type { XenbusState } from '../../xenstored/xenbus/state.ts';
 import { frontendEdges } from '../../xenstored/xenbus/table.ts';
-import type { Deed, FrontMake } from './xenbus-world.ts';
+import type { Deed, FrontMake } from './xenbus-state.ts';
 
 export interface Ours {
   readonly machine: FrontendState;

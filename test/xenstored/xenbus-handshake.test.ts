@@ -6,7 +6,8 @@ import { expect, test } from 'vitest';
 import type { XenbusState } from '../../xenstored/xenbus/state.ts';
 import { explore, type Visit } from './xenbus-explore.ts';
 import { anything, blkfront, type Driver, netfront, type Ours, ours, windows } from './xenbus-fronts.ts';
-import { type Budget, type FrontMake, Play, pair, type World } from './xenbus-world.ts';
+import type { Budget, FrontMake, World } from './xenbus-state.ts';
+import { Play, pair } from './xenbus-world.ts';
 
 const plain = { hotplug: 'self', reconfigures: false } as const;
 

@@ -2,103 +2,13 @@
 // delivered late and merged; each job takes a while and may fail; a process may be killed between any two effects. Grants and mappings
 // are numbers, so that what is mapped when it is given back, or released twice, is seen. Events for a process's own writes are left out:
 // they say what it knows.
-import {
-  Backend,
-  type BackendEffect,
-  type BackendEvent,
-  type BackendOptions,
-  type BackendState,
-} from '../../xenstored/xenbus/backend.ts';
+import { Backend } from '../../xenstored/xenbus/backend.ts';
+import type { BackendEffect, BackendEvent, BackendOptions } from '../../xenstored/xenbus/backend-events.ts';
 import { stateName, states, type XenbusState } from '../../xenstored/xenbus/state.ts';
 import { backendEdges } from '../../xenstored/xenbus/table.ts';
 import type { Move } from './xenbus-explore.ts';
-
-/** What a frontend of some make does: its node, its grants. `grants` makes a new set and ends none. */
-export type Deed =
-  | {
-      readonly kind: 'write';
-      readonly from?: XenbusState;
-      readonly state: XenbusState;
-      readonly publishes: boolean;
-    }
-  | { readonly kind: 'grant' | 'release' | 'look' | 'gone' };
-
-/** A frontend of some make; its state S is plain data. Undefined: the event does nothing. */
-export interface FrontMake<S> {
-  readonly boot: (own: XenbusState, back: XenbusState) => readonly [S, readonly Deed[]];
-  readonly back: (self: S, back: XenbusState) => readonly [S, readonly Deed[]];
-  readonly own: (self: S, own: XenbusState) => readonly [S, readonly Deed[]];
-  /** What it may do of itself: finish a job, close, open again. */
-  readonly moves: (self: S) => readonly (readonly [name: string, optional: boolean, S, readonly Deed[]])[];
-}
-
-/** How often each fault or decision may happen. */
-export interface Budget {
-  readonly killBack: number;
-  readonly killFront: number;
-  readonly fail: number;
-  readonly detach: number;
-  /** libxl closes the disks of a device model itself. */
-  readonly closeForIt: number;
-  readonly force: number;
-  readonly death: number;
-  readonly attach: number;
-  readonly break: number;
-}
-
-export interface World<S> {
-  readonly own: XenbusState;
-  readonly front: XenbusState;
-  readonly online: boolean;
-  readonly script: boolean;
-  /** The set of grants that the frontend's keys name; 0: no keys. */
-  readonly keys: number;
-  readonly back: BackendState | undefined;
-  readonly guest: S | undefined;
-  readonly guestDead: boolean;
-  readonly frontGone: boolean;
-  readonly mapped: number;
-  readonly reading: number;
-  readonly granted: number;
-  readonly sets: number;
-  readonly dirty: {
-    readonly own: boolean;
-    readonly front: boolean;
-    readonly online: boolean;
-    readonly script: boolean;
-    readonly dead: boolean;
-    readonly guestOwn: boolean;
-    readonly guestBack: boolean;
-  };
-  readonly toolstack: 'up' | 'detaching' | 'removed';
-  /** A device has been removed by force: its rings may be in use for some time yet. */
-  readonly forced: boolean;
-  readonly backGone: boolean;
-  readonly errors: boolean;
-  readonly left: Budget;
-}
-
-const clean: World<never>['dirty'] = {
-  own: false,
-  front: false,
-  online: false,
-  script: false,
-  dead: false,
-  guestOwn: false,
-  guestBack: false,
-};
-
-const none: Budget = {
-  killBack: 0,
-  killFront: 0,
-  fail: 0,
-  detach: 0,
-  closeForIt: 0,
-  force: 0,
-  death: 0,
-  attach: 0,
-  break: 0,
-};
+import { type Budget, clean, type Deed, type FrontMake, none, type World } from './xenbus-state.ts';
+import { toolstackMoves } from './xenbus-toolstack.ts';
 
 function assert(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(what);
@@ -140,7 +50,7 @@ export class Play<S> {
   }
 
   moves(world: World<S>): readonly Move<World<S>>[] {
-    return [...this.#backMoves(world), ...this.#guestMoves(world), ...this.#toolstackMoves(world)];
+    return [...this.#backMoves(world), ...this.#guestMoves(world), ...toolstackMoves(world, this.#options)];
   }
 
   *#backMoves(world: World<S>): Generator<Move<World<S>>> {
@@ -349,83 +259,6 @@ export class Play<S> {
       }
     }
     return now;
-  }
-
-  *#toolstackMoves(world: World<S>): Generator<Move<World<S>>> {
-    const { own, dirty, left, toolstack } = world;
-    const removed = (from: World<S>): World<S> => ({
-      ...from,
-      own: 0,
-      front: 0,
-      keys: 0,
-      toolstack: 'removed',
-      dirty: { ...from.dirty, own: true, front: true, online: true, guestOwn: true, guestBack: true },
-    });
-    const detached = (from: World<S>, state: 5 | 6 = 5): World<S> => ({
-      ...from,
-      online: false,
-      own: own === 6 ? 6 : state,
-      toolstack: 'detaching',
-      dirty: { ...from.dirty, own: true, online: true, guestBack: true },
-    });
-    if (!world.script && own >= 2)
-      yield {
-        name: 'hotplug script done',
-        next: () => ({ ...world, script: true, dirty: { ...dirty, script: true } }),
-      };
-    if (toolstack === 'detaching' && own === 6)
-      yield { name: 'toolstack removes the device', next: () => removed(world) };
-    if (toolstack === 'up' && left.detach > 0)
-      yield {
-        name: 'toolstack detaches',
-        optional: true,
-        next: () => detached({ ...world, left: { ...left, detach: left.detach - 1 } }),
-      };
-    if (toolstack === 'up' && left.closeForIt > 0)
-      yield {
-        name: 'toolstack writes 6 itself',
-        optional: true,
-        next: () =>
-          detached({ ...world, forced: true, left: { ...left, closeForIt: left.closeForIt - 1 } }, 6),
-      };
-    if (toolstack !== 'removed' && left.force > 0)
-      yield {
-        name: 'toolstack removes by force',
-        optional: true,
-        next: () => removed({ ...world, forced: true, left: { ...left, force: left.force - 1 } }),
-      };
-    if (toolstack === 'up' && left.death > 0)
-      yield {
-        name: 'the domain is destroyed',
-        optional: true,
-        next: () => {
-          const dead = {
-            ...world,
-            guest: undefined,
-            guestDead: true,
-            granted: 0,
-            front: 0 as const,
-            keys: 0,
-          };
-          const marks = { ...dirty, dead: true, front: true, guestOwn: false, guestBack: false };
-          return detached({ ...dead, dirty: marks, left: { ...left, death: left.death - 1 } });
-        },
-      };
-    if (toolstack === 'removed' && left.attach > 0 && !world.guestDead)
-      yield {
-        name: 'toolstack attaches again',
-        optional: true,
-        next: () => ({
-          ...world,
-          own: 1,
-          front: 1,
-          online: true,
-          toolstack: 'up',
-          script: this.#options.hotplug === 'self',
-          left: { ...left, attach: left.attach - 1 },
-          dirty: { ...dirty, own: true, front: true, online: true, guestOwn: true, guestBack: true },
-        }),
-      };
   }
 }
 

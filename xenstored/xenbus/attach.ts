@@ -3,7 +3,7 @@
  * permissions, and its own record, all to be written in one transaction after leftovers of the same name are removed. To detach:
  * in one transaction `online` = 0 and, unless it is 6 already, the backend's `state` = 5; the trees are removed when it has become 6.
  */
-import type { Keys } from './backend.ts';
+import type { Keys } from './backend-events.ts';
 import { backendPath, type DeviceName, frontendPath, libxlPath } from './path.ts';
 
 export interface DeviceNode {

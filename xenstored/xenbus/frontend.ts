@@ -6,7 +6,7 @@
  * The guest promises what a service promises to a backend: effects on the store come before the next read, present values only, each job
  * (`share`, `activate`, `quiesce`) answered exactly once. Watched are the own state and the backend's.
  */
-import type { Keys } from './backend.ts';
+import type { Keys } from './backend-events.ts';
 import { XenbusState } from './state.ts';
 import { type FrontendAct, type FrontendOwn, frontendTable } from './table.ts';
 
