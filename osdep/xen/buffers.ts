@@ -31,7 +31,7 @@ class PooledBuffer implements CallBuffer {
 
 export class CallBuffers {
   /** undefined where the kernel has no such device. */
-  readonly #fd: Descriptor | undefined;
+  #fd: Descriptor | undefined;
   readonly #used = new Set<PooledBuffer>();
   readonly #kept = new Map<number, MappedArea[]>();
 
@@ -73,6 +73,7 @@ export class CallBuffers {
     this.#kept.set(area.length, kept);
   }
 
+  /** Idempotent. */
   close(): void {
     for (const buffer of [...this.#used]) {
       this.free(buffer);
@@ -83,6 +84,7 @@ export class CallBuffers {
     this.#kept.clear();
     if (this.#fd !== undefined) {
       closeDevice(this.#fd);
+      this.#fd = undefined;
     }
   }
 

@@ -1,7 +1,6 @@
 /**
- * libxendevicemodel on Linux: each operation is a structure of 32 bytes, and data behind it where an operation has any, through
- * privcmd, which a kernel can restrict to one domain. Knows no device. (xen/include/public/hvm/dm_op.h,
- * linux/include/uapi/xen/privcmd.h)
+ * libxendevicemodel on Linux: each call is one operation of the same meaning, through privcmd, which a kernel can restrict to one domain. Knows
+ * no device. (xen/include/public/hvm/dm_op.h)
  */
 import type {
   BufferedIo,
@@ -12,15 +11,10 @@ import type {
   IoreqServerInfo,
   PciAddress,
 } from '../devicemodel.ts';
-import { addressOf } from '../os/ffi.ts';
 import type { HandleRegistry } from '../toolcore.ts';
-import { ioc } from './device.ts';
+import { DmOperations, type Fill } from './dmop.ts';
 import { Privcmd } from './privcmd.ts';
 
-const DM_OP: number = ioc('P', 5, 16);
-const OP_SIZE = 32;
-const ARGUMENT_AT = 8;
-const BUFFER_SIZE = 16;
 const RUN_SIZE = 16;
 
 const DmOp = {
@@ -51,15 +45,13 @@ const buffered: Readonly<Record<BufferedIo, number>> = { off: 0, legacy: 1, atom
 const NO_GFNS = 1;
 const NO_GFN = 0xffff_ffff_ffff_ffffn;
 
-type Fill = (argument: DataView) => void;
-
 export class XenDevicemodel implements Devicemodel {
   readonly #handles: HandleRegistry;
-  readonly #privcmd: Privcmd;
+  readonly #privcmd: Privcmd = new Privcmd();
+  readonly #operations: DmOperations = new DmOperations(this.#privcmd);
 
   constructor(handles: HandleRegistry) {
     this.#handles = handles;
-    this.#privcmd = new Privcmd();
     handles.register(this);
   }
 
@@ -68,26 +60,16 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   op(domid: number, buffers: readonly Uint8Array[]): void {
-    const list = new BigUint64Array((BUFFER_SIZE / 8) * buffers.length);
-    for (const [index, bytes] of buffers.entries()) {
-      list[index * 2] = addressOf(bytes);
-      list[index * 2 + 1] = BigInt(bytes.length);
-    }
-    const request = new DataView(new ArrayBuffer(16));
-    request.setUint16(0, domid, true);
-    request.setUint16(2, buffers.length, true);
-    request.setBigUint64(8, buffers.length === 0 ? 0n : addressOf(list), true);
-    const what = `device model operation on domain ${domid}`;
-    this.#privcmd.control(DM_OP, new Uint8Array(request.buffer), what);
+    this.#operations.run(domid, buffers);
   }
 
   createIoreqServer(domid: number, kind: BufferedIo): number {
     const fill: Fill = (argument) => argument.setUint8(0, buffered[kind]);
-    return this.#op(domid, DmOp.CREATE_IOREQ_SERVER, fill).getUint16(4, true);
+    return this.#operations.call(domid, DmOp.CREATE_IOREQ_SERVER, fill).getUint16(4, true);
   }
 
   getIoreqServerInfo(domid: number, id: number, gfns: 'allocate' | 'none'): IoreqServerInfo {
-    const answer = this.#op(domid, DmOp.GET_IOREQ_SERVER_INFO, (argument) => {
+    const answer = this.#operations.call(domid, DmOp.GET_IOREQ_SERVER_INFO, (argument) => {
       argument.setUint16(0, id, true);
       argument.setUint16(2, gfns === 'none' ? NO_GFNS : 0, true);
       argument.setBigUint64(8, NO_GFN, true);
@@ -109,7 +91,7 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   mapMemType(domid: number, id: number, type: number, flags: number): void {
-    this.#op(domid, DmOp.MAP_MEM_TYPE, (argument) => {
+    this.#operations.call(domid, DmOp.MAP_MEM_TYPE, (argument) => {
       argument.setUint16(0, id, true);
       argument.setUint16(2, type, true);
       argument.setUint32(4, flags, true);
@@ -125,18 +107,18 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   destroyIoreqServer(domid: number, id: number): void {
-    this.#op(domid, DmOp.DESTROY_IOREQ_SERVER, (argument) => argument.setUint16(0, id, true));
+    this.#operations.call(domid, DmOp.DESTROY_IOREQ_SERVER, (argument) => argument.setUint16(0, id, true));
   }
 
   setIoreqServerState(domid: number, id: number, state: 'enabled' | 'disabled'): void {
-    this.#op(domid, DmOp.SET_IOREQ_SERVER_STATE, (argument) => {
+    this.#operations.call(domid, DmOp.SET_IOREQ_SERVER_STATE, (argument) => {
       argument.setUint16(0, id, true);
       argument.setUint8(2, state === 'enabled' ? 1 : 0);
     });
   }
 
   setPciIntxLevel(domid: number, address: PciAddress, intx: number, level: number): void {
-    this.#op(domid, DmOp.SET_PCI_INTX_LEVEL, (argument) => {
+    this.#operations.call(domid, DmOp.SET_PCI_INTX_LEVEL, (argument) => {
       argument.setUint16(0, address.segment, true);
       argument.setUint8(2, address.bus);
       argument.setUint8(3, address.device);
@@ -146,28 +128,28 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   setIsaIrqLevel(domid: number, irq: number, level: number): void {
-    this.#op(domid, DmOp.SET_ISA_IRQ_LEVEL, (argument) => {
+    this.#operations.call(domid, DmOp.SET_ISA_IRQ_LEVEL, (argument) => {
       argument.setUint8(0, irq);
       argument.setUint8(1, level);
     });
   }
 
   setIrqLevel(domid: number, irq: number, level: number): void {
-    this.#op(domid, DmOp.SET_IRQ_LEVEL, (argument) => {
+    this.#operations.call(domid, DmOp.SET_IRQ_LEVEL, (argument) => {
       argument.setUint32(0, irq, true);
       argument.setUint8(4, level);
     });
   }
 
   setPciLinkRoute(domid: number, link: number, irq: number): void {
-    this.#op(domid, DmOp.SET_PCI_LINK_ROUTE, (argument) => {
+    this.#operations.call(domid, DmOp.SET_PCI_LINK_ROUTE, (argument) => {
       argument.setUint8(0, link);
       argument.setUint8(1, irq);
     });
   }
 
   injectMsi(domid: number, address: number, data: number): void {
-    this.#op(domid, DmOp.INJECT_MSI, (argument) => {
+    this.#operations.call(domid, DmOp.INJECT_MSI, (argument) => {
       argument.setUint32(0, data, true);
       argument.setBigUint64(8, BigInt(address), true);
     });
@@ -179,7 +161,7 @@ export class XenDevicemodel implements Devicemodel {
       argument.setUint32(0, count, true);
       argument.setBigUint64(8, BigInt(firstPfn), true);
     };
-    this.#op(domid, DmOp.TRACK_DIRTY_VRAM, fill, bitmap);
+    this.#operations.call(domid, DmOp.TRACK_DIRTY_VRAM, fill, bitmap);
     return bitmap;
   }
 
@@ -194,11 +176,11 @@ export class XenDevicemodel implements Devicemodel {
       list.setBigUint64(index * RUN_SIZE + 8, BigInt(firstPfn), true);
     }
     const fill: Fill = (argument) => argument.setUint32(0, runs.length, true);
-    this.#op(domid, DmOp.MODIFIED_MEMORY, fill, new Uint8Array(list.buffer));
+    this.#operations.call(domid, DmOp.MODIFIED_MEMORY, fill, new Uint8Array(list.buffer));
   }
 
   setMemType(domid: number, type: number, firstPfn: number, count: number): void {
-    this.#op(domid, DmOp.SET_MEM_TYPE, (argument) => {
+    this.#operations.call(domid, DmOp.SET_MEM_TYPE, (argument) => {
       argument.setUint32(0, count, true);
       argument.setUint16(4, type, true);
       argument.setBigUint64(8, BigInt(firstPfn), true);
@@ -206,7 +188,7 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   injectEvent(domid: number, event: InjectedEvent): void {
-    this.#op(domid, DmOp.INJECT_EVENT, (argument) => {
+    this.#operations.call(domid, DmOp.INJECT_EVENT, (argument) => {
       argument.setUint32(0, event.vcpu, true);
       argument.setUint8(4, event.vector);
       argument.setUint8(5, event.type);
@@ -217,11 +199,11 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   shutdown(domid: number, reason: number): void {
-    this.#op(domid, DmOp.REMOTE_SHUTDOWN, (argument) => argument.setUint32(0, reason, true));
+    this.#operations.call(domid, DmOp.REMOTE_SHUTDOWN, (argument) => argument.setUint32(0, reason, true));
   }
 
   relocateMemory(domid: number, count: number, sourceGfn: number, destGfn: number): void {
-    this.#op(domid, DmOp.RELOCATE_MEMORY, (argument) => {
+    this.#operations.call(domid, DmOp.RELOCATE_MEMORY, (argument) => {
       argument.setUint32(0, count, true);
       argument.setBigUint64(8, BigInt(sourceGfn), true);
       argument.setBigUint64(16, BigInt(destGfn), true);
@@ -229,7 +211,7 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   pinMemoryCacheattr(domid: number, start: number, end: number, type: number): void {
-    this.#op(domid, DmOp.PIN_MEMORY_CACHEATTR, (argument) => {
+    this.#operations.call(domid, DmOp.PIN_MEMORY_CACHEATTR, (argument) => {
       argument.setBigUint64(0, BigInt(start), true);
       argument.setBigUint64(8, BigInt(end), true);
       argument.setUint32(16, type, true);
@@ -237,7 +219,7 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   nrVcpus(domid: number): number {
-    return this.#op(domid, DmOp.NR_VCPUS).getUint32(0, true);
+    return this.#operations.call(domid, DmOp.NR_VCPUS).getUint32(0, true);
   }
 
   restrict(domid: number): void {
@@ -250,23 +232,12 @@ export class XenDevicemodel implements Devicemodel {
   }
 
   #range(domid: number, op: number, id: number, range: IoRange | PciRange): void {
-    this.#op(domid, op, (argument) => {
+    this.#operations.call(domid, op, (argument) => {
       argument.setUint16(0, id, true);
       argument.setUint32(4, rangeType[range.type], true);
       argument.setBigUint64(8, BigInt(range.start), true);
       argument.setBigUint64(16, BigInt(range.end), true);
     });
-  }
-
-  /** The argument as answered. */
-  #op(domid: number, op: number, fill?: Fill, data?: Uint8Array): DataView {
-    const structure = new ArrayBuffer(OP_SIZE);
-    new DataView(structure).setUint32(0, op, true);
-    const argument = new DataView(structure, ARGUMENT_AT);
-    fill?.(argument);
-    const first = new Uint8Array(structure);
-    this.op(domid, data === undefined ? [first] : [first, data]);
-    return argument;
   }
 }
 

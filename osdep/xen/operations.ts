@@ -36,10 +36,16 @@ export class Operations {
   readonly #view: DataView;
   #interface: Interface | undefined;
 
+  /** Where there is no memory for it, `call` is closed: nobody else could. */
   constructor(call: Call, arch: string = process.arch) {
     this.call = call;
     this.#arch = arch;
-    this.#page = call.allocBufferPages(1);
+    try {
+      this.#page = call.allocBufferPages(1);
+    } catch (error) {
+      call.close();
+      throw error;
+    }
     this.#view = viewOf(this.#page);
   }
 

@@ -156,8 +156,11 @@ async function tryThem(): Promise<Trials> {
     gnttab: open(xen.devices.gntdev),
     control: attempt(() => {
       const ctrl = platform.openCtrl();
-      domains = ctrl.getDomainInfoList(0, MANY_DOMAINS);
-      ctrl.close();
+      try {
+        domains = ctrl.getDomainInfoList(0, MANY_DOMAINS);
+      } finally {
+        ctrl.close();
+      }
     }),
   };
   platform.close();

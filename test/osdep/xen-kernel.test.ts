@@ -1,0 +1,162 @@
+// Real Xen's handles over a kernel that is played here: its devices open, their ioctls are answered by a test. What is held open, for how long, and
+// what is given back when something fails on the way.
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Errno } from '../../osdep/errno.ts';
+import type * as Ffi from '../../osdep/os/ffi.ts';
+import { viewOf } from '../../osdep/os/ffi.ts';
+import { xenPlatform } from '../../osdep/xen/platform.ts';
+
+const kernel = vi.hoisted(() => ({
+  /** Devices that are open, by descriptor. */
+  open: new Map<number, string>(),
+  /** The result, or a negative error number. */
+  ioctl: (_request: number, _argument: Uint8Array): number => 0,
+  /** Mapping a device fails. */
+  refusesMaps: false,
+  error: 0,
+}));
+
+const BYTES = 1 << 20;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+/** Of gntdev. */
+const UNMAP_GRANT_REF = 0x00104701;
+const SET_UNMAP_NOTIFY = 0x00104707;
+
+vi.mock('../../osdep/os/ffi.ts', async (original) => {
+  const ffi = await original<typeof Ffi>();
+  return {
+    ...ffi,
+    open: (path: string, flags: number, mode: number): number => {
+      if (!path.startsWith('/dev/xen/')) return ffi.open(path, flags, mode);
+      const fd = ffi.memfdCreate(path, 0);
+      ffi.ftruncate(fd, BYTES);
+      kernel.open.set(fd, path);
+      return fd;
+    },
+    close: (fd: number): number => {
+      kernel.open.delete(fd);
+      return ffi.close(fd);
+    },
+    ioctl: (_fd: number, request: number, argument: Uint8Array): number => {
+      const result = kernel.ioctl(request, argument);
+      kernel.error = result < 0 ? -result : 0;
+      return result < 0 ? -1 : result;
+    },
+    mmap: (address, length, protection, flags, fd, offset): bigint => {
+      if (!kernel.refusesMaps || fd < 0) return ffi.mmap(address, length, protection, flags, fd, offset);
+      kernel.error = Errno.EINVAL;
+      return MAP_FAILED;
+    },
+    errno: () => kernel.error || ffi.errno(),
+  } satisfies typeof Ffi;
+});
+
+const platform = xenPlatform();
+
+beforeEach(() => {
+  kernel.ioctl = () => 0;
+  kernel.refusesMaps = false;
+  kernel.error = 0;
+});
+
+afterEach(() => {
+  for (const fd of kernel.open.keys()) closeSync(fd);
+  kernel.open.clear();
+});
+
+test.each([
+  ['hypercalls', () => platform.openCall()],
+  ['the toolstack', () => platform.openCtrl()],
+  ['states', () => platform.openManage()],
+  ['event channels', () => platform.openEvtchn()],
+  ['grants', () => platform.openGnttab()],
+  ['shared pages', () => platform.openGntshr()],
+  ['foreign memory', () => platform.openForeignmemory()],
+  ['device models', () => platform.openDevicemodel()],
+])('a handle of %s that is closed twice closes nothing of anybody else', (_, openHandle) => {
+  const handle = openHandle();
+  expect(kernel.open.size).toBeGreaterThan(0);
+  const count = kernel.open.size;
+  handle.close();
+  expect(kernel.open.size).toBe(0);
+  expect(platform.handles.size).toBe(0);
+  const others = Array.from({ length: count }, () => openSync('/dev/null', 'r'));
+  handle.close();
+  for (const fd of others) {
+    expect(() => fstatSync(fd)).not.toThrow();
+    closeSync(fd);
+  }
+});
+
+describe('mapped grants', () => {
+  const given: string[] = [];
+
+  beforeEach(() => {
+    given.length = 0;
+    kernel.ioctl = (request, argument) => {
+      if (request === UNMAP_GRANT_REF) given.push(Buffer.from(argument).toString('hex'));
+      else if (request !== SET_UNMAP_NOTIFY) new DataView(argument.buffer).setBigUint64(8, 0x2000n, true);
+      return 0;
+    };
+  });
+
+  const back = ['00200000000000000200000000000000'];
+
+  test('are given back once, when they have left the address space', () => {
+    const gnttab = platform.openGnttab();
+    const mapping = gnttab.mapDomainGrantRefs(3, [8, 9], 'rw');
+    expect(given).toEqual([]);
+    gnttab.unmap(mapping, 2);
+    expect(() => gnttab.unmap(mapping, 2)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(given).toEqual(back);
+  });
+
+  test('are given back where they cannot be mapped', () => {
+    const gnttab = platform.openGnttab();
+    kernel.refusesMaps = true;
+    expect(() => gnttab.mapDomainGrantRefs(3, [8, 9], 'rw')).toThrow('map grants of domain 3: EINVAL');
+    expect(given).toEqual(back);
+  });
+
+  test('are given back where nobody can be told of their end', () => {
+    const gnttab = platform.openGnttab();
+    const answer = kernel.ioctl;
+    kernel.ioctl = (request, argument) =>
+      request === SET_UNMAP_NOTIFY ? -Errno.EINVAL : answer(request, argument);
+    expect(() => gnttab.mapGrantRefNotify(3, 8, 'rw', { port: 5 })).toThrow('unmap notification: EINVAL');
+    expect(given).toHaveLength(1);
+  });
+});
+
+test('a toolstack that has no memory for hypercalls leaves nothing open', () => {
+  kernel.refusesMaps = true;
+  expect(() => platform.openCtrl()).toThrow();
+  expect(() => platform.openManage()).toThrow();
+  expect(kernel.open.size).toBe(0);
+  expect(platform.handles.size).toBe(0);
+});
+
+test('what the kernel is given the address of lives until it has been read, however hot the call', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const devicemodel = platform.openDevicemodel();
+  const seen = new Set<string>();
+  let calls = 0;
+  kernel.ioctl = (_request, argument) => {
+    calls += 1;
+    if (calls < 20_000 || calls % 100 !== 0) return 0;
+    collect();
+    // Whoever comes first takes what was let go of.
+    for (let i = 0; i < 1000; i++) new Uint8Array(512).fill(0xee);
+    const list = new DataView(viewOf(new DataView(argument.buffer).getBigUint64(8, true), 32));
+    const runs = list.getBigUint64(24, true) === 240n && viewOf(list.getBigUint64(16, true), 240);
+    seen.add(runs ? Buffer.from(runs, 0, 16).toString('hex') : 'no list');
+    return 0;
+  };
+  const runs = Array.from({ length: 15 }, () => ({ firstPfn: 9, count: 7 }));
+  for (let i = 0; i < 23_000; i++) devicemodel.modifiedMemoryBulk(3, runs);
+  expect([...seen]).toEqual(['07000000000000000900000000000000']);
+});
