@@ -40,8 +40,8 @@ vi.mock('../../osdep/os/ffi.ts', async (original) => {
       kernel.open.delete(fd);
       return ffi.close(fd);
     },
-    ioctl: (_fd: number, request: number, argument: Uint8Array): number => {
-      const result = kernel.ioctl(request, argument);
+    ioctl: (_fd, request, argument): number => {
+      const result = kernel.ioctl(request, argument as Uint8Array);
       kernel.error = result < 0 ? -result : 0;
       return result < 0 ? -1 : result;
     },
