@@ -1,6 +1,6 @@
 /**
  * What a disk wants done, in the order in which it has to be done, as two columns of numbers: a kind and the number of what it is
- * about. Details are asked for by that number. Nothing is allocated for an effect, and a list can be printed.
+ * about. Details are asked for by that number (details.ts). Nothing is allocated for an effect, and a list can be printed.
  */
 
 /** The second word says what the number is. */

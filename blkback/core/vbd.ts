@@ -13,16 +13,18 @@
  * Bounded everywhere: requests taken, memory, mappings, work of a turn, idle events. A bad request costs an ERROR; a bad ring the device.
  */
 import type { BlkifProtocol } from '../../xenstored/xenbus/vbd.ts';
-import { type BlkifLayout, BlkifOp, BlkifStatus, DIRECT_SEGMENTS, layoutOf, writeResponse } from './blkif.ts';
+import { type BlkifLayout, BlkifOp, BlkifStatus, DIRECT_SEGMENTS, layoutOf, SECTOR_BYTES } from './blkif.ts';
+import { EffectDetails } from './details.ts';
 import { type Disk, refusal } from './disk.ts';
 import { Effect, type EffectKind, EffectList } from './effects.ts';
 import { Fifo, NONE } from './fifo.ts';
 import { type VbdLimits, vbdLimits } from './limits.ts';
 import { DiskMemory } from './memory.ts';
-import { isFence, Order } from './order.ts';
+import { Order } from './order.ts';
 import { Phase, Requests } from './requests.ts';
 import { RingOrder } from './ring.ts';
 import { Statistics } from './statistics.ts';
+import { movesData, nextStep, transferKind } from './steps.ts';
 import { Transfers } from './transfers.ts';
 
 export interface VbdOptions {
@@ -40,17 +42,16 @@ export interface VbdOptions {
 /** `closing`: finishes what it has. `broken`: only waits for what is under way. */
 export type VbdState = 'open' | 'closing' | 'broken' | 'closed';
 
-/** Stages of a flush or barrier: flushed, its data moved, flushed again. One without data has only the first. */
-const FLUSH_BEFORE = 0;
-const DATA = 1;
-const FLUSH_BEHIND = 2;
-
 /** Linux's EOPNOTSUPP. */
 const NOT_SUPPORTED = -95;
 
 export class Vbd {
   readonly statistics: Statistics = new Statistics();
   readonly layout: BlkifLayout;
+  /** What effects are about. */
+  readonly details: EffectDetails;
+  /** Memory that whoever does the effects has to have: pages with numbers below it. Those from there on are mapped ones. */
+  readonly poolPages: number;
   readonly #indirectSegments: number;
   readonly #turnRequests: number;
   readonly #requests: Requests;
@@ -101,8 +102,10 @@ export class Vbd {
     );
     this.#transfers = new Transfers(this.#requests, {
       vectors: limits.transferVectors,
-      sectors: Math.floor(limits.transferBytes / 512),
+      sectors: Math.floor(limits.transferBytes / SECTOR_BYTES),
     });
+    this.details = new EffectDetails(this.layout, this.#requests, this.#memory, this.#transfers);
+    this.poolPages = limits.poolPages;
   }
 
   get state(): VbdState {
@@ -177,7 +180,7 @@ export class Vbd {
     const { link, solo, phase } = this.#requests;
     const kind = this.#transfers.kind[transfer]!;
     const moves = kind === Effect.READ || kind === Effect.WRITE;
-    const expected = moves ? this.#transfers.sectors[transfer]! * 512 : 0;
+    const expected = moves ? this.#transfers.sectors[transfer]! * SECTOR_BYTES : 0;
     const unsupported = !moves && result === NOT_SUPPORTED;
     let request = this.#transfers.give(transfer);
     const alone = link[request] === NONE;
@@ -255,80 +258,6 @@ export class Vbd {
     return list;
   }
 
-  /** RESPOND: the response, `layout.responseBytes` of them. The request is forgotten. */
-  response(request: number, into: Uint8Array): void {
-    if (this.#requests.phase[request] !== Phase.DONE) throw new Error(`request ${request} is not done`);
-    writeResponse(this.layout, into, {
-      idLow: this.#requests.idLow[request]!,
-      idHigh: this.#requests.idHigh[request]!,
-      operation: this.#requests.op[request]!,
-      status: this.#requests.status[request]!,
-    });
-    this.#requests.give(request);
-  }
-
-  /** RESPOND. */
-  queueOf(request: number): number {
-    return this.#requests.queue[request]!;
-  }
-
-  /** FETCH: so many segments of 8 bytes lie in these pages, 512 in each from its start on. */
-  segmentsOf(request: number): number {
-    return this.#requests.segments[request]!;
-  }
-
-  /** FETCH. */
-  descriptorGref(request: number, index: number): number {
-    return this.#requests.descriptorGref(request, index);
-  }
-
-  /** MAP: pages from `poolPages` on are mapped ones, those below it memory of the backend. */
-  grefOf(page: number): number {
-    return this.#memory.grefOf(page);
-  }
-
-  get poolPages(): number {
-    return this.#memory.poolPages;
-  }
-
-  /** LOAD: false, there is nothing to copy: it only waits for its maps. */
-  writes(request: number): boolean {
-    return this.#requests.op[request] !== BlkifOp.READ;
-  }
-
-  /** LOAD, STORE: what is copied from the guest's page to ours, or back; at the same offset in both. */
-  eachCopy(
-    request: number,
-    visit: (gref: number, page: number, offset: number, length: number) => void,
-  ): void {
-    const { gref, page, firstSect, sectCount, segments, maxSegments } = this.#requests;
-    const base = request * maxSegments;
-    const end = base + segments[request]!;
-    for (let i = base; i < end; i++) {
-      if (page[i]! >= this.poolPages) continue;
-      visit(gref[i]!, page[i]!, firstSect[i]! * 512, sectCount[i]! * 512);
-    }
-  }
-
-  /** READ, WRITE, DISCARD: where on the disk. */
-  sectorOf(transfer: number): number {
-    return this.#transfers.sector[transfer]!;
-  }
-
-  sectorsOf(transfer: number): number {
-    return this.#transfers.sectors[transfer]!;
-  }
-
-  /** READ, WRITE: the memory, in the order of the disk. */
-  eachVector(transfer: number, visit: (page: number, offset: number, length: number) => void): void {
-    const { page, firstSect, sectCount, segments, maxSegments, link } = this.#requests;
-    for (let request = this.#transfers.first[transfer]!; request !== NONE; request = link[request]!) {
-      const base = request * maxSegments;
-      const end = base + segments[request]!;
-      for (let i = base; i < end; i++) visit(page[i]!, firstSect[i]! * 512, sectCount[i]! * 512);
-    }
-  }
-
   /** Checks what has arrived, strictly in order, and gives it its place among the others. */
   #admit(): void {
     const { phase, status } = this.#requests;
@@ -357,7 +286,7 @@ export class Vbd {
   #load(): void {
     while (this.#ready.first !== NONE) {
       const request = this.#ready.first;
-      if (!this.#moves(request)) {
+      if (!movesData(this.#requests, request)) {
         this.#toLoaded(this.#ready.shift());
         continue;
       }
@@ -387,7 +316,7 @@ export class Vbd {
     const { phase, solo } = this.#requests;
     while (this.#loaded.first !== NONE) {
       const request = this.#loaded.shift();
-      const kind = this.#transferKind(request);
+      const kind = transferKind(this.#requests, request, this.#disk.secureDiscard);
       if (solo[request] === 0 && this.#transfers.join(request, kind)) this.statistics.merged++;
       else if (this.#transfers.fresh < room) this.#transfers.begin(request, kind);
       else {
@@ -401,45 +330,21 @@ export class Vbd {
     this.statistics.transfers += begun;
   }
 
-  #transferKind(request: number): EffectKind {
-    const { op, secure } = this.#requests;
-    if (op[request] === BlkifOp.READ) return Effect.READ;
-    if (this.#moves(request)) return Effect.WRITE;
-    if (isFence(op[request]!)) return Effect.FLUSH;
-    return secure[request] !== 0 && this.#disk.secureDiscard ? Effect.SECURE_DISCARD : Effect.DISCARD;
-  }
-
-  /** Whether its next step moves data. */
-  #moves(request: number): boolean {
-    const { op, stage } = this.#requests;
-    const what = op[request]!;
-    return isFence(what) ? stage[request] === DATA : what !== BlkifOp.DISCARD;
-  }
-
   #toLoaded(request: number): void {
     this.#requests.phase[request] = Phase.LOADED;
     this.#loaded.push(request);
   }
 
-  /** The disk has done its part, or one of its parts. */
+  /** The disk has done one of its steps. */
   #moved(request: number): void {
-    const { op, stage, segments, solo, phase } = this.#requests;
-    const what = op[request]!;
-    if (what === BlkifOp.READ && this.#memory.copies(request)) {
+    const { op, phase } = this.#requests;
+    if (op[request] === BlkifOp.READ && this.#memory.copies(request)) {
       phase[request] = Phase.STORING;
       this.#tell(Effect.STORE, request);
-    } else if (!isFence(what) || stage[request] === FLUSH_BEHIND || segments[request] === 0) {
-      this.#finish(request, BlkifStatus.OKAY);
-    } else if (stage[request] === FLUSH_BEFORE) {
-      stage[request] = DATA;
-      solo[request] = 1;
+    } else if (nextStep(this.#requests, request)) {
       phase[request] = Phase.ADMITTED;
       this.#ready.push(request);
-    } else {
-      stage[request] = FLUSH_BEHIND;
-      solo[request] = 0;
-      this.#toLoaded(request);
-    }
+    } else this.#finish(request, BlkifStatus.OKAY);
   }
 
   #finish(request: number, status: number): void {

@@ -4,7 +4,7 @@
  * order it likes. What must never happen is asserted here, whatever is tested.
  */
 import { expect } from 'vitest';
-import { layoutOf } from '../../blkback/core/blkif.ts';
+import { layoutOf, PAGE_SEGMENTS, SEGMENT_BYTES } from '../../blkback/core/blkif.ts';
 import type { Disk } from '../../blkback/core/disk.ts';
 import { Effect, type EffectKind } from '../../blkback/core/effects.ts';
 import { Vbd, type VbdOptions } from '../../blkback/core/vbd.ts';
@@ -226,7 +226,7 @@ export class Machine {
         vbd.fetched(subject, this.#fetch(subject));
         break;
       case Effect.MAP: {
-        const gref = vbd.grefOf(subject);
+        const gref = vbd.details.grefOf(subject);
         const ok = this.guest.has(gref) && !this.bad.has(gref);
         expect(subject, 'a mapped page is none of the pool').toBeGreaterThanOrEqual(vbd.poolPages);
         expect(this.mapped.has(subject), 'mapped once').toBe(false);
@@ -238,7 +238,7 @@ export class Machine {
         expect(this.mapped.delete(subject), 'unmapped once').toBe(true);
         break;
       case Effect.LOAD:
-        vbd.loaded(subject, !vbd.writes(subject) || this.#copy(subject, true));
+        vbd.loaded(subject, !vbd.details.writes(subject) || this.#copy(subject, true));
         break;
       case Effect.STORE:
         vbd.stored(subject, this.#copy(subject, false));
@@ -251,14 +251,14 @@ export class Machine {
         this.#begin({
           number: subject,
           kind,
-          sector: vbd.sectorOf(subject),
-          sectors: vbd.sectorsOf(subject),
+          sector: vbd.details.sectorOf(subject),
+          sectors: vbd.details.sectorsOf(subject),
         });
         break;
       case Effect.RESPOND: {
         const bytes = new Uint8Array(vbd.layout.responseBytes).fill(0xee);
-        const queue = vbd.queueOf(subject);
-        vbd.response(subject, bytes);
+        const queue = vbd.details.queueOf(subject);
+        vbd.details.response(subject, bytes);
         this.#records[queue]!.responses.push(bytes);
         this.#unpublished.add(queue);
         break;
@@ -295,7 +295,7 @@ export class Machine {
     if (kind === Effect.DISCARD || kind === Effect.SECURE_DISCARD) this.medium.fill(0, at, at + part * 512);
     if (kind !== Effect.READ && kind !== Effect.WRITE) return;
     let done = 0;
-    this.vbd.eachVector(number, (page, offset, length) => {
+    this.vbd.details.eachVector(number, (page, offset, length) => {
       const some = Math.max(0, Math.min(length, part * 512 - done));
       const memory = this.#memory(page).subarray(offset, offset + some);
       const disk = this.medium.subarray(at + done, at + done + some);
@@ -315,7 +315,7 @@ export class Machine {
 
   #copy(request: number, out: boolean): boolean {
     let ok = true;
-    this.vbd.eachCopy(request, (gref, page, offset, length) => {
+    this.vbd.details.eachCopy(request, (gref, page, offset, length) => {
       const theirs = this.guest.get(gref)?.subarray(offset, offset + length);
       const ours = this.#memory(page).subarray(offset, offset + length);
       if (theirs === undefined || this.bad.has(gref)) ok = false;
@@ -326,10 +326,10 @@ export class Machine {
   }
 
   #fetch(request: number): Uint8Array | undefined {
-    const count = this.vbd.segmentsOf(request);
-    const bytes = new Uint8Array(count * 8);
-    for (let i = 0; i * 512 < count; i++) {
-      const gref = this.vbd.descriptorGref(request, i);
+    const count = this.vbd.details.segmentsOf(request);
+    const bytes = new Uint8Array(count * SEGMENT_BYTES);
+    for (let i = 0; i * PAGE_SEGMENTS < count; i++) {
+      const gref = this.vbd.details.descriptorGref(request, i);
       const page = this.guest.get(gref);
       if (page === undefined || this.bad.has(gref)) return undefined;
       bytes.set(page.subarray(0, Math.min(PAGE, bytes.length - i * PAGE)), i * PAGE);
