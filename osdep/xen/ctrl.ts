@@ -1,7 +1,6 @@
 /**
  * libxenctrl on real Xen: each call is one hypercall of the same meaning, in the version that this hypervisor speaks. Knows no
- * order in which a toolstack calls them. (xen/include/public/domctl.h, sysctl.h, event_channel.h, grant_table.h, memory.h,
- * hvm/hvm_op.h)
+ * order in which a toolstack calls them. (xen/include/public/domctl.h, sysctl.h, event_channel.h, grant_table.h, hvm/hvm_op.h)
  */
 import { type Call, type CallBuffer, Hypercall } from '../call.ts';
 import type {
@@ -21,7 +20,9 @@ import { writeCreateDomain, writeHandle } from './createdomain.ts';
 import { domainInfo } from './domaininfo.ts';
 import { evtchnStatus } from './evtchnstatus.ts';
 import { grantErrno, seedGrants } from './grantseed.ts';
+import { physinfo, readConsole, xenVersion } from './hostinfo.ts';
 import { Operations, viewOf } from './operations.ts';
+import { decrease, maximumGpfn, populate } from './physmap.ts';
 
 const Domctl = {
   CREATE: 1,
@@ -37,13 +38,11 @@ const Domctl = {
   SET_TARGET: 46,
   SET_VIRQ_HANDLER: 66,
 } as const;
-const Sysctl = { READ_CONSOLE: 1, PHYSINFO: 3, GET_DOMAIN_INFO_LIST: 6 } as const;
+const GET_DOMAIN_INFO_LIST = 6;
 const EvtchnOp = { STATUS: 5, ALLOC_UNBOUND: 6, RESET: 10 } as const;
 const GrantOp = { QUERY_SIZE: 6, GET_VERSION: 10 } as const;
-const MemoryOp = { DECREASE_RESERVATION: 1, POPULATE_PHYSMAP: 6, MAXIMUM_GPFN: 14 } as const;
 const HvmOp = { SET_PARAM: 0, GET_PARAM: 1 } as const;
 const SCHED_REMOTE_SHUTDOWN = 4;
-const CONSOLE_BYTES = 64 * 1024;
 
 export class XenCtrl implements Ctrl {
   readonly #call: Call;
@@ -74,7 +73,7 @@ export class XenCtrl implements Ctrl {
   getDomainInfoList(firstDomid: number, max: number): DomainInfo[] {
     const size = this.#operations.interface.domainInfoSize;
     const buffer = this.#listOf(Math.max(1, max) * size);
-    const answer = this.#operations.sysctl(Sysctl.GET_DOMAIN_INFO_LIST, (argument) => {
+    const answer = this.#operations.sysctl(GET_DOMAIN_INFO_LIST, (argument) => {
       argument.setUint16(0, firstDomid, true);
       argument.setUint32(4, max, true);
       argument.setBigUint64(8, buffer.address, true);
@@ -187,38 +186,15 @@ export class XenCtrl implements Ctrl {
   }
 
   populatePhysmap(domid: number, gfns: readonly number[]): void {
-    const frames = this.#call.allocBuffer(Math.max(1, gfns.length) * 8);
-    try {
-      new BigUint64Array(frames.bytes.buffer, frames.bytes.byteOffset, gfns.length).set(gfns.map(BigInt));
-      const done = this.#reservation(MemoryOp.POPULATE_PHYSMAP, domid, frames, gfns.length);
-      if (done < gfns.length) {
-        this.#reservation(MemoryOp.DECREASE_RESERVATION, domid, frames, done);
-        throw new OsError(this.#isNone(domid) ? Errno.ESRCH : Errno.ENOMEM, `memory for domain ${domid}`);
-      }
-    } finally {
-      this.#call.freeBuffer(frames);
-    }
+    this.#orNone(domid, () => populate(this.#operations, domid, gfns));
   }
 
   decreaseReservation(domid: number, gfns: readonly number[]): void {
-    const frames = this.#call.allocBuffer(Math.max(1, gfns.length) * 8);
-    try {
-      new BigUint64Array(frames.bytes.buffer, frames.bytes.byteOffset, gfns.length).set(gfns.map(BigInt));
-      if (this.#reservation(MemoryOp.DECREASE_RESERVATION, domid, frames, gfns.length) < gfns.length) {
-        throw new OsError(
-          this.#isNone(domid) ? Errno.ESRCH : Errno.EINVAL,
-          `take frames of domain ${domid} away`,
-        );
-      }
-    } finally {
-      this.#call.freeBuffer(frames);
-    }
+    this.#orNone(domid, () => decrease(this.#operations, domid, gfns));
   }
 
   maximumGpfn(domid: number): number {
-    return this.#operations.structured(Hypercall.MEMORY_OP, MemoryOp.MAXIMUM_GPFN, (argument) =>
-      argument.setUint16(0, domid, true),
-    ).result;
+    return maximumGpfn(this.#operations, domid);
   }
 
   getGuestWidth(domid: number): number {
@@ -226,52 +202,15 @@ export class XenCtrl implements Ctrl {
   }
 
   version(): XenVersion {
-    const version = this.#operations.version();
-    const text = (cmd: number, sizeBytes: number) => this.#operations.versionText(cmd, sizeBytes);
-    return {
-      major: version >>> 16,
-      minor: version & 0xffff,
-      extra: text(1, 16),
-      changeset: text(4, 64),
-      capabilities: text(3, 1024),
-      commandline: text(9, 1024),
-    };
+    return xenVersion(this.#operations);
   }
 
   physinfo(): Physinfo {
-    const answer = this.#operations.sysctl(Sysctl.PHYSINFO);
-    const pagesAt = this.#operations.interface.physinfoPagesAt;
-    const u32 = (at: number) => answer.getUint32(at, true);
-    const pages = (index: number) => Number(answer.getBigUint64(pagesAt + index * 8, true));
-    return {
-      threadsPerCore: u32(0),
-      coresPerSocket: u32(4),
-      nrCpus: u32(8),
-      maxCpuId: u32(12),
-      nrNodes: u32(16),
-      cpuKhz: u32(24),
-      totalPages: pages(0),
-      freePages: pages(1),
-      scrubPages: pages(2),
-      maxMfn: pages(4),
-    };
+    return physinfo(this.#operations);
   }
 
   readconsolering(index: number, clear: 'clear' | 'keep'): { readonly text: string; readonly index: number } {
-    const buffer = this.#call.allocBuffer(CONSOLE_BYTES);
-    try {
-      const answer = this.#operations.sysctl(Sysctl.READ_CONSOLE, (argument) => {
-        argument.setUint8(0, clear === 'clear' ? 1 : 0);
-        argument.setUint8(1, 1);
-        argument.setUint32(4, index, true);
-        argument.setBigUint64(8, buffer.address, true);
-        argument.setUint32(16, CONSOLE_BYTES, true);
-      });
-      const text = new TextDecoder().decode(buffer.bytes.slice(0, answer.getUint32(16, true)));
-      return { text, index: answer.getUint32(4, true) };
-    } finally {
-      this.#call.freeBuffer(buffer);
-    }
+    return readConsole(this.#operations, index, clear);
   }
 
   close(): void {
@@ -291,10 +230,19 @@ export class XenCtrl implements Ctrl {
     }
   }
 
-  /** For calls that only tell how much they did. */
+  /** For calls that only tell how much they did: ESRCH where the reason is that there is no such domain. */
+  #orNone(domid: number, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof OsError) || domid === Domid.SELF || !this.#isNone(domid)) throw error;
+      throw new OsError(Errno.ESRCH, `memory of domain ${domid}`);
+    }
+  }
+
   #isNone(domid: number): boolean {
     try {
-      return domid !== Domid.SELF && this.getDomainInfo(domid) === undefined;
+      return this.getDomainInfo(domid) === undefined;
     } catch {
       return false;
     }
@@ -313,15 +261,6 @@ export class XenCtrl implements Ctrl {
       fill?.(argument);
     };
     return this.#operations.structured(op, cmd, write, more).argument;
-  }
-
-  /** How many were done; of a guest that sees machine frames, `frames` then holds those. */
-  #reservation(cmd: number, domid: number, frames: CallBuffer, count: number): number {
-    return this.#operations.structured(Hypercall.MEMORY_OP, cmd, (argument) => {
-      argument.setBigUint64(0, frames.address, true);
-      argument.setBigUint64(8, BigInt(count), true);
-      argument.setUint16(24, domid, true);
-    }).result;
   }
 
   /** Kept for the next time, and replaced by a larger one when that is wanted. */

@@ -1,35 +1,12 @@
 // The machine within one process keeps every promise of a platform: stepped by a seed, and live.
-import type { CreateDomain } from '../../osdep/ctrl.ts';
 import { type LocalHost, liveHost, steppedHost } from '../../osdep/sim/local.ts';
-import { osdepConformance, simulated, type TestGuest, type TestMachine } from '../conformance/osdep.ts';
+import { osdepConformance, simulated, type TestMachine } from '../conformance/osdep.ts';
+import { localMachine } from './localmachine.ts';
 
 const supports = { ...simulated, scatteredViews: false, descriptors: false };
 
 function machineOn(host: LocalHost, turn: () => Promise<boolean>): TestMachine {
-  const domain = (domid: number): TestGuest => ({ domid, platform: host.platformFor(domid) });
-  const control = domain(0);
-  return {
-    control,
-    newDomain: async (options: CreateDomain = {}) => {
-      const ctrl = control.platform.openCtrl();
-      const domid = ctrl.createDomain(options);
-      ctrl.unpause(domid);
-      ctrl.close();
-      return domain(domid);
-    },
-    kill: async (domid) => host.kill(domid),
-    until: async (condition) => {
-      while (!condition()) {
-        if (!(await turn())) {
-          throw new Error('idle before the condition held');
-        }
-      }
-    },
-    settle: async () => {
-      while (await turn()) {}
-    },
-    stop: async () => {},
-  };
+  return localMachine({ host, turn, domain: (domid) => ({ domid, platform: host.platformFor(domid) }) });
 }
 
 osdepConformance(
