@@ -1,5 +1,5 @@
 /**
- * The store in a domain of its own, started by Xen's init-xenstore-domain before there is any other: dom0 and guests live on it, its console
+ * The store in a domain of its own, started by Xen's launch-xenstore before there is any other: dom0 and guests live on it, its console
  * can be read and typed at, guests' ends reach it, and its process may be killed while they run.
  */
 import assert from 'node:assert/strict';
@@ -46,7 +46,7 @@ export const scenarios: readonly Scenario[] = [
       const guest = await counting(lab, 'running');
       const home = `/local/domain/${await guest.domid()}`;
       lab.figure('xl create s', guest.seconds.toFixed(1));
-      await sizes(lab, 'with a guest');
+      await sizes(lab);
       await kill(lab, guest, home);
       await ends(lab);
 
@@ -54,7 +54,6 @@ export const scenarios: readonly Scenario[] = [
       await lab.step('until it is gone', () => guest.gone());
       const { stdout: left } = await lab.exec('xenstore-list', ['/local/domain']);
       assert.deepEqual(left.trim().split('\n').sort(), ['0', '1']);
-      await sizes(lab, 'at the end');
     },
   },
 ];
@@ -65,17 +64,14 @@ async function start(lab: Lab): Promise<void> {
   lab.figure('initrd MiB', mib(INITRD));
   lab.figure('--memory MiB', MEMORY_MIB);
   const begun = performance.now();
-  const args = [
-    '--kernel',
-    KERNEL,
-    '--ramdisk',
-    INITRD,
-    '--memory',
-    `${MEMORY_MIB}`,
-    '--param',
-    'loglevel=1',
+  const settings = [
+    'XENSTORETYPE=domain',
+    `XENSTORE_DOMAIN_KERNEL=${KERNEL}`,
+    `XENSTORE_DOMAIN_SIZE=${MEMORY_MIB}`,
+    `XENSTORE_DOMAIN_ARGS="--ramdisk ${INITRD} --param loglevel=1"`,
   ];
-  await lab.step('init-xenstore-domain', () => lab.exec('init-xenstore-domain', args, { limitS: 90 }));
+  writeFileSync('/etc/default/xencommons', `${settings.join('\n')}\n`);
+  await lab.step('launch-xenstore', () => lab.exec('/etc/xen/scripts/launch-xenstore', [], { limitS: 90 }));
   const { stdout } = await lab.exec('xenstore-ls', ['/local/domain/1'], { limitS: 30 });
   lab.figure('start to first xenstore-ls s', ((performance.now() - begun) / 1000).toFixed(1));
   assert.match(stdout, /name = "Xenstore"/);
@@ -132,7 +128,7 @@ async function ends(lab: Lab): Promise<void> {
 }
 
 /** What the domain's memory holds, asked for at its console. */
-async function sizes(lab: Lab, when: string): Promise<void> {
+async function sizes(lab: Lab): Promise<void> {
   const before = (await inside.console()).length;
   const said = async () => (await inside.console()).slice(before);
   const command =
@@ -147,7 +143,7 @@ async function sizes(lab: Lab, when: string): Promise<void> {
     ['VmRSS', 'resident in the daemon'],
     ['RssAnon', 'of it not evictable'],
   ] as const)
-    lab.figure(`${title}, MiB, ${when}`, (kib(name, text) / 1024).toFixed(0));
+    lab.figure(`${title}, MiB`, (kib(name, text) / 1024).toFixed(0));
 }
 
 async function read(lab: Lab, path: string): Promise<string> {
