@@ -5,7 +5,7 @@
  */
 import { Errno, OsError } from '../errno.ts';
 import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
-import { type Descriptor, read, write } from '../os/ffi.ts';
+import { type Descriptor, errno, read, write } from '../os/ffi.ts';
 import { EDGE, READABLE } from '../os/poll.ts';
 import type { HandleRegistry, RestrictableHandle } from '../toolcore.ts';
 import { closeDevice, control, devices, ioc, keepOverExec, openDevice, setNonBlocking } from './device.ts';
@@ -16,6 +16,7 @@ const BIND_INTERDOMAIN = ioc('E', 1, 8);
 const BIND_UNBOUND_PORT = ioc('E', 2, 4);
 const UNBIND = ioc('E', 3, 4);
 const NOTIFY = ioc('E', 4, 4);
+const RESET = ioc('E', 5, 0);
 const RESTRICT_DOMID = ioc('E', 6, 2);
 const BIND_STATIC = ioc('E', 7, 4);
 
@@ -28,6 +29,8 @@ export class XenEvtchn implements Evtchn {
   #fd: Descriptor = -1;
   /** Ports bound here: one that is unbound may still lie in the kernel's queue. `undefined`: inherited, so not known. */
   readonly #ports: Set<number> | undefined;
+  /** Ports that may have fired in what the kernel has lost. */
+  #doubtful: number[] = [];
   readonly #callbacks = new Set<() => void>();
   /** Arguments and answers of a call. */
   readonly #words = new Uint32Array(2);
@@ -78,11 +81,27 @@ export class XenEvtchn implements Evtchn {
     };
   }
 
-  /** One at a time, so that the descriptor stays readable exactly as long as something is pending. */
+  /**
+   * One at a time, so that the descriptor stays readable exactly as long as something is pending. The kernel's queue has room for the ports
+   * there are, and those unbound meanwhile may still lie in it: where it has run over, every port counts as fired.
+   */
   pending(): number | undefined {
-    while (this.#fd >= 0 && read(this.#fd, this.#bytes, 4) === 4) {
-      const port = this.#words[0]!;
-      if (this.#ports?.has(port) ?? true) return port;
+    while (this.#fd >= 0) {
+      const doubtful = this.#doubtful.pop();
+      if (doubtful !== undefined) {
+        if (this.#ports?.has(doubtful)) return doubtful;
+        continue;
+      }
+      const length = read(this.#fd, this.#bytes, 4);
+      if (length === 4) {
+        const port = this.#words[0]!;
+        if (this.#ports?.has(port) ?? true) return port;
+      } else if (length < 0 && errno() === Errno.EFBIG) {
+        this.#call(RESET, 'empty the queue of events', 0);
+        this.#doubtful = [...(this.#ports ?? [])];
+      } else {
+        return undefined;
+      }
     }
     return undefined;
   }

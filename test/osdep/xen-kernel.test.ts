@@ -17,6 +17,8 @@ const kernel = vi.hoisted(() => ({
   /** Mapping a device fails. */
   refusesMaps: false,
   error: 0,
+  /** What a read of the event channels gives, one a time: a port, or a negative error number. */
+  events: [] as number[],
 }));
 
 const BYTES = 1 << 20;
@@ -24,6 +26,9 @@ const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 /** Of gntdev. */
 const UNMAP_GRANT_REF = 0x00104701;
 const SET_UNMAP_NOTIFY = 0x00104707;
+/** Of evtchn. */
+const BIND_UNBOUND_PORT = 0x00044502;
+const EMPTY_QUEUE = 0x00004505;
 
 vi.mock('../../osdep/os/ffi.ts', async (original) => {
   const ffi = await original<typeof Ffi>();
@@ -50,6 +55,15 @@ vi.mock('../../osdep/os/ffi.ts', async (original) => {
       kernel.error = Errno.EINVAL;
       return MAP_FAILED;
     },
+    read: (fd, bytes, length): number => {
+      if (kernel.open.get(fd) !== '/dev/xen/evtchn') return ffi.read(fd, bytes, length);
+      const event = kernel.events[0] ?? -Errno.EAGAIN;
+      kernel.error = event < 0 ? -event : 0;
+      if (event < 0) return -1;
+      kernel.events.shift();
+      new DataView((bytes as Uint8Array).buffer).setUint32(0, event, true);
+      return length;
+    },
     errno: () => kernel.error || ffi.errno(),
   } satisfies typeof Ffi;
 });
@@ -60,6 +74,7 @@ beforeEach(() => {
   kernel.ioctl = () => 0;
   kernel.refusesMaps = false;
   kernel.error = 0;
+  kernel.events = [];
 });
 
 afterEach(() => {
@@ -137,6 +152,39 @@ test('a toolstack that has no memory for hypercalls leaves nothing open', () => 
   expect(() => platform.openManage()).toThrow();
   expect(kernel.open.size).toBe(0);
   expect(platform.handles.size).toBe(0);
+});
+
+describe('event channels', () => {
+  const bind = (...ports: readonly number[]) => {
+    const evtchn = platform.openEvtchn();
+    const left = [...ports];
+    kernel.ioctl = (request) => {
+      if (request === EMPTY_QUEUE) kernel.events.length = 0;
+      return request === BIND_UNBOUND_PORT ? left.shift()! : 0;
+    };
+    for (const _ of ports) evtchn.bindUnboundPort(3);
+    return evtchn;
+  };
+
+  test('are told one by one; what was queued for a port that is unbound now is not', () => {
+    const evtchn = bind(5, 6, 7);
+    kernel.events = [7, 5, 6];
+    expect(evtchn.pending()).toBe(7);
+    evtchn.unbind(5);
+    expect(evtchn.pending()).toBe(6);
+    expect(evtchn.pending()).toBeUndefined();
+  });
+
+  test('of which the kernel has lost some all count as fired', () => {
+    const evtchn = bind(5, 6, 7);
+    kernel.events = [-Errno.EFBIG];
+    const told = [evtchn.pending(), evtchn.pending()];
+    evtchn.unbind([5, 6, 7].find((port) => !told.includes(port))!);
+    expect(evtchn.pending()).toBeUndefined();
+    expect(new Set(told).size).toBe(2);
+    kernel.events = [told[0]!];
+    expect(evtchn.pending()).toBe(told[0]);
+  });
 });
 
 test('what the kernel is given the address of lives until it has been read, however hot the call', () => {

@@ -3,7 +3,7 @@
  * safe, what it says goes into the ring and the indices move. A guest that breaks the rules of the ring costs itself its connection. Knows no
  * message. (xen/docs/misc/xenstore-ring.txt)
  */
-import { type Poller, READABLE } from '../../osdep/os/poll.ts';
+import { FAILED, type Poller, READABLE } from '../../osdep/os/poll.ts';
 import type { Link } from '../core/link.ts';
 import { Ring, RingError } from '../wire/ops.ts';
 import type { Loop, Peer } from './loop.ts';
@@ -50,7 +50,8 @@ export class RingServer {
     const { evtchn } = this.machine;
     if (!poller || evtchn.fd < 0) return evtchn.onReadable(() => this.loop.turn(() => this.#takeEvents()));
     poller.add(evtchn.fd, READABLE, (events) => {
-      if ((events & READABLE) === 0) lost();
+      // A failure is the queue's, which has run over: to look at it mends it.
+      if ((events & (READABLE | FAILED)) === 0) lost();
       else if (this.loop.begin()) this.loop.tell(() => this.#takeEvents());
     });
     return () => poller.remove(evtchn.fd);
