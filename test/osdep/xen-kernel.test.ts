@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Errno } from '../../osdep/errno.ts';
 import type * as Ffi from '../../osdep/os/ffi.ts';
 import { viewOf } from '../../osdep/os/ffi.ts';
+import type { Platform } from '../../osdep/platform.ts';
 import { xenPlatform } from '../../osdep/xen/platform.ts';
 
 const kernel = vi.hoisted(() => ({
@@ -68,9 +69,10 @@ vi.mock('../../osdep/os/ffi.ts', async (original) => {
   } satisfies typeof Ffi;
 });
 
-const platform = xenPlatform();
+let platform: Platform;
 
 beforeEach(() => {
+  platform = xenPlatform();
   kernel.ioctl = () => 0;
   kernel.refusesMaps = false;
   kernel.error = 0;
@@ -143,6 +145,46 @@ describe('mapped grants', () => {
       request === SET_UNMAP_NOTIFY ? -Errno.EINVAL : answer(request, argument);
     expect(() => gnttab.mapGrantRefNotify(3, 8, 'rw', { port: 5 })).toThrow('unmap notification: EINVAL');
     expect(given).toHaveLength(1);
+  });
+});
+
+describe('foreign frames', () => {
+  /** Frame 7 comes back after `after` questions, frame 9 is none. */
+  const frames = (after: number) => {
+    const asked: number[][] = [];
+    let questions = 0;
+    kernel.ioctl = (_request, argument) => {
+      const request = new DataView(argument.buffer);
+      const count = request.getUint32(0, true);
+      const gfns = new BigUint64Array(viewOf(request.getBigUint64(16, true), count * 8));
+      const errors = new Int32Array(viewOf(request.getBigUint64(24, true), count * 4));
+      asked.push(Array.from(gfns, Number));
+      questions += 1;
+      for (const [i, gfn] of gfns.entries()) {
+        errors[i] = gfn === 9n ? -Errno.EINVAL : gfn === 7n && questions <= after ? -Errno.ENOENT : 0;
+      }
+      return errors.includes(-Errno.ENOENT) ? -Errno.ENOENT : 0;
+    };
+    return asked;
+  };
+
+  test('that are paged out are asked for again, alone, until they are there', () => {
+    const asked = frames(3);
+    const mapping = platform.openForeignmemory().map(3, 'rw', [6, 7, 8]);
+    expect(mapping.pages).toBe(3);
+    expect(asked).toEqual([[6, 7, 8], [7], [7], [7]]);
+  });
+
+  test('that never come back are an error in the end', () => {
+    frames(Number.POSITIVE_INFINITY);
+    expect(() => platform.openForeignmemory().map(3, 'rw', [6, 7])).toThrow('map frames of domain 3: ENOENT');
+  });
+
+  test('come all or not at all, or each with its error', () => {
+    frames(0);
+    const foreign = platform.openForeignmemory();
+    expect(() => foreign.map(3, 'r', [6, 9])).toThrow('map frames of domain 3: EINVAL');
+    expect(foreign.mapPartial(3, 'r', [6, 9, 7]).errors).toEqual([0, Errno.EINVAL, 0]);
   });
 });
 
