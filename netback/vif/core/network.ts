@@ -1,0 +1,136 @@
+/**
+ * Everything between the interfaces: packets come in by a port, the switch says where they go, and each port takes or drops them for
+ * itself. What a port cannot take as it is goes to a list of packets that io cuts up or completes and gives back. Looks at headers
+ * in the packets' memory, which is the backend's own, and at nothing behind them.
+ */
+import { Header } from './header.ts';
+import { Gso } from './netif.ts';
+import { NONE, PacketFlag, type PacketPool } from './packets.ts';
+import { type PortOptions, type Refusal, Switch } from './switch.ts';
+
+/** What a port does about a packet for it. It takes a reference of its own if it keeps it. */
+export interface Port {
+  /** 0: it takes it, or has dropped it. Otherwise what has to be done first (`Need`); it has not kept it. */
+  enqueue(packet: number, header: Header, now: number): number;
+  /** After that was done, or cannot be. */
+  enqueueAdapted(packet: number, header: Header, now: number): void;
+  /** It cannot be had: there is no room even for doing that. */
+  dropped(): void;
+}
+
+/** What a packet lacks for a port: the checksum has to be filled in, or the packet cut into segments. */
+export const Need = { CHECKSUM: 1, SEGMENTS: 2 } as const;
+
+/** Packets waiting to be adapted, of all ports. */
+const ADAPTATIONS_MAX = 256;
+
+export class Network {
+  readonly pool: PacketPool;
+  readonly #memory: Uint8Array;
+  readonly #switch: Switch;
+  readonly #ports: (Port | undefined)[] = [];
+  readonly #header: Header = new Header();
+  readonly #adaptPackets: Int32Array = new Int32Array(ADAPTATIONS_MAX);
+  readonly #adaptPorts: Int32Array = new Int32Array(ADAPTATIONS_MAX);
+  readonly #adaptNeeds: Uint8Array = new Uint8Array(ADAPTATIONS_MAX);
+  #adaptHead = 0;
+  #adaptCount = 0;
+  /** The adaptation taken last: for which port, and what it needs. */
+  adaptPort = 0;
+  adaptNeeds = 0;
+
+  /**
+   * @param memory the packets', as long as the pool says
+   * @param seed any 32 bits that guests don't know
+   */
+  constructor(pool: PacketPool, memory: Uint8Array, seed: number) {
+    if (memory.length < pool.memoryBytes) throw new RangeError('too little memory for the packets');
+    this.pool = pool;
+    this.#memory = memory;
+    this.#switch = new Switch(seed);
+  }
+
+  /** Addresses that the switch knows. */
+  get addresses(): number {
+    return this.#switch.addresses;
+  }
+
+  /** The new port's number. */
+  add(port: Port, options: PortOptions, now: number): number {
+    const number = this.#switch.add(options, now);
+    this.#ports[number] = port;
+    return number;
+  }
+
+  remove(number: number): void {
+    this.#switch.remove(number);
+    this.#ports[number] = undefined;
+    for (let left = this.#adaptCount; left > 0; left--) {
+      const packet = this.nextAdaptation();
+      if (this.adaptPort === number) this.pool.release(packet);
+      else this.#adapt(packet, this.adaptPort, this.adaptNeeds);
+    }
+  }
+
+  /**
+   * A packet came in by a port, which gives up its reference. A refusal: why it goes nowhere; `malformed`: its headers are not what it
+   * says of itself.
+   */
+  receive(from: number, packet: number, now: number): Refusal | 'malformed' | undefined {
+    const refusal = this.#parse(packet) ? this.#switch.forward(from, this.#header, now) : 'malformed';
+    if (refusal === undefined) {
+      const { targets, targetCount } = this.#switch;
+      for (let i = 0; i < targetCount; i++) this.#give(targets[i]!, packet, now);
+    }
+    this.pool.release(packet);
+    return refusal;
+  }
+
+  /** Whoever trusts the flags of a packet finds what they are about. */
+  #parse(packet: number): boolean {
+    const { pool } = this;
+    const header = this.#header;
+    if (!header.parse(this.#memory, pool.position(packet), pool.lengths[packet]!)) return false;
+    const blank = (pool.flags[packet]! & PacketFlag.CSUM_BLANK) !== 0;
+    if (blank && header.ports === 0) return false;
+    const gso = pool.gsoTypes[packet]!;
+    if (gso === Gso.NONE) return true;
+    return blank && header.isTcp && header.ipVersion === (gso === Gso.TCPV4 ? 4 : 6);
+  }
+
+  #give(to: number, packet: number, now: number): void {
+    const port = this.#ports[to]!;
+    const needs = port.enqueue(packet, this.#header, now);
+    if (needs === 0) return;
+    if (this.#adaptCount === ADAPTATIONS_MAX) {
+      port.dropped();
+      return;
+    }
+    this.pool.hold(packet);
+    this.#adapt(packet, to, needs);
+  }
+
+  #adapt(packet: number, port: number, needs: number): void {
+    const at = (this.#adaptHead + this.#adaptCount++) % ADAPTATIONS_MAX;
+    this.#adaptPackets[at] = packet;
+    this.#adaptPorts[at] = port;
+    this.#adaptNeeds[at] = needs;
+  }
+
+  /** A packet to be adapted for `adaptPort`, with its reference: it is not to be changed, others may have it. NONE: there is none. */
+  nextAdaptation(): number {
+    if (this.#adaptCount === 0) return NONE;
+    const at = this.#adaptHead;
+    this.#adaptHead = (this.#adaptHead + 1) % ADAPTATIONS_MAX;
+    this.#adaptCount--;
+    this.adaptPort = this.#adaptPorts[at]!;
+    this.adaptNeeds = this.#adaptNeeds[at]!;
+    return this.#adaptPackets[at]!;
+  }
+
+  /** One packet made of such a one; the reference comes along. */
+  adapted(port: number, packet: number, now: number): void {
+    if (this.#parse(packet)) this.#ports[port]?.enqueueAdapted(packet, this.#header, now);
+    this.pool.release(packet);
+  }
+}

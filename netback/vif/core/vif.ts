@@ -1,0 +1,217 @@
+/**
+ * One guest's interface on our side: its queues, what it may send and what it can take. Events and slots copied out of its rings go in;
+ * copies to do, responses, or the reason to close it come out. Whatever it does costs itself alone. Knows no store, no ring pages,
+ * no other interface; the handshake is xenbus's.
+ */
+import type { VifFeatures, VifFrontKeys, VifOrder } from '../../../xenstored/xenbus/vif.ts';
+import { Control } from './control.ts';
+import type { CopyBatch } from './copies.ts';
+import { Credit } from './credit.ts';
+import { EventCredit } from './events.ts';
+import type { Header } from './header.ts';
+import { MulticastFilter } from './multicast.ts';
+import { Gso, PAGE_BYTES } from './netif.ts';
+import { Need, type Network, type Port } from './network.ts';
+import { PacketFlag } from './packets.ts';
+import { type RxLimits, RxQueue, rxLimits } from './rx.ts';
+import { Statistics } from './statistics.ts';
+import { Steering } from './steering.ts';
+import { guestPort, type PortOptions } from './switch.ts';
+import { type PacketSink, TxQueue } from './tx.ts';
+
+/** Slots in a page of either ring. */
+const RING_SLOTS = 256;
+/** Events in a row that may bring nothing. */
+const IDLE_EVENTS_MAX = 64;
+
+export interface VifOptions {
+  readonly domid: number;
+  /** What was ordered, what the guest answered, and what it had been offered. */
+  readonly order: VifOrder;
+  readonly front: VifFrontKeys;
+  readonly offer: VifFeatures;
+  readonly limits?: RxLimits;
+  /** Ours if not given: `guestPort`. */
+  readonly port?: Omit<PortOptions, 'mac'>;
+}
+
+export class Vif implements Port, PacketSink {
+  readonly statistics: Statistics = new Statistics();
+  readonly events: EventCredit = new EventCredit(IDLE_EVENTS_MAX);
+  readonly rx: readonly RxQueue[];
+  readonly control: Control;
+  /** The number of its port. */
+  readonly port: number;
+  /** Why it has to be closed: for its error node. Nothing goes in or out from then on. */
+  failure: string | undefined;
+  /** The link is up; changed by whoever owns the other end of it. */
+  carrier = true;
+  /** Only multicast that it has asked for; the guest may change its mind while connected. */
+  filtersMulticast: boolean;
+  readonly #network: Network;
+  readonly #front: VifFrontKeys;
+  readonly #tx: readonly TxQueue[];
+  readonly #steering: Steering;
+  readonly #multicast: MulticastFilter = new MulticastFilter();
+  readonly #credit: Credit | undefined;
+  #now = 0;
+  #turn = 0;
+
+  constructor(network: Network, options: VifOptions, now: number) {
+    const { domid, order, front, offer, limits = rxLimits, port = guestPort } = options;
+    const { pool } = network;
+    const { statistics } = this;
+    this.#network = network;
+    this.#front = front;
+    this.filtersMulticast = front.multicastControl;
+    this.#steering = new Steering(front.queues.length);
+    this.control = new Control(this.#steering);
+    this.#credit = order.rate && Credit.ofRate(order.rate.bytes, order.rate.microseconds, now);
+    const tx = {
+      domid,
+      pool,
+      statistics,
+      credit: this.#credit,
+      offersGso: (type: number) => (type === Gso.TCPV4 ? offer.gsoTcpv4 : offer.gsoTcpv6),
+      filter: (type: number, bytes: Uint8Array, at: number) => this.#multicast.amend(type, bytes, at),
+    };
+    const rx = {
+      domid,
+      pool,
+      statistics,
+      notifies: front.rxNotify,
+      gsoPrefix: (type: number) => (type === Gso.TCPV4 ? !front.features.gsoTcpv4 : !front.features.gsoTcpv6),
+    };
+    this.#tx = front.queues.map(() => new TxQueue(tx, RING_SLOTS));
+    this.rx = front.queues.map(() => new RxQueue(rx, RING_SLOTS, limits));
+    this.port = network.add(this, { ...port, mac: Uint8Array.from(order.mac) }, now);
+  }
+
+  /** Takes all slots published in a tx ring, 12 bytes each. */
+  take(queue: number, slots: Uint8Array, count: number): void {
+    if (this.failure !== undefined) return;
+    const failure = this.#tx[queue]!.take(slots, count);
+    if (failure !== undefined) this.failure = `tx ring ${queue}: ${failure}`;
+  }
+
+  /** An index of a ring is impossible (XSA-39). */
+  broken(ring: string): void {
+    this.failure ??= `${ring}: more requests than it has slots`;
+  }
+
+  /**
+   * Plans to copy at most `limit` packets out of the guest, of all queues, each time from another one on. To be followed by `copiedTx`.
+   * @returns what it waits for; undefined: nothing
+   */
+  planTx(copies: CopyBatch, limit: number, now: number): 'turn' | 'credit' | 'memory' | 'copies' | undefined {
+    let left = limit;
+    let waits: 'turn' | 'credit' | 'memory' | 'copies' | undefined;
+    for (let i = 0; i < this.#tx.length && this.failure === undefined; i++) {
+      const queue = this.#tx[(this.#turn + i) % this.#tx.length]!;
+      const before = queue.waiting;
+      const pause = queue.plan(copies, left, now);
+      left -= before - queue.waiting;
+      if (pause !== 'idle') waits = pause;
+    }
+    this.#turn = (this.#turn + 1) % this.#tx.length;
+    return waits;
+  }
+
+  /** When there is credit to send again, if `planTx` said so. Milliseconds. */
+  get creditAtMs(): number {
+    return this.#credit?.nextMs ?? 0;
+  }
+
+  /** The copies are done: packets go on to where they are sent. */
+  copiedTx(copies: CopyBatch, now: number): void {
+    this.#now = now;
+    for (const queue of this.#tx) queue.copied(copies, this);
+  }
+
+  /** The next response of a tx ring, 4 bytes; false: there is none. */
+  txResponse(queue: number, into: Uint8Array): boolean {
+    return this.#tx[queue]!.response(into);
+  }
+
+  accept(packet: number): void {
+    if (!this.carrier) {
+      this.#network.pool.release(packet);
+      return;
+    }
+    const refusal = this.#network.receive(this.port, packet, this.#now);
+    if (refusal === 'spoofed') this.statistics.txSpoofed++;
+    else if (refusal === 'malformed') this.statistics.txErrors++;
+    else if (refusal === 'flood') this.statistics.txFloods++;
+  }
+
+  enqueue(packet: number, header: Header, now: number): number {
+    if (this.filtersMulticast && header.isMulticast && !header.isBroadcast)
+      if (!this.#multicast.has(header.memory, header.start)) {
+        this.statistics.rxFiltered++;
+        return 0;
+      }
+    const needs = this.#needs(packet, header);
+    if (needs !== 0) this.statistics.rxAdapted++;
+    else this.enqueueAdapted(packet, header, now);
+    return needs;
+  }
+
+  /** What the guest has not said that it can take. */
+  #needs(packet: number, header: Header): number {
+    const { pool } = this.#network;
+    const { features, gsoTcpv4Prefix, gsoTcpv6Prefix } = this.#front;
+    const gso = pool.gsoTypes[packet]!;
+    const blank = (pool.flags[packet]! & PacketFlag.CSUM_BLANK) !== 0;
+    const takesBlank = header.ipVersion === 6 ? features.ipv6CsumOffload : features.ipv4CsumOffload;
+    const takesGso =
+      gso === Gso.NONE ||
+      (features.sg &&
+        (gso === Gso.TCPV4 ? features.gsoTcpv4 || gsoTcpv4Prefix : features.gsoTcpv6 || gsoTcpv6Prefix));
+    return (blank && !takesBlank ? Need.CHECKSUM : 0) | (takesGso ? 0 : Need.SEGMENTS);
+  }
+
+  enqueueAdapted(packet: number, header: Header, now: number): void {
+    const { pool } = this.#network;
+    const fits = this.#front.features.sg || pool.lengths[packet]! <= PAGE_BYTES;
+    if (!fits || !this.carrier || this.failure !== undefined || this.#needs(packet, header) !== 0)
+      this.dropped();
+    else {
+      const queue = this.#steering.steer(header);
+      const { hashType, hashValue } = this.#steering;
+      if (!this.rx[queue]!.enqueue(packet, hashType, hashValue, now)) this.dropped();
+    }
+  }
+
+  dropped(): void {
+    this.statistics.rxDropped++;
+  }
+
+  /** Plans to copy what waits into the buffers that the guest has posted. To be followed by `copiedRx`. */
+  planRx(copies: CopyBatch, now: number): void {
+    for (const queue of this.rx) queue.plan(copies, now);
+  }
+
+  copiedRx(copies: CopyBatch): void {
+    for (const queue of this.rx) queue.copied(copies);
+  }
+
+  /** To be called some times a second. True: its port, which was shut because of a storm of events, may bring some again. */
+  tick(now: number): boolean {
+    for (const queue of this.rx) queue.tick(now);
+    return this.events.refill();
+  }
+
+  /** An event of one of its ports came, with or without requests. False: leave the port shut until the next tick. */
+  event(useful: boolean): boolean {
+    if (!useful) this.statistics.idleEvents++;
+    if (this.events.event(useful)) return true;
+    this.statistics.delayedEvents++;
+    return false;
+  }
+
+  /** Nothing comes or goes from now on, and no packet is kept; not between a plan and its end. */
+  close(): void {
+    this.#network.remove(this.port);
+    for (const queue of this.rx) queue.clear();
+  }
+}
