@@ -118,6 +118,21 @@ describe('a ring', () => {
     await expect.poll(filled).toBe(Ring.AREA_BYTES);
   });
 
+  test('whose guest asks again whenever an index moves costs the others nothing', async () => {
+    let asked = 0;
+    vi.spyOn(RingReader.prototype, 'advance').mockImplementation(function (this: RingReader, position) {
+      guest.poke(Ring.REQ_CONS, position);
+      if (position !== guest.peek(Ring.REQ_PROD)) return;
+      guest.place(request('READ', 'n|'));
+      asked += 1;
+    });
+    guest.send(request('READ', 'n|'));
+    for (let i = 0; i < 50; i++) await served(dom0);
+    expect(asked).toBeGreaterThan(20);
+    vi.restoreAllMocks();
+    await served(other);
+  });
+
   test('whose guest rings without end costs the others nothing', async () => {
     let ringing = true;
     const storm = (): void => {
