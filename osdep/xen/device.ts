@@ -82,3 +82,12 @@ export function control(fd: Descriptor, request: number, argument: Uint8Array | 
   if (result < 0) throw new OsError(errno(), what);
   return result;
 }
+
+/** Errors of a kernel that does not know a request. */
+const UNKNOWN_REQUEST: readonly number[] = [Errno.ENOTTY, Errno.ENOSYS];
+
+/** What to throw for an ioctl that not every kernel has: EOPNOTSUPP, `what` said of it, where it has none, else the error itself. */
+export function orUnsupported(error: unknown, what: string): unknown {
+  const unknown = error instanceof OsError && UNKNOWN_REQUEST.includes(error.errno);
+  return unknown ? new OsError(Errno.EOPNOTSUPP, what) : error;
+}

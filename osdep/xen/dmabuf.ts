@@ -4,7 +4,7 @@
  */
 import { Errno, OsError } from '../errno.ts';
 import type { Descriptor } from '../os/ffi.ts';
-import { control, ioc } from './device.ts';
+import { control, ioc, orUnsupported } from './device.ts';
 
 // As with mapping, the size in a request is that of the structure with one reference.
 const EXP_FROM_REFS = ioc('G', 9, 20);
@@ -57,7 +57,6 @@ function call(gntdev: Descriptor, request: number, words: Uint32Array): void {
   try {
     control(gntdev, request, new Uint8Array(words.buffer, words.byteOffset, words.byteLength), what);
   } catch (error) {
-    if (!(error instanceof OsError) || error.errno !== Errno.ENOTTY) throw error;
-    throw new OsError(Errno.EOPNOTSUPP, `${what}: the kernel has no CONFIG_XEN_GNTDEV_DMABUF`);
+    throw orUnsupported(error, `${what}: the kernel has no CONFIG_XEN_GNTDEV_DMABUF`);
   }
 }

@@ -8,7 +8,16 @@ import type { Evtchn, EvtchnOptions } from '../evtchn.ts';
 import { type Descriptor, errno, read, write } from '../os/ffi.ts';
 import { EDGE, READABLE } from '../os/poll.ts';
 import type { HandleRegistry, RestrictableHandle } from '../toolcore.ts';
-import { closeDevice, control, devices, ioc, keepOverExec, openDevice, setNonBlocking } from './device.ts';
+import {
+  closeDevice,
+  control,
+  devices,
+  ioc,
+  keepOverExec,
+  openDevice,
+  orUnsupported,
+  setNonBlocking,
+} from './device.ts';
 import type { Waiting } from './waiting.ts';
 
 const BIND_VIRQ = ioc('E', 0, 4);
@@ -19,9 +28,6 @@ const NOTIFY = ioc('E', 4, 4);
 const RESET = ioc('E', 5, 0);
 const RESTRICT_DOMID = ioc('E', 6, 2);
 const BIND_STATIC = ioc('E', 7, 4);
-
-/** Errors of a kernel that does not know a request. */
-const UNKNOWN_REQUEST: readonly number[] = [Errno.ENOSYS, Errno.ENOTTY];
 
 export class XenEvtchn implements Evtchn {
   readonly #handles: HandleRegistry;
@@ -128,8 +134,7 @@ export class XenEvtchn implements Evtchn {
       this.#call(BIND_STATIC, 'bind a port of our own', port);
       this.#bound(port);
     } catch (error) {
-      if (!(error instanceof OsError) || !UNKNOWN_REQUEST.includes(error.errno)) throw error;
-      throw new OsError(Errno.EOPNOTSUPP, 'bind a port of our own: the kernel has no way to (Linux 6.6 has)');
+      throw orUnsupported(error, 'bind a port of our own: the kernel has no way to (Linux 6.6 has)');
     }
   }
 
@@ -143,7 +148,12 @@ export class XenEvtchn implements Evtchn {
   }
 
   restrict(domid: number): void {
-    this.#call(RESTRICT_DOMID, 'restrict event channels', domid);
+    const what = 'restrict event channels';
+    try {
+      this.#call(RESTRICT_DOMID, what, domid);
+    } catch (error) {
+      throw orUnsupported(error, what);
+    }
     this.#restrictedTo = domid;
   }
 

@@ -10,7 +10,7 @@ import { addressOf } from '../os/ffi.ts';
 import type { MappedArea } from '../os/mmap.ts';
 import type { HandleRegistry } from '../toolcore.ts';
 import { DeviceMapping, mapDevice } from './area.ts';
-import { ioc } from './device.ts';
+import { ioc, orUnsupported } from './device.ts';
 import { Privcmd } from './privcmd.ts';
 
 const MMAPBATCH_V2: number = ioc('P', 4, 32);
@@ -149,8 +149,7 @@ export class XenForeignmemory implements Foreignmemory {
       this.#privcmd.control(MMAP_RESOURCE, new Uint8Array(request.buffer), text);
     } catch (error) {
       // Kernels before 4.19.
-      const unknown = error instanceof OsError && error.errno === Errno.ENOTTY;
-      throw unknown ? new OsError(Errno.EOPNOTSUPP, text) : error;
+      throw orUnsupported(error, text);
     }
     return Number(request.getBigUint64(16, true));
   }

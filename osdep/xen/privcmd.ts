@@ -4,7 +4,7 @@
  */
 import { Errno, OsError } from '../errno.ts';
 import { close, type Descriptor, dup2, errno, open } from '../os/ffi.ts';
-import { closeDevice, control, devices, ioc, openDevice } from './device.ts';
+import { closeDevice, control, devices, ioc, openDevice, orUnsupported } from './device.ts';
 
 const RESTRICT: number = ioc('P', 6, 2);
 const O_RDWR = 2;
@@ -37,8 +37,7 @@ export class Privcmd {
       this.control(RESTRICT, new Uint8Array(Uint16Array.of(domid).buffer), what);
     } catch (error) {
       // Kernels before 4.11.
-      const unknown = error instanceof OsError && error.errno === Errno.ENOTTY;
-      throw unknown ? new OsError(Errno.EOPNOTSUPP, what) : error;
+      throw orUnsupported(error, what);
     }
   }
 

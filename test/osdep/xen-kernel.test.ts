@@ -188,6 +188,21 @@ describe('foreign frames', () => {
   });
 });
 
+test.each([
+  ['restricting hypercalls', () => platform.openForeignmemory().restrict(3)],
+  ['restricting event channels', () => platform.openEvtchn().restrict(3)],
+  ['resources', () => platform.openForeignmemory().resourceSize(3, 1, 0)],
+  ['ports of our own', () => platform.openEvtchn().bind(3)],
+  ['buffers of devices', () => platform.openGnttab().dmabufExpFromRefs(3, 0, [1])],
+])('a kernel that does not know a request supports it not: %s', (_, ask) => {
+  for (const unknown of [Errno.ENOTTY, Errno.ENOSYS]) {
+    kernel.ioctl = () => -unknown;
+    expect(ask).toThrow(expect.objectContaining({ code: 'EOPNOTSUPP' }));
+  }
+  kernel.ioctl = () => -Errno.EINVAL;
+  expect(ask).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+});
+
 test('a toolstack that has no memory for hypercalls leaves nothing open', () => {
   kernel.refusesMaps = true;
   expect(() => platform.openCtrl()).toThrow();
