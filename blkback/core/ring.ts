@@ -1,6 +1,6 @@
 /**
- * One ring as a disk sees it: its requests in the order in which they stand in it, which is also the order of the responses; and how
- * many events it may cost. Knows neither indices nor pages of the ring.
+ * One ring as a disk sees it: its requests that are not answered, in the order in which they stand in it, for whoever answers in that
+ * order; and how many events it may cost. Knows neither indices nor pages of the ring.
  */
 import { NONE } from './fifo.ts';
 
@@ -39,6 +39,11 @@ export class RingOrder {
 
   shift(): void {
     this.#head = (this.#head + 1) % this.limit;
+    this.#count--;
+  }
+
+  /** One of them is answered, whichever; from then on nobody asks which is the first. */
+  drop(): void {
     this.#count--;
   }
 

@@ -6,9 +6,10 @@
  * (order.ts), its pages mapped or copied (memory.ts), moved to or from the disk together with its neighbours (transfers.ts), copied back,
  * answered.
  *
- * Responses go out in the order of their ring, so that a slot is overwritten only by its own response: whoever attaches after a
- * `kill -9` finds everything behind `rsp_prod` untouched and does it again. That gives what doing each once would have given, since a
- * write waits until an older read of the same sectors is not only done but answered. The price is said in ../README.md.
+ * Whoever attaches after a `kill -9` does again what has no response yet, in the order in which it was taken, and that gives what doing each
+ * once would have given: what a request in conflict with an older one begins is begun after the older one's answer is shown, or else both
+ * are done again. A write therefore waits until an older read of the same sectors is not only done but answered. ../README.md says how the
+ * requests without a response are found again, and what `answers` costs.
  *
  * Bounded everywhere: requests taken, memory, mappings, work of a turn, idle events. A bad request costs an ERROR; a bad ring the device.
  */
@@ -36,6 +37,11 @@ export interface VbdOptions {
   readonly persistent: boolean;
   /** What feature-max-indirect-segments offers; 0: no indirect requests. */
   readonly indirectSegments: number;
+  /**
+   * `in order`, of their ring: then what is behind `rsp_prod` is untouched. `as done`: for whoever keeps the requests that have no response
+   * in memory that survives the process.
+   */
+  readonly answers: 'in order' | 'as done';
   readonly limits?: Partial<VbdLimits>;
 }
 
@@ -54,6 +60,7 @@ export class Vbd {
   readonly poolPages: number;
   readonly #indirectSegments: number;
   readonly #turnRequests: number;
+  readonly #inOrder: boolean;
   readonly #requests: Requests;
   readonly #rings: readonly RingOrder[];
   readonly #memory: DiskMemory;
@@ -86,6 +93,7 @@ export class Vbd {
     this.layout = layoutOf(options.protocol);
     this.#indirectSegments = options.indirectSegments;
     this.#turnRequests = limits.turnRequests;
+    this.#inOrder = options.answers === 'in order';
     this.#rings = options.ringSizes.map((size) => new RingOrder(Math.min(size, share), limits.idleEvents));
     const rows = this.#rings.reduce((sum, { limit }) => sum + limit, 0);
     this.#requests = new Requests(rows, segments);
@@ -144,8 +152,8 @@ export class Vbd {
     return open;
   }
 
-  /** A request, the private copy of its slot, in the order of the ring. */
-  request(queue: number, slot: Uint8Array): void {
+  /** A request, the private copy of its slot, in the order of the ring. Returns the number that it has until RESPOND. */
+  request(queue: number, slot: Uint8Array): number {
     if (this.appetite(queue) === 0) throw new Error(`ring ${queue} takes no request now`);
     const request = this.#requests.take(queue);
     this.#rings[queue]!.push(request);
@@ -153,6 +161,7 @@ export class Vbd {
     this.statistics.asked(this.#requests.op[request]!);
     if (this.#requests.phase[request] === Phase.FETCHING) this.#tell(Effect.FETCH, request);
     this.#arrived.push(request);
+    return request;
   }
 
   /** Answers FETCH: the segments' bytes; undefined if a grant was bad. */
@@ -357,19 +366,28 @@ export class Vbd {
     this.#conclude(request);
   }
 
-  /** Answers what is done, as far as older ones of its ring are done too. */
+  /** Answers what is done; in order: as far as older ones of its ring are done too. */
   #conclude(request: number): void {
     const { phase, status, queue } = this.#requests;
     phase[request] = Phase.DONE;
     this.statistics.answered(status[request]!);
     if (this.#state === 'broken') return;
     const ring = this.#rings[queue[request]!]!;
-    for (let first = ring.first; first !== NONE && phase[first] === Phase.DONE; first = ring.first) {
-      ring.shift();
-      ring.dirty = true;
-      this.#order.leave(first);
-      this.#tell(Effect.RESPOND, first);
+    if (this.#inOrder) {
+      for (let first = ring.first; first !== NONE && phase[first] === Phase.DONE; first = ring.first) {
+        ring.shift();
+        this.#respond(ring, first);
+      }
+    } else {
+      ring.drop();
+      this.#respond(ring, request);
     }
+  }
+
+  #respond(ring: RingOrder, request: number): void {
+    ring.dirty = true;
+    this.#order.leave(request);
+    this.#tell(Effect.RESPOND, request);
   }
 
   #end(): void {

@@ -31,6 +31,11 @@ export interface Transfer {
   readonly sectors: number;
 }
 
+interface Told {
+  readonly request: number;
+  readonly bytes: Uint8Array;
+}
+
 const names = new Map<number, string>(Object.entries(Effect).map(([name, kind]) => [kind, name]));
 
 export interface MachineOptions extends Partial<Omit<VbdOptions, 'ringSizes'>> {
@@ -53,9 +58,12 @@ export class Machine {
   underWay: Transfer[] = [];
   room = 64;
   readonly mapped: Map<number, number> = new Map();
-  readonly #unpublished: Set<number> = new Set();
+  /** Told by the core and not yet in the ring. */
+  #answers: Told[][];
   /** What survives the process, a ring each: responses about to be put into the ring, and what rsp_prod will be then. */
-  readonly #records: { responses: Uint8Array[]; rspProd: number }[];
+  readonly #records: { responses: Told[]; rspProd: number }[];
+  /** What survives if answers come as done: the requests without one, a ring each, in the order in which they were taken. */
+  readonly #outstanding: Map<number, Uint8Array>[];
   #stepsToLive = Number.POSITIVE_INFINITY;
   #backs: Back[];
   readonly #rings: readonly Uint8Array[];
@@ -68,11 +76,14 @@ export class Machine {
     this.fronts = this.#rings.map((bytes) => Front.init(bytes, slotBytes));
     this.responses = this.#rings.map(() => []);
     this.#records = this.#rings.map(() => ({ responses: [], rspProd: 0 }));
+    this.#outstanding = this.#rings.map(() => new Map());
+    this.#answers = this.#rings.map(() => []);
     this.options = {
       disk: plainDisk,
       protocol,
       persistent: false,
       indirectSegments: 32,
+      answers: 'in order',
       ringSizes: this.fronts.map((front) => front.size),
       ...rest,
       limits: { poolPages: 64, ...rest.limits },
@@ -110,7 +121,7 @@ export class Machine {
       const slot = new Uint8Array(this.vbd.layout.slotBytes);
       for (let left = Math.min(there.slots, this.vbd.appetite(queue)); left > 0; left--) {
         back.take(slot);
-        this.vbd.request(queue, slot);
+        this.#request(queue, slot);
         slot.fill(0xee);
       }
     });
@@ -166,7 +177,7 @@ export class Machine {
     }
     this.underWay = [];
     this.mapped.clear();
-    this.#unpublished.clear();
+    this.#answers = this.#rings.map(() => []);
     this.#backs = this.#rings.map((bytes) => Back.attach(bytes, this.vbd.layout.slotBytes));
     this.vbd = new Vbd(this.options);
     this.#pool = new Uint8Array(this.vbd.poolPages * PAGE);
@@ -187,30 +198,47 @@ export class Machine {
   /** Puts the responses of a ring into it. Their slots are no requests any more before rsp_prod says so: hence the record. */
   #publish(queue: number): void {
     const back = this.#backs[queue]!;
-    const record = this.#records[queue]!;
-    const { responses } = record;
-    record.rspProd = (this.#rspProd(queue) + responses.length) >>> 0;
-    for (const response of responses) {
+    const { responses } = this.#records[queue]!;
+    for (const { bytes } of responses) {
       this.#step();
-      back.respond(response);
+      back.respond(bytes);
     }
     this.#step();
     back.publish();
-    record.responses = [];
+    this.#forget(queue);
     this.#collect(queue);
+  }
+
+  /** The responses in the record are in the ring. */
+  #forget(queue: number): void {
+    const record = this.#records[queue]!;
+    for (const { request } of record.responses) this.#outstanding[queue]!.delete(request);
+    record.responses = [];
+  }
+
+  #request(queue: number, slot: Uint8Array): void {
+    this.#step();
+    this.#outstanding[queue]!.set(this.vbd.request(queue, slot), slot.slice());
   }
 
   /** What the last process was about to say is said before anything is done again. */
   #recover(queue: number): void {
     const record = this.#records[queue]!;
+    const back = this.#backs[queue]!;
+    const slot = new Uint8Array(this.vbd.layout.slotBytes);
     const missing = (record.rspProd - this.#rspProd(queue)) >>> 0;
-    if (missing === record.responses.length) {
-      const back = this.#backs[queue]!;
-      for (const _ of record.responses) back.take(new Uint8Array(this.vbd.layout.slotBytes));
+    if (missing > 0 && missing === record.responses.length) {
+      for (const _ of record.responses) back.take(slot);
       this.#publish(queue);
     }
-    record.responses = [];
+    this.#forget(queue);
     this.#collect(queue);
+    const again = this.options.answers === 'as done' ? [...this.#outstanding[queue]!.values()] : [];
+    this.#outstanding[queue]!.clear();
+    for (const each of again) {
+      back.take(slot);
+      this.#request(queue, each);
+    }
   }
 
   #rspProd(queue: number): number {
@@ -259,13 +287,16 @@ export class Machine {
         const bytes = new Uint8Array(vbd.layout.responseBytes).fill(0xee);
         const queue = vbd.details.queueOf(subject);
         vbd.details.response(subject, bytes);
-        this.#records[queue]!.responses.push(bytes);
-        this.#unpublished.add(queue);
+        this.#answers[queue]!.push({ request: subject, bytes });
         break;
       }
       case Effect.PUBLISH:
+        this.#records[subject] = {
+          responses: this.#answers[subject]!,
+          rspProd: (this.#rspProd(subject) + this.#answers[subject]!.length) >>> 0,
+        };
+        this.#answers[subject] = [];
         this.#publish(subject);
-        this.#unpublished.delete(subject);
         break;
       case Effect.CLOSED:
         expect(this.underWay, 'nothing is under way').toEqual([]);
@@ -277,7 +308,7 @@ export class Machine {
 
   #begin(transfer: Transfer): void {
     const changes = ({ kind }: Transfer): boolean => kind !== Effect.READ && kind !== Effect.FLUSH;
-    expect(this.#unpublished.size, 'what is answered has been shown before a transfer begins').toBe(0);
+    expect(this.#answers.flat(), 'what is answered has been shown before a transfer begins').toEqual([]);
     for (const other of this.underWay) {
       if (other.kind === Effect.FLUSH || transfer.kind === Effect.FLUSH) continue;
       const apart =

@@ -107,6 +107,7 @@ describe('advisories', () => {
         ringSizes: [32],
         persistent: false,
         indirectSegments: 0,
+        answers: 'in order',
       });
       vbd.request(0, slotOf(layout, { op: 9, id: 0 }));
       vbd.take(1);

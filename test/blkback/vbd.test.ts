@@ -290,6 +290,16 @@ describe('answers', () => {
     expect(machine.responses[0]!.map(({ id }) => id)).toEqual([1n, 2n]);
   });
 
+  test('or as they are done, for who keeps what is not answered', () => {
+    const machine = new Machine({ answers: 'as done' });
+    for (const id of [1, 2, 3]) machine.ask(one(machine, READ, id, id * 16));
+    machine.turn();
+    machine.complete(1);
+    machine.complete(1);
+    machine.complete(0);
+    expect(machine.responses[0]!.map(({ id }) => id)).toEqual([2n, 3n, 1n]);
+  });
+
   test('more requests than are taken at a time wait in their ring', () => {
     const machine = new Machine({ queues: 2, limits: { requests: 8 } });
     for (let id = 1; id <= 20; id++) machine.ask(one(machine, READ, id, (id % 8) * 16), 0);
