@@ -207,6 +207,15 @@ describe('the process', () => {
     expect(() => statSync(pidFile)).toThrow('ENOENT');
   });
 
+  test('a daemon that cannot start leaves neither socket nor pid file', async () => {
+    const pidFile = join(scene.directory, 'pid');
+    const daemon = scene.spawn(['-N', '-F', pidFile, '--platform', 'sim', '--run', scene.directory]);
+    expect(await daemon.ended).toMatchObject({ code: 1 });
+    expect(daemon.stderr).toMatch(/^FATAL: .*hypervisor.*\n$/);
+    expect(() => statSync(scene.socketPath)).toThrow('ENOENT');
+    expect(() => statSync(pidFile)).toThrow('ENOENT');
+  });
+
   test('without -N the program returns when the daemon serves, which goes on in the background', async () => {
     const pidFile = join(scene.directory, 'pid');
     const starter = scene.spawn(['-F', pidFile]);

@@ -67,18 +67,27 @@ async function serve(options: Options, openPlatform: RunOptions['openPlatform'])
   makeDirectory(runDir);
   if (pidFile !== undefined && takePidFile(host, pidFile) === 'locked') process.exit(0);
   const listener = listen(socketPath);
+  const leave = (): void => {
+    rmSync(socketPath, { force: true });
+    if (pidFile !== undefined) rmSync(pidFile, { force: true });
+  };
   sock.raiseOpenFiles(OPEN_FILES);
   // Clients can connect from here on; what serves them is loaded meanwhile.
-  const { Server } = await import('./server.ts');
-  const machinery = await openPlatform(options);
-  const boot = bootOf(machinery);
-  const server = await Server.start({ options, platform: machinery?.platform, boot, listener, log, fatal });
+  const start = async () => {
+    const { Server } = await import('./server.ts');
+    const machinery = await openPlatform(options);
+    const boot = bootOf(machinery);
+    return Server.start({ options, platform: machinery?.platform, boot, listener, log, fatal });
+  };
+  const server = await start().catch((error) => {
+    leave();
+    throw error;
+  });
 
   host.onReopenLogs(() => server.reopenLogs());
   const end = async (): Promise<void> => {
     await server.close();
-    rmSync(socketPath, { force: true });
-    if (pidFile !== undefined) rmSync(pidFile, { force: true });
+    leave();
     process.exit(0);
   };
   process.once('SIGTERM', () => void end().catch(fatal));
