@@ -27,7 +27,7 @@ export const Effect = {
   PUBLISH: 10,
   /** page: unmap it. */
   UNMAP: 11,
-  /** ring: let its port bring events again. */
+  /** ring: look at it, and let its port bring events again. */
   REARM: 12,
   /** The size has changed: write `sectors`, then the own state once more, so that the frontend looks. */
   RESIZED: 13,
