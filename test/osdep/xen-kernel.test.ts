@@ -108,6 +108,30 @@ test.each([
   }
 });
 
+test('a handle that is closed reaches nothing any more', () => {
+  const call = platform.openCall();
+  const ctrl = platform.openCtrl();
+  const evtchn = platform.openEvtchn();
+  const gnttab = platform.openGnttab();
+  const gntshr = platform.openGntshr();
+  const foreign = platform.openForeignmemory();
+  const devicemodel = platform.openDevicemodel();
+  for (const handle of [call, ctrl, evtchn, gnttab, gntshr, foreign, devicemodel]) handle.close();
+  kernel.ioctl = () => expect.unreachable();
+  for (const use of [
+    () => call.hypercall(17, [0, 0]),
+    () => ctrl.getDomainInfo(0),
+    () => evtchn.notify(1),
+    () => gnttab.mapGrantRef(1, 1, 'rw'),
+    () => gntshr.sharePages(1, 1, 'rw'),
+    () => foreign.map(1, 'rw', [1]),
+    () => devicemodel.nrVcpus(1),
+  ]) {
+    expect(use, String(use)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+  }
+  expect(evtchn.pending()).toBeUndefined();
+});
+
 describe('mapped grants', () => {
   const given: string[] = [];
 
