@@ -70,6 +70,19 @@ test('a change is a reason to ask again, once', () => {
   expect(asked).toBeLessThanOrEqual(2);
 });
 
+test('that nobody is there is asked each time: somebody may be by then', () => {
+  alive.add(6);
+  driver.one(driver.dom0, 'WRITE', '/given|x');
+  driver.one(driver.dom0, 'SET_PERMS', '/given|n6|');
+  alive.delete(6);
+  driver.daemon.domainsChanged();
+  driver.one(driver.dom0, 'WRITE', '/given/more|x');
+  alive.add(6);
+  asked = 0;
+  driver.introduce(6);
+  expect(asked).toBeGreaterThan(0);
+});
+
 test('nodes of a transaction, too', () => {
   makeNodes(0, 1);
   asked = 0;

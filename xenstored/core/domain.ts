@@ -25,7 +25,7 @@ export class Domain implements Owner {
   readonly generation: number;
   /** 0: not learned yet. */
   uniqueId: bigint;
-  /** The era of the last question whether it exists. */
+  /** The era in which the machine last said that it exists. */
   askedIn: number | undefined = undefined;
   introduced = false;
   /** The domain's own event channel port. */
@@ -155,9 +155,9 @@ export class Domains {
     const known = this.#byId.get(domid);
     if (known && (known.uniqueId !== 0n || known.askedIn === this.#era)) return known;
     const state = this.#options.machine.domain(domid);
-    if (known) known.askedIn = this.#era;
     if (!state) return known;
     if (!known) return this.#exists(domid, state.uniqueId);
+    known.askedIn = this.#era;
     if (state.uniqueId !== 0n) {
       known.uniqueId = state.uniqueId;
       this.changed.add(known);
