@@ -7,7 +7,7 @@ import { MAX_PACKET_BYTES } from './netif.ts';
 
 export const NONE = -1;
 /** Free bytes in front of each packet. */
-export const HEADROOM_BYTES = 64;
+const HEADROOM_BYTES = 64;
 /** How much of a packet a core looks at: its headers. */
 export const HEADER_BYTES = 128;
 
@@ -15,7 +15,7 @@ const SMALL_BYTES = 2048;
 /** The next multiple of a page that a packet of 65535 bytes and its headroom fit in. */
 const LARGE_BYTES = 69632;
 /** The longest packet in a small buffer. */
-export const SMALL_MAX_BYTES: number = SMALL_BYTES - HEADROOM_BYTES;
+const SMALL_MAX_BYTES = SMALL_BYTES - HEADROOM_BYTES;
 
 /** `CSUM_BLANK`: the TCP or UDP checksum covers the pseudo-header only. `VALIDATED`: the data is known to be right. */
 export const PacketFlag = { CSUM_BLANK: 1, VALIDATED: 2 } as const;
