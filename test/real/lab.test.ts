@@ -1,8 +1,10 @@
 // The pure parts of the lab: which rows run in which boots, what dom0's events become, the table, and what names a build of boot files. No
 // machine is started here.
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { nameOf } from './lab/bootfiles.ts';
 import { qemuArguments } from './lab/machine.ts';
+import { packagesFor } from './lab/packages.ts';
 import { bootsOf, chosenRows, type Found } from './lab/plan.ts';
 import { Progress } from './lab/progress.ts';
 import { type Event, EventReader, lineOf } from './lab/protocol.ts';
@@ -146,6 +148,11 @@ test('a build of boot files is named by each of its ingredients and by their bor
   expect(nameOf(['ab', 'c'])).not.toBe(nameOf(['a', 'bc']));
   expect(nameOf(['ab'])).not.toBe(nameOf(['ab', '']));
   expect(nameOf(['ab'])).toMatch(/^boot-[0-9a-f]{16}$/);
+});
+
+test('who sets a machine up for all tests has all that the lab asks for', () => {
+  const listed = readFileSync(new URL('../apt.txt', import.meta.url), 'utf8').split('\n');
+  expect(packagesFor(['package', 'stubdom']).filter((name) => !listed.includes(name))).toEqual([]);
 });
 
 test('a comma in a path does not end what QEMU reads there', () => {

@@ -86,7 +86,7 @@ test('the archive is what cpio takes for one', () => {
 
 function understood(...lines: readonly string[]): string {
   const read =
-    'for line; do read_cmdline "$line"; done; printf "%s|%s|%s" "$event" "$shell" "$(echo $arguments)"';
+    'cd /; for line; do read_cmdline "$line"; done; printf "%s|%s|%s" "$event" "$shell" "$(echo $arguments)"';
   return execFileSync('sh', ['-c', `. "$0"; ${read}`, join(scripts, 'cmdline.sh'), ...lines], {
     encoding: 'utf8',
   });
@@ -100,7 +100,7 @@ test.each([
   ['--event 3 -- shell --event 9', '3|0|shell --event 9'],
   ['--event', '|0|'],
   ['--event x', '|0|'],
-  ['--event', '|0|'],
+  ['--event 3 * -- -T /run/*', '3|0|-T /run/*'],
   ['console=hvc0 shells', '|0|'],
   ['--event 5 --', '5|0|'],
 ])('%s', (line, expected) => {

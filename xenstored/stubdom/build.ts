@@ -14,7 +14,7 @@ const NAME = 'xenstored-stubdom';
 export interface BuildOptions {
   /** Where the two files go. */
   readonly out: string;
-  /** Where downloaded kernels are kept. */
+  /** Where downloaded kernels are kept, as `kernel.ts` has it. */
   readonly cache: string;
   /** As if they stood on every kernel command line of the image. */
   readonly words: string;
@@ -53,6 +53,7 @@ export async function buildStubdom({ out, cache, words, say }: BuildOptions): Pr
   // A program that is not static names its loader in its first page.
   if ((await readFile(busybox)).subarray(0, 4096).includes('/ld-linux'))
     throw new Error(`${busybox} needs shared libraries: apt-get install busybox-static`);
+  await mkdir(out, { recursive: true });
   const kernel = await debianKernel(cache, say, 'cloud-amd64');
   say('packing Node and the daemon');
   const elf = withoutPvh(await readFile(kernel.vmlinux));
@@ -66,7 +67,6 @@ export async function buildStubdom({ out, cache, words, say }: BuildOptions): Pr
     words,
   });
   const files = { kernel: join(out, `${NAME}.vmlinux`), initrd: join(out, `${NAME}.initrd`) };
-  await mkdir(out, { recursive: true });
   await writeFile(files.kernel, elf);
   await writeFile(files.initrd, initrd);
   return { ...files, kernelBytes: elf.length, release: kernel.release, initrdBytes: initrd.length, sizes };

@@ -7,6 +7,7 @@ arguments= # for xenstored
 
 # read_cmdline LINE: sets these, and adds to the arguments.
 read_cmdline() {
+  set -f # A star in a word is no pattern; nor is it one where init passes the arguments on.
   case " $1 " in
     *' -- '*)
       _line=" $1 "

@@ -2,13 +2,14 @@
  * The initramfs of the store's domain: a small outer one (busybox, init, drivers), and in it a compressed file system with Node and the
  * daemon, so that only what runs is unpacked in memory, and may be dropped from it again. Knows neither kernel versions nor domains.
  */
-import { spawn } from 'node:child_process';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { type BundledFile, bundle } from './bundle.ts';
 import { cpio, type Entry } from './cpio.ts';
+import { inFolder } from './folders.ts';
 import type { Kernel } from './kernel.ts';
+import { run } from './run.ts';
 
 export interface Recipe {
   readonly kernel: Kernel;
@@ -41,14 +42,11 @@ const LOADER_FOLDER = 'lib64';
 
 /** Builds it in memory, by way of a temporary folder. Throws errors of one line. */
 export async function buildImage(recipe: Recipe): Promise<Image> {
-  const work = await mkdtemp(join(tmpdir(), 'stubdom-image-'));
-  try {
+  return inFolder(join(tmpdir(), 'stubdom-image-'), async (work) => {
     const { squashfs, sizes } = await daemonFiles(recipe, work);
     const initrd = cpio(await outer(recipe, squashfs));
     return { initrd, sizes: { ...sizes, packed: squashfs.length } };
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+  });
 }
 
 async function outer({ kernel, scripts, busybox, words }: Recipe, squashfs: Uint8Array): Promise<Entry[]> {
@@ -127,27 +125,7 @@ async function unpack({ path, bytes }: BundledFile, root: string): Promise<void>
 async function librariesOf(files: readonly string[]): Promise<readonly string[]> {
   const found = new Set<string>();
   for (const file of files)
-    for (const [path] of (await run('ldd', [file])).matchAll(/\/\S+/g))
+    for (const [path] of (await run('ldd', [file])).toString().matchAll(/\/\S+/g))
       if (!path.endsWith(':')) found.add(path);
   return [...found].sort();
-}
-
-/** What a program prints. Throws one line, the last that it complained with. */
-function run(program: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '';
-    let complaint = '';
-    child.stdout.on('data', (bytes: Buffer) => {
-      out += bytes.toString();
-    });
-    child.stderr.on('data', (bytes: Buffer) => {
-      complaint += bytes.toString();
-    });
-    child.on('error', (error) => reject(new Error(`${program}: ${error.message}`)));
-    child.on('close', (status) => {
-      if (status === 0) resolve(out);
-      else reject(new Error(`${program}: ${complaint.trim().split('\n').at(-1) || `exit status ${status}`}`));
-    });
-  });
 }

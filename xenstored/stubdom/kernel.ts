@@ -2,16 +2,18 @@
  * A Linux kernel for domains: Debian's own package, downloaded by apt and unpacked into a cache, never installed. What Xen and libxl boot is
  * the ELF file inside the bzImage: they take it as it is, and nothing has to be decompressed at each boot. Knows nothing of what runs on it.
  */
-import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { kept } from './folders.ts';
+import { run } from './run.ts';
 
 /** A kernel on disk. */
 export interface Kernel {
   /** As `uname -r` says. */
   readonly release: string;
-  /** Package and version: differs whenever the files may. */
+  /** Differs whenever the files may. */
   readonly id: string;
   /** The ELF file. */
   readonly vmlinux: string;
@@ -36,29 +38,20 @@ const KEPT = [
 /** Debian's kernel for real machines, and for virtual ones: the latter is smaller and cannot be a control domain's. */
 export type Flavour = 'amd64' | 'cloud-amd64';
 
-/** Debian's current kernel, out of `cache` or into it. `say` gets a line before anything slow. Throws errors of one line. */
+/** Debian's current kernel, out of `cache`/kernel or into it. `say` gets a line before anything slow. Throws errors of one line. */
 export async function debianKernel(
   cache: string,
   say: (line: string) => void,
   flavour: Flavour = 'amd64',
 ): Promise<Kernel> {
   const { name, version } = await newest(flavour);
-  const id = `${name}_${version.replaceAll(':', '%')}`;
-  const home = join(cache, id);
-  if (await missing(join(home, 'vmlinux'))) {
-    await mkdir(cache, { recursive: true });
-    const work = await mkdtemp(join(cache, '.unpacking-'));
-    try {
-      say(`downloading ${name} ${version} (apt-get download; it is unpacked, not installed)`);
-      await unpack(name, work);
-      // Another process may have been as quick: whichever comes second throws its own copy away.
-      await rename(work, home).catch(async (error: NodeJS.ErrnoException) => {
-        if (await missing(join(home, 'vmlinux'))) throw error;
-      });
-    } finally {
-      await rm(work, { recursive: true, force: true });
-    }
-  }
+  // What is kept of the package belongs to the name as much as which it is.
+  const wanted = createHash('sha256').update(KEPT.join()).digest('hex').slice(0, 8);
+  const id = `${name}_${version.replaceAll(':', '%')}_${wanted}`;
+  const home = await kept(join(cache, 'kernel'), id, async (folder) => {
+    say(`downloading ${name} ${version} (apt-get download; it is unpacked, not installed)`);
+    await unpack(name, folder);
+  });
   const modules = new Map<string, string>();
   for (const entry of await readdir(join(home, 'lib'), { recursive: true }))
     if (entry.endsWith('.ko')) modules.set(basename(entry, '.ko'), join(home, 'lib', entry));
@@ -82,7 +75,7 @@ async function newest(flavour: Flavour): Promise<{ readonly name: string; readon
 async function unpack(name: string, work: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await run('apt-get', ['download', '-q', name], work);
+      await run('apt-get', ['download', '-q', name], { cwd: work });
       break;
     } catch (error) {
       if (attempt === 4) throw new Error(`${(error as Error).message} (does apt-get update help?)`);
@@ -99,7 +92,7 @@ async function unpack(name: string, work: string): Promise<void> {
       './boot/vmlinuz-*',
       ...KEPT.map((folder) => `./lib/modules/*/kernel/${folder}`),
     ],
-    work,
+    { cwd: work },
   );
   const image = (await readdir(join(work, 'boot'))).find((file) => file.startsWith('vmlinuz-'))!;
   await writeFile(join(work, 'vmlinux'), await vmlinuxOf(await readFile(join(work, 'boot', image))));
@@ -133,35 +126,8 @@ export function payloadOf(image: Uint8Array): {
 export async function vmlinuxOf(image: Uint8Array): Promise<Buffer> {
   const { compression, payload } = payloadOf(image);
   const elf =
-    compression === 'gzip' ? gunzipSync(payload) : await run(compression, ['-dc'], undefined, payload);
+    compression === 'gzip' ? gunzipSync(payload) : await run(compression, ['-dc'], { input: payload });
   if (elf.toString('latin1', 0, 4) !== '\x7fELF')
     throw new Error('the kernel inside the bzImage is not an ELF file');
   return elf;
-}
-
-/** What a program prints. Throws one line, the last that it complained with. */
-function run(program: string, args: readonly string[], cwd?: string, input?: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, stdio: ['pipe', 'pipe', 'pipe'] });
-    const out: Buffer[] = [];
-    let complaint = '';
-    child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
-    child.stderr.on('data', (bytes: Buffer) => {
-      complaint += bytes.toString();
-    });
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-    child.on('error', (error) => reject(new Error(`${program}: ${error.message}`)));
-    child.on('close', (status) => {
-      if (status === 0) resolve(Buffer.concat(out));
-      else reject(new Error(`${program}: ${complaint.trim().split('\n').at(-1) || `exit status ${status}`}`));
-    });
-  });
-}
-
-async function missing(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => false,
-    () => true,
-  );
 }

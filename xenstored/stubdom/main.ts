@@ -3,10 +3,10 @@
  * `npm run stubdom-image`: kernel and initramfs of a domain that serves the store, what is in them, and the line that starts it. Runs from a
  * clone, as anybody; builds with Debian's tools and says which are missing.
  */
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Built, buildStubdom } from './build.ts';
+import { cacheFolder } from './folders.ts';
 
 /** At which it was seen to serve, with room to grow; see README.md. */
 const MEMORY_MIB = 192;
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   }
   const built = await buildStubdom({
     out: resolve(process.env.INIT_CWD ?? '.', values.out ?? '.'),
-    cache: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'stubdom0', 'kernel'),
+    cache: cacheFolder(process.env),
     words: values.words ?? '',
     say: (line) => process.stderr.write(`${line}\n`),
   });
@@ -54,6 +54,9 @@ On the Xen host, where no xenstored was started since it booted:
     --ramdisk ${initrd} --param loglevel=1
 `;
 }
+
+// An end by exit, so that what lies in temporary folders goes.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 
 await main().catch((error: Error) => {
   process.stderr.write(`stubdom-image: ${error.message}\n`);

@@ -3,11 +3,11 @@
  * The client's conformance suite through dom0's kernel, whichever daemon serves the store: a program for dom0, where `testkit.ts` stands for
  * vitest. The argument is the kind of daemon. Prints a line for each test and how many failed, which is also its exit status.
  */
-import { register } from 'node:module';
 import { at } from '../../../xenstored/client/address.ts';
 import { run } from './testkit.ts';
+import { vitestIs } from './vitesthook.ts';
 
-register('./vitesthook.js', import.meta.url, { data: new URL('./testkit.js', import.meta.url).href });
+vitestIs(new URL('./testkit.js', import.meta.url).href);
 const { clientSuite } = await import('../../conformance/client.ts');
 
 const kind = process.argv[2];

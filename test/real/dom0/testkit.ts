@@ -64,10 +64,10 @@ export function afterEach(body: Body): void {
   innermost().after.push(body);
 }
 
-/** How many failed. Prints as the Test Anything Protocol has it. */
+/** How many failed; none to run is a failure as well. Prints as the Test Anything Protocol has it. */
 export async function run(pattern: RegExp, print: (line: string) => void): Promise<number> {
   const chosen = tests.filter(({ name }) => pattern.test(name));
-  let failed = 0;
+  let failed = chosen.length === 0 ? 1 : 0;
   print(`1..${chosen.length}`);
   for (const [index, one] of chosen.entries()) {
     const begun = performance.now();
@@ -82,7 +82,7 @@ export async function run(pattern: RegExp, print: (line: string) => void): Promi
   for (const body of last) {
     await limited(body);
   }
-  print(`# ${chosen.length - failed} passed, ${failed} failed`);
+  print(`# ${Math.max(0, chosen.length - failed)} passed, ${failed} failed`);
   return failed;
 }
 

@@ -45,9 +45,11 @@ export class Machine {
     });
     this.off = new Promise((resolve) => {
       this.#process.on('error', (error) => resolve(`QEMU: ${error.message}`));
-      this.#process.on('close', (status) => {
+      this.#process.on('close', (status, signal) => {
         if (this.#stopped !== undefined) resolve(this.#stopped);
-        else resolve(status === 0 ? undefined : `QEMU ended with ${status}: ${complaint.trim()}`);
+        else if (status === 0) resolve(undefined);
+        // Nobody here kills it, but a machine without memory does.
+        else resolve(`QEMU ended with ${status ?? signal}: ${complaint.trim() || 'it said nothing'}`);
       });
     });
   }

@@ -7,8 +7,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { cacheFolder, inFolder } from '../../../xenstored/stubdom/folders.ts';
 import { runBoot } from './boot.ts';
-import { bootFiles, cacheFolder } from './bootfiles.ts';
+import { bootFiles } from './bootfiles.ts';
 import type { MachineOptions } from './machine.ts';
 import { stagePackage } from './package.ts';
 import { installed } from './packages.ts';
@@ -43,6 +44,8 @@ function pattern(text: string): RegExp {
 
 const program = new Command('test:xen')
   .description('runs scenarios on real Xen, in an emulated machine; alone: the one that runs always')
+  // Words after `shell` are that command's.
+  .enablePositionalOptions()
   .option('--all', 'every scenario on every store that it is for')
   .option('--only <pattern>', 'rows whose name or file matches', pattern)
   .addOption(new Option('--store <kind>', 'only with this daemon').choices(STORES))
@@ -83,10 +86,12 @@ async function prepare(
   app: string,
   needs: ReadonlySet<Need> = new Set(),
 ): Promise<Pick<MachineOptions, 'boot' | 'app' | 'packages'>> {
-  const { versions, missing } = installed();
+  if (process.arch !== 'x64')
+    throw new Error(`the lab emulates x86-64 with its packages; this is ${process.arch}`);
+  const { versions, missing } = installed(needs);
   if (missing.length > 0)
     throw new Error(
-      `these Debian packages are missing: apt-get install --no-install-recommends ${missing.join(' ')}`,
+      `these packages of Debian 12 are missing: apt-get install --no-install-recommends ${missing.join(' ')}`,
     );
   const { folder } = await bootFiles(cacheFolder(process.env), versions, say);
   await stage(app, BUILT, TOP);
@@ -107,13 +112,19 @@ async function run(asked: Asked): Promise<void> {
   }
   const begun = performance.now();
   const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+  // A boot that is under way still has results; before the first one, there is nothing to tell.
+  let stop = (): void => process.exit(130);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop());
   const results: RowResult[] = [];
   let logs = '';
   await inScratch(async (scratch) => {
     const needs = new Set(rows.flatMap(({ scenario }) => scenario.needs ?? []));
     const ready = await prepare(join(scratch, 'app'), needs);
-    logs = asked.out === undefined ? mkdtempSync(join(tmpdir(), 'stubdom0-xen-')) : resolve(asked.out);
+    stop = () => stopping.abort();
+    logs =
+      asked.out === undefined
+        ? mkdtempSync(join(tmpdir(), 'stubdom0-xen-'))
+        : resolve(process.env.INIT_CWD ?? '.', asked.out);
     mkdirSync(logs, { recursive: true });
     for (const [number, boot] of boots.entries()) {
       const own = join(logs, `boot-${number + 1}-${boot.store}`);
@@ -139,12 +150,7 @@ async function inScratch(body: (folder: string) => Promise<void>): Promise<void>
     if (pid !== undefined && !existsSync(`/proc/${pid}`))
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
-  const folder = mkdtempSync(join(tmpdir(), `stubdom0-lab-${process.pid}-`));
-  try {
-    await body(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await inFolder(join(tmpdir(), `stubdom0-lab-${process.pid}-`), body);
 }
 
 try {

@@ -4,18 +4,17 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { inFolder } from '../../../xenstored/stubdom/folders.ts';
 import { Tree } from './tree.ts';
 
 const run = promisify(execFile);
 
 /** Fills `folder`, of which dom0 sees all. `built`: where the compiled project is; `top`: the project. */
 export async function stagePackage(folder: string, built: string, top: string): Promise<void> {
-  const scratch = await mkdtemp(join(tmpdir(), 'stubdom0-package-'));
-  try {
+  await inFolder(`${folder}-package-`, async (scratch) => {
     const { files } = JSON.parse(await readFile(join(top, 'package.json'), 'utf8')) as { files: string[] };
     const others = files.filter((name) => name !== 'dist' && existsSync(join(top, name)));
     await cp(built, join(scratch, 'dist'), { recursive: true });
@@ -26,9 +25,7 @@ export async function stagePackage(folder: string, built: string, top: string): 
     const tarball = join(scratch, stdout.trim().split('\n').at(-1)!);
     const quiet = ['--prefer-offline', '--no-audit', '--no-fund'];
     await run('npm', ['install', '--global', '--prefix', join(folder, 'opt/stubdom0'), ...quiet, tarball]);
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  });
   await writeFile(join(folder, 'debian.cpio'), debian().archive());
 }
 

@@ -2,12 +2,13 @@
  * The Debian packages that the lab takes its machine, its hypervisor and its peers from. Installs nothing: says what to install.
  */
 import { spawnSync } from 'node:child_process';
+import type { Need } from './scenario.ts';
 
 /** The packages are named after it, and so are their folders. */
 export const XEN = '4.17';
 
-/** In test/apt.txt as well, for those who set up a machine for all tests. */
-export const PACKAGES: readonly string[] = [
+/** All of them are in test/apt.txt as well, for those who set up a machine for all tests. */
+const ALWAYS: readonly string[] = [
   'qemu-system-x86',
   `xen-hypervisor-${XEN}-amd64`,
   `xen-utils-${XEN}`,
@@ -15,25 +16,41 @@ export const PACKAGES: readonly string[] = [
   'xenstore-utils',
   'busybox-static',
   'xz-utils',
+  // The guests' own programs are compiled here.
+  'gcc',
+  'libc6-dev',
 ];
+const FOR: Readonly<Record<Need, readonly string[]>> = {
+  package: [],
+  stubdom: ['squashfs-tools', 'lz4', 'binutils'],
+};
+
+export function packagesFor(needs: Iterable<Need>): readonly string[] {
+  return [...ALWAYS, ...[...needs].flatMap((need) => FOR[need])];
+}
 
 export interface Installed {
-  /** `package version`, of those that are there. */
+  /** `package version`, of those that every boot is made of. */
   readonly versions: readonly string[];
   readonly missing: readonly string[];
 }
 
-export function installed(): Installed {
+export function installed(needs: Iterable<Need>): Installed {
+  const wanted = packagesFor(needs);
   const { stdout, error } = spawnSync(
     'dpkg-query',
-    ['-W', '-f', '${db:Status-Abbrev} ${Package} ${Version}\n', ...PACKAGES],
+    ['-W', '-f', '${db:Status-Abbrev} ${Package} ${Version}\n', ...wanted],
     { encoding: 'utf8' },
   );
-  if (error !== undefined) return { versions: [], missing: PACKAGES };
-  const versions = stdout
+  if (error !== undefined) return { versions: [], missing: wanted };
+  const there = stdout
     .split('\n')
     .filter((line) => line.startsWith('ii '))
     .map((line) => line.slice(2).trim());
-  const names = new Set(versions.map((line) => line.split(' ')[0]));
-  return { versions, missing: PACKAGES.filter((name) => !names.has(name)) };
+  const nameOf = (line: string) => line.split(' ')[0]!;
+  const names = new Set(there.map(nameOf));
+  return {
+    versions: there.filter((line) => ALWAYS.includes(nameOf(line))),
+    missing: wanted.filter((name) => !names.has(name)),
+  };
 }

@@ -38,7 +38,8 @@ const CLIENTS = [
 ];
 /** Not in busybox, or not good enough for Xen's scripts there. */
 const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid', '/usr/bin/script'];
-const EXTRAS = ['/usr/bin/strace'];
+/** Where this machine has them. */
+export const EXTRAS: readonly string[] = ['/usr/bin/strace'];
 
 const MOUNTS = `/bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
@@ -52,7 +53,7 @@ function insmod(modules: readonly string[], options = ''): string {
   return modules.map((name) => `insmod /lib/modules/${name}.ko${options}`).join('\n');
 }
 
-/** Four shared folders: all but \`out\` to read only. */
+/** Four shared folders, all but `out` to read only. */
 const DOM0_INIT = `#!/bin/busybox sh
 export PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin:${BIN} HOME=/tmp LANG=C.UTF-8
 ${MOUNTS}

@@ -3,13 +3,13 @@
  */
 import { join } from 'node:path';
 import { buildStubdom } from '../../../xenstored/stubdom/build.ts';
-import { cacheFolder } from './bootfiles.ts';
+import { cacheFolder } from '../../../xenstored/stubdom/folders.ts';
 
 /** Fills `folder`/stubdom. */
 export async function stageStubdom(folder: string): Promise<void> {
   await buildStubdom({
     out: join(folder, 'stubdom'),
-    cache: join(cacheFolder(process.env), 'kernel'),
+    cache: cacheFolder(process.env),
     words: 'shell',
     say: () => {},
   });
