@@ -1,5 +1,6 @@
 // What a person with a machine is told: whether xenstored can serve it, what is missing, and what to do about that, in the same line. The
 // machines are made of files in a directory; the last one is this very machine, whatever it is.
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -161,6 +162,25 @@ describe('what the next boot starts', () => {
 test('xenstored --check-host asks the same, and starts nothing', () => {
   expect(parseOptions(['--check-host'], {}).kind).toBe('check');
 });
+
+test('where the C library cannot be called, that is said in one line', () => {
+  // As if the package were not there: dist/, which `npm test` builds, on this machine's Node.
+  const hook =
+    "export async function resolve(name, context, next) { if (name === 'koffi') throw new Error('gone'); return next(name, context); }";
+  const preload = `import { register } from 'node:module'; register(${JSON.stringify(inUrl(hook))})`;
+  const program = new URL('../../dist/xenstored/main.js', import.meta.url).pathname;
+  const run = (...args: readonly string[]) =>
+    spawnSync(process.execPath, ['--import', inUrl(preload), program, ...args], { encoding: 'utf8' });
+  expect(run('--check-host')).toMatchObject({ stderr: '', stdout: expect.stringMatching(/this machine\n$/) });
+  expect(run('-N', '--run', root)).toMatchObject({
+    status: 1,
+    stderr: 'FATAL: the C library cannot be called: gone; install again with npm\n',
+  });
+});
+
+function inUrl(code: string): string {
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
 
 test('without a hypervisor: there is the simulator', async () => {
   const findings = findingsOf(await probeHost({ root }));
