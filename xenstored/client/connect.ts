@@ -52,7 +52,8 @@ function ofPlatform(platform: NonNullable<ConnectOptions['platform']>): Connecto
   };
 }
 
-const systemClock: Pick<Clock, 'after'> = {
+/** The clock of this process. */
+export const systemClock: Pick<Clock, 'after'> = {
   after: (delayMs, callback) => {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);

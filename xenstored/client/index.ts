@@ -7,8 +7,10 @@
  *     for await (const { path } of store.watch('/demo')) console.log(path);
  */
 export { Feature } from '../wire/ops.ts';
-export * from './connect.ts';
+export * from './backend.ts';
+export { type ConnectOptions, connect } from './connect.ts';
 export * from './error.ts';
+export * from './frontend.ts';
 export * from './ring.ts';
 export * from './store.ts';
 export * from './transport.ts';
