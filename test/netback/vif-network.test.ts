@@ -296,6 +296,32 @@ describe('what a guest cannot take as it is', () => {
     expect(needs).toEqual([Need.CHECKSUM | Need.SEGMENTS, Need.CHECKSUM]);
   });
 
+  test('is bounded, as is what waits for the way out', () => {
+    const host = new Host({ offload: false });
+    const [a, plain] = [host.guest(1), host.guest(2, { front: { features: none } })];
+    for (let i = 0; i < 300; i++) {
+      a.send(tcp(a, plain.mac, 60), { flags: BLANK });
+      host.turn();
+    }
+    let given = 0;
+    for (
+      let packet = host.network.nextAdaptation();
+      packet !== NONE;
+      packet = host.network.nextAdaptation()
+    ) {
+      host.machine.pool.release(packet);
+      given++;
+    }
+    expect(given).toBe(256);
+    expect(plain.vif.statistics.rxDropped).toBe(44);
+    const packet = host.machine.packet(tcp(a, BROADCAST, 60));
+    for (let i = 0; i < 1100; i++) host.uplink.enqueue(packet);
+    host.machine.pool.release(packet);
+    expect(host.outside()).toHaveLength(1024);
+    expect(host.uplink.statistics).toMatchObject({ rxPackets: 1024, rxDropped: 76 });
+    expect(host.machine.pool.free).toBe(544);
+  });
+
   test('goes with the guest', () => {
     const host = new Host();
     const [a, plain] = [host.guest(1), host.guest(2, { front: { features: none } })];
@@ -356,8 +382,15 @@ test('multicast that a guest has not asked for does not come once it filters; br
   b.send(frameOf(group, b.mac), { extras: [mcastExtra(3, group)] });
   host.turn();
   expect(sendAll()).toBe(1);
-  for (let i = 0; i < 65; i++) b.send(frameOf(group, b.mac), { extras: [mcastExtra(2, macOf(i))] });
+  const others = [macOf(1), group, macOf(2)];
+  for (const mac of others) b.send(frameOf(group, b.mac), { extras: [mcastExtra(2, mac)] });
+  b.send(frameOf(group, b.mac), { extras: [mcastExtra(3, group)] });
+  host.turn();
+  expect(sendAll()).toBe(1);
+  for (const mac of others) b.send(frameOf(group, b.mac), { extras: [mcastExtra(3, mac)] });
+  host.turn();
   b.statuses.length = 0;
+  for (let i = 0; i < 65; i++) b.send(frameOf(group, b.mac), { extras: [mcastExtra(2, macOf(i))] });
   host.turn();
   expect(b.statuses.filter((status) => status !== 1)).toEqual([...new Array(64).fill(0), -1]);
 });

@@ -129,7 +129,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test('any packets into any buffers: whole, in order, each response in the slot of its request', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, prefix) => {
+    fc.property(fc.array(step, { maxLength: 40, size: 'max' }), fc.boolean(), (steps, prefix) => {
       const bench = new Bench({ prefix, limits: { ...rxLimits, bytes: 300_000 } });
       const sent: { bytes: string; gso: number; hashed: boolean }[] = [];
       for (const [i, event] of steps.entries()) {
@@ -169,6 +169,22 @@ test('flags: what is blank is also said to be right', () => {
   bench.send(fill(60, 0));
   bench.turn();
   expect(bench.received.map((packet) => packet !== 'error' && packet.flags)).toEqual([3, 1, 0]);
+});
+
+test('extra info has nothing of what stood in its slot before', () => {
+  const bench = new Bench();
+  for (let i = 0; i < 300; i++) {
+    bench.post(1);
+    bench.send(fill(1500, i));
+    bench.turn();
+  }
+  bench.post(1);
+  bench.send(fill(3000, 0), { gso: 1 });
+  bench.turn();
+  expect(bench.received, 'it needs two').toHaveLength(300);
+  bench.post(1);
+  bench.turn();
+  expect(bench.received[300]).toMatchObject({ extras: ['0100a80501000000'] });
 });
 
 test('requests are taken from the ring when there is something for them', () => {

@@ -320,7 +320,6 @@ export class RxQueue {
       this.#drop();
       this.#owner.statistics.rxExpired++;
     }
-    if (this.#head === this.#end) this.#fed();
     if (!this.#owner.notifies || this.#unused > 0 || now - this.#starvedSince < stallMs) return;
     this.stalled = true;
     this.clear();
