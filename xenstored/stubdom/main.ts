@@ -48,7 +48,7 @@ ${mib(sizes.node)}    Node ${process.version}
 ${mib(sizes.libraries)}    its libraries
 ${mib(sizes.daemon)}    xenstored
 
-On the Xen host, where no xenstored was started since it booted:
+On the Xen host, where no xenstored was started since it booted (Debian keeps the program in /usr/lib/xen-VERSION/bin):
 
   init-xenstore-domain --memory ${MEMORY_MIB} --kernel ${kernel} \\
     --ramdisk ${initrd} --param loglevel=1

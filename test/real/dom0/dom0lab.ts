@@ -10,7 +10,7 @@ import type { Store } from './store.ts';
 
 const RAM_DISKS = 4;
 const RAM_DISK_KIB = 65536;
-const UNTIL_LIMIT_S = 60;
+const UNTIL_LIMIT_S = 120;
 const UNTIL_MS = 100;
 
 export interface LabOptions {

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import type { ExecOptions, Result } from '../lab/scenario.ts';
 
-const LIMIT_S = 60;
+const LIMIT_S = 120;
 /** What a program's background children may hold its output open after its end. */
 const LINGER_MS = 500;
 

@@ -4,15 +4,15 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { cpio, type Entry } from '../../../xenstored/stubdom/cpio.ts';
-import type { ExecOptions, Guest, GuestOptions, Lab, Result } from '../lab/scenario.ts';
+import type { Guest, GuestOptions, Lab, Result } from '../lab/scenario.ts';
 
 /** What all guests start from: shared with the host. */
 const KERNEL = '/boot/vmlinux';
 const ROOT = '/boot/guest.cpio';
 const FOLDER = '/tmp/guests';
 const MEMORY_MIB = 160;
-const SAYS_LIMIT_S = 60;
-const GONE_LIMIT_S = 60;
+const SAYS_LIMIT_S = 120;
+const GONE_LIMIT_S = 120;
 /** Guests leave the processor of dom0 alone. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   extra: '"console=hvc0 panic=1 loglevel=4"',
@@ -40,8 +40,7 @@ export class XlGuest implements Guest {
   }
 
   create(...args: readonly string[]): Promise<Result> {
-    const options: ExecOptions = { limitS: 90 };
-    return this.#lab.exec('xl', ['create', ...args, this.config], options);
+    return this.#lab.exec('xl', ['create', ...args, this.config]);
   }
 
   async domid(): Promise<number | undefined> {

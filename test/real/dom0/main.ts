@@ -11,7 +11,7 @@ import { afterwards, keep } from './tidyup.ts';
 
 const OUT = '/out';
 /** What cleaning up after a scenario may take. */
-const CLEAN_LIMIT_S = 30;
+const CLEAN_LIMIT_S = 60;
 
 const order = JSON.parse(readFileSync(`${OUT}/order.json`, 'utf8')) as Order;
 const store = new Store(order.store);

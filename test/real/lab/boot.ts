@@ -20,7 +20,7 @@ export interface BootOptions extends Omit<MachineOptions, 'hap' | 'serial' | 'ou
 }
 
 /** Until dom0's node runs, until the store and its friends do, and what a row may take beyond its own limit. */
-const [UP_LIMIT_S, READY_LIMIT_S, SLACK_S] = [180, 120, 60];
+const [UP_LIMIT_S, READY_LIMIT_S, SLACK_S] = [180, 180, 120];
 const POLL_MS = 100;
 
 export async function runBoot(boot: Boot, options: BootOptions): Promise<readonly RowResult[]> {

@@ -29,7 +29,8 @@ export interface Choice {
   readonly store?: StoreKind;
 }
 
-export const DEFAULT_LIMIT_S = 120;
+/** Several times what rows take on a machine that has nothing else to do. */
+export const DEFAULT_LIMIT_S = 240;
 
 export function chosenRows(found: readonly Found[], { all, only, store }: Choice): readonly Row[] {
   return found.flatMap((one) => {

@@ -39,7 +39,7 @@ export interface Scenario {
   readonly needs?: readonly Need[];
   /** Runs in every CI run, and without `--all`, on the first of its stores. Default: false. */
   readonly always?: boolean;
-  /** Seconds after which it counts as failed. Default: 120. */
+  /** Seconds after which it counts as failed. Default: 240. */
   readonly limitS?: number;
   run(lab: Lab): Promise<void>;
 }
@@ -54,7 +54,7 @@ export interface Result {
 export interface ExecOptions {
   /** Text for its standard input. Default: none, closed. */
   readonly input?: string;
-  /** Seconds until it is killed. Default: 60. */
+  /** Seconds until it is killed. Default: 120. */
   readonly limitS?: number;
   /** Any exit status will do. Default: anything but 0 throws, with all it printed. */
   readonly mayFail?: boolean;

@@ -15,7 +15,7 @@ export const scenarios: readonly Scenario[] = [
     alone: true,
     async run(lab) {
       const { status, stdout, stderr } = await lab.step('conformance.js', () =>
-        lab.exec(process.execPath, [PROGRAM], { limitS: 100, mayFail: true }),
+        lab.exec(process.execPath, [PROGRAM], { limitS: 200, mayFail: true }),
       );
       const [, passed = '0', failed = '?'] = /^# (\d+) passed, (\d+) failed$/m.exec(stdout) ?? [];
       lab.figure('tests passed', passed);
