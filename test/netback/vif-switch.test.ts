@@ -162,6 +162,18 @@ describe('hostile', () => {
     expect(bench.send(good, macOf(1), macOf(2))).toEqual([evil]);
   });
 
+  test('nor does it cost memory', () => {
+    const table = new MacTable(1, AGE);
+    table.addPort(0, 32);
+    for (let i = 0; i < 10_000; i++) table.learn(0, macOf(i), 0, i);
+    expect(table.size).toBe(32);
+    expect(table.capacity).toBe(256);
+    table.addPort(1, 4096);
+    for (let i = 0; i < 10_000; i++) table.learn(1, macOf(i), 0, i);
+    expect(table.capacity).toBe(8192);
+    for (let i = 10_000 - 4096; i < 10_000; i++) expect(table.portOf(macOf(i), 0, 10_000)).toBe(1);
+  });
+
   test('packets for all are so many a second for each sender; for one they are not limited', () => {
     const bench = new Bench();
     const [evil, good] = [bench.add(1), bench.add(2)];

@@ -43,6 +43,11 @@ export class MacTable {
     this.#ageMs = ageMs;
   }
 
+  /** Addresses that there is memory for. */
+  get capacity(): number {
+    return this.#low.length;
+  }
+
   /** @param limit addresses that are learned at most */
   addPort(port: number, limit: number): void {
     this.#ports.set(port, { limit, oldest: NONE, newest: NONE, count: 0, fixed: NONE });
