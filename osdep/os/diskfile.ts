@@ -35,6 +35,8 @@ const F_SETFL = 4;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_DIOALIGN = 0x2000;
 
+const [LOCK_SH, LOCK_EX, LOCK_NB] = [1, 2, 4];
+
 const SECTOR = 512;
 
 export class DiskFile {
@@ -109,6 +111,17 @@ export class DiskFile {
       this.#sizeBytes = Number(bytes[0]);
     } else this.#sizeBytes = fstatSync(this.#fd).size;
     return this.#sizeBytes !== before;
+  }
+
+  /**
+   * Locks it against others who do: false, somebody has it. The lock belongs to the open file, so it outlives a process that was killed by as
+   * long as requests of his are in flight. Ends with `close`.
+   */
+  lock(kind: 'shared' | 'exclusive'): boolean {
+    if (ffi.flock(this.#fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
+    const errno = ffi.errno();
+    if (errno === Errno.EAGAIN) return false;
+    throw new OsError(errno, `lock ${this.path}`);
   }
 
   /** How many requests are begun and not answered. */

@@ -46,6 +46,10 @@ export const fcntl: (fd: Descriptor, command: number, argument: number) => numbe
 export const lockf: (fd: Descriptor, command: number, length: number) => number = declare(
   'int lockf(int fd, int command, long length)',
 );
+/** Of the open file, which also those hold who are at work on it: flock(2). */
+export const flock: (fd: Descriptor, operation: number) => number = declare(
+  'int flock(int fd, int operation)',
+);
 export const ftruncate: (fd: Descriptor, length: number) => number = declare(
   'int ftruncate(int fd, long length)',
 );

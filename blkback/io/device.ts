@@ -1,0 +1,185 @@
+/**
+ * One disk of one guest, as the handshake's runner sees it: opened when it comes, connected with the guest's rings, let go. Knows the
+ * store through its link alone.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../../osdep/clock.ts';
+import type { Gnttab } from '../../osdep/gnttab.ts';
+import type { BackendDevice, BackendLink } from '../../xenstored/client/backend.ts';
+import type { Keys } from '../../xenstored/xenbus/backend-events.ts';
+import { readVbdFront, type VbdFrontKeys, type VbdOffer } from '../../xenstored/xenbus/vbd.ts';
+import { layoutOf } from '../core/blkif.ts';
+import { vbdLimits } from '../core/limits.ts';
+import { Vbd } from '../core/vbd.ts';
+import { GuestMemory } from './guestmemory.ts';
+import type { Medium, MediumOrder } from './medium.ts';
+import { type DiskOrder, readDiskOrder } from './order.ts';
+import type { Ports } from './ports.ts';
+import { RecordFile } from './record.ts';
+import { BackRing } from './ring.ts';
+import { Runner } from './runner.ts';
+
+const offer: VbdOffer = {
+  maxRingPageOrder: 4,
+  maxQueues: 4,
+  protocol: process.arch === 'arm64' ? 'arm-abi' : 'x86_64-abi',
+};
+const INDIRECT_SEGMENTS = 256;
+
+/** How long the predecessor's last transfers may take, and how often that is looked at. */
+const LOCK_WAIT_MS = 30_000;
+const LOCK_LOOK_MS = 20;
+
+export interface DeviceOptions {
+  readonly link: BackendLink;
+  readonly clock: Pick<Clock, 'now' | 'after'>;
+  readonly gnttab: Gnttab;
+  readonly ports: Ports;
+  readonly recordDir: string;
+  readonly openMedium: (order: MediumOrder) => Medium;
+  readonly onClosed: () => void;
+}
+
+interface Connection {
+  readonly runner: Runner;
+  readonly rings: readonly BackRing[];
+  readonly records: RecordFile;
+}
+
+export class DiskDevice implements BackendDevice<VbdFrontKeys> {
+  readonly features: Keys = {
+    'max-ring-page-order': `${offer.maxRingPageOrder}`,
+    'max-ring-pages': `${1 << offer.maxRingPageOrder}`,
+    'multi-queue-max-queues': `${offer.maxQueues}`,
+    'feature-max-indirect-segments': `${INDIRECT_SEGMENTS}`,
+    'feature-persistent': '1',
+  };
+  readonly #options: DeviceOptions;
+  #order: DiskOrder;
+  #medium: Medium | undefined;
+  #connection: Connection | undefined;
+
+  private constructor(options: DeviceOptions, order: DiskOrder) {
+    this.#options = options;
+    this.#order = order;
+    if (!order.awaitsScript) this.#medium = options.openMedium(order);
+  }
+
+  static async open(options: DeviceOptions): Promise<DiskDevice> {
+    return new DiskDevice(options, await options.link.read(readDiskOrder()));
+  }
+
+  readFront(): ReturnType<typeof readVbdFront> {
+    return readVbdFront(offer);
+  }
+
+  async connect(keys: VbdFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
+    const { link, openMedium } = this.#options;
+    if (this.#medium === undefined) {
+      this.#order = await link.read(readDiskOrder());
+      this.#medium = openMedium(this.#order);
+    }
+    await this.#lock(this.#medium);
+    this.#medium.refresh();
+    this.#connection = this.#attach(this.#medium, keys, how);
+    return { ...this.#propertiesOf(this.#medium), ...sizeOf(this.#medium) };
+  }
+
+  async disconnect(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    await connection.runner.close();
+    this.#connection = undefined;
+    release(connection.rings, connection.records);
+  }
+
+  async close(): Promise<void> {
+    this.#options.onClosed();
+    await this.#medium?.close();
+  }
+
+  tick(): void {
+    this.#connection?.runner.tick();
+  }
+
+  #attach(medium: Medium, keys: VbdFrontKeys, how: 'fresh' | 'attach'): Connection {
+    const { link, gnttab, ports, recordDir } = this.#options;
+    const { frontendDomid: domid, devid } = link.device;
+    const layout = layoutOf(keys.protocol);
+    const records = new RecordFile(join(recordDir, `${domid}-${devid}`), keys.queues.length, how);
+    const rings: BackRing[] = [];
+    let runner: Runner | undefined;
+    try {
+      for (const [index, { ringRefs, eventChannel }] of keys.queues.entries()) {
+        const record = records.record(index);
+        const onEvent = (): void => runner?.event(index);
+        const guest = { domid, ringRefs, eventChannel, layout };
+        rings.push(new BackRing({ ...guest, gnttab, ports, record, onEvent }));
+      }
+      const vbd = new Vbd({
+        disk: medium.disk,
+        protocol: keys.protocol,
+        ringSizes: rings.map((ring) => ring.size),
+        persistent: keys.persistent,
+        indirectSegments: INDIRECT_SEGMENTS,
+        answers: 'in order',
+      });
+      runner = new Runner({
+        vbd,
+        medium,
+        memory: new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages }),
+        rings,
+        onBroken: (reason) => link.broken(reason),
+        onResized: () => void link.announce(sizeOf(medium)).catch(() => {}),
+      });
+    } catch (error) {
+      release(rings, records);
+      throw error;
+    }
+    // The last one may have died between its answer and the bell.
+    if (how === 'attach') for (const ring of rings) ring.notify();
+    runner.schedule();
+    return { runner, rings, records };
+  }
+
+  /** Nobody's transfers come after ours. */
+  async #lock(medium: Medium): Promise<void> {
+    const { clock } = this.#options;
+    const until = clock.now() + LOCK_WAIT_MS;
+    while (!medium.lock()) {
+      if (clock.now() > until) throw new Error(`${medium.name} is in use`);
+      await new Promise<void>((resolve) => clock.after(LOCK_LOOK_MS, resolve));
+    }
+  }
+
+  #propertiesOf({ disk, discard }: Medium): Keys {
+    const { vbd } = this.#order;
+    const info = (vbd.deviceType === 'cdrom' ? 1 : 0) | (vbd.removable ? 2 : 0) | (disk.readOnly ? 4 : 0);
+    const keys = {
+      info: `${info}`,
+      'feature-flush-cache': disk.flush ? '1' : '0',
+      'feature-barrier': disk.barrier ? '1' : '0',
+    };
+    if (discard === undefined) return keys;
+    return {
+      ...keys,
+      'feature-discard': '1',
+      'discard-granularity': `${discard.granularity}`,
+      'discard-alignment': `${discard.alignment}`,
+      'discard-secure': disk.secureDiscard ? '1' : '0',
+    };
+  }
+}
+
+function sizeOf({ disk, physicalSectorSize }: Medium): Keys {
+  return {
+    sectors: `${disk.sectors}`,
+    'sector-size': `${disk.sectorSize}`,
+    'physical-sector-size': `${physicalSectorSize}`,
+  };
+}
+
+function release(rings: readonly BackRing[], records: RecordFile): void {
+  for (const ring of rings) ring.close();
+  records.close();
+}

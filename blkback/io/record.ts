@@ -1,0 +1,89 @@
+/**
+ * The responses that are about to go into a ring, in memory that survives the process: a file in the run directory, mapped. A response
+ * overwrites a request before `rsp_prod` says so; whoever attaches after a kill between the two finds here what was being said. The last word
+ * that is written makes a record valid. Knows no ring.
+ */
+import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type MappedArea, mapDescriptor } from '../../osdep/os/mmap.ts';
+import { Page } from '../../osdep/ring/page.ts';
+
+/** Of a record: how many responses it holds (0: none), and what `rsp_prod` is with them. Then the responses. */
+const COUNT = 0;
+const RSP_PROD = 4;
+const RESPONSES = 16;
+/** Room for a response, the longer of the two layouts. */
+const RESPONSE_BYTES = 16;
+/** As many as the largest ring has slots. */
+const MOST = 512;
+const RECORD_BYTES = 4096 * 3;
+
+/** One ring's. */
+export class RingRecord {
+  readonly #page: Page;
+  #count = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#page = new Page(bytes);
+  }
+
+  /** Responses added and not shown. */
+  get added(): number {
+    return this.#count;
+  }
+
+  add(response: Uint8Array): void {
+    if (this.#count === MOST) throw new RangeError('more responses than a ring has slots');
+    if (this.#count === 0) this.#page.store(COUNT, 0);
+    this.#page.bytes.set(response, RESPONSES + this.#count++ * RESPONSE_BYTES);
+  }
+
+  /** What was added is what will be said, and `rspProd` the index behind it. */
+  seal(rspProd: number): void {
+    this.#page.store(RSP_PROD, rspProd);
+    this.#page.store(COUNT, this.#count);
+  }
+
+  response(index: number, length: number): Uint8Array {
+    const at = RESPONSES + index * RESPONSE_BYTES;
+    return this.#page.bytes.subarray(at, at + length);
+  }
+
+  /** It has been said. */
+  clear(): void {
+    this.#page.store(COUNT, 0);
+    this.#count = 0;
+  }
+
+  /** How many responses a predecessor was about to show to a guest who sees `rspProd` yet. */
+  unsaid(rspProd: number): number {
+    const count = this.#page.load(COUNT);
+    return count <= MOST && (this.#page.load(RSP_PROD) - rspProd) >>> 0 === count ? count : 0;
+  }
+}
+
+/** Those of a device's rings, in a file of their own. */
+export class RecordFile {
+  readonly #area: MappedArea;
+
+  /** `fresh`: what it says is of no device that there still is. Throws the file's error. */
+  constructor(path: string, rings: number, how: 'fresh' | 'attach') {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fd = openSync(path, how === 'fresh' ? 'w+' : 'a+', 0o600);
+    try {
+      ftruncateSync(fd, rings * RECORD_BYTES);
+      this.#area = mapDescriptor(fd, 0, rings * RECORD_BYTES, 'rw');
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  record(ring: number): RingRecord {
+    const at = ring * RECORD_BYTES;
+    return new RingRecord(this.#area.bytes.subarray(at, at + RECORD_BYTES));
+  }
+
+  close(): void {
+    this.#area.unmap();
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * A whole host for disks in this process: a store, a control domain that serves disks from files, guests with a driver of ours, a toolstack that
+ * attaches them. On a simulated machine that goes by itself.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RawDisks } from '../../blkback/disk/raw.ts';
+import type { FrontDisk } from '../../blkback/front/disk.ts';
+import { blkfront } from '../../blkback/front/driver.ts';
+import { type Disks, serveDisks } from '../../blkback/io/service.ts';
+import type { SimPlatform } from '../../osdep/sim/platform.ts';
+import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
+import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
+import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
+import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
+import { SimHost } from '../conformance/simhost.ts';
+import { bootGuest } from '../xenstored/client-guest.ts';
+
+export interface DiskGuest {
+  readonly domid: number;
+  readonly platform: SimPlatform;
+  readonly store: Client;
+  /** Resolves when the disk is connected. */
+  disk(devid: number): Promise<FrontDisk>;
+}
+
+/** Writes a disk's nodes, as libxl does. */
+export async function attachDisk(
+  dom0: Client,
+  domid: number,
+  devid: number,
+  keys: Readonly<Record<string, string>>,
+): Promise<void> {
+  const nodes = deviceNodes({
+    device: { backendDomid: 0, kind: 'vbd', frontendDomid: domid, devid },
+    backend: { mode: 'w', type: 'phy', dev: 'xvda', removable: '0', 'device-type': 'disk', ...keys },
+    frontend: { 'virtual-device': `${devid}`, 'device-type': 'disk' },
+    frontendReadOnly: {},
+  });
+  await dom0.transaction(async (tx) => {
+    for (const { path, value, perms } of nodes) {
+      await tx.write(path, value);
+      await tx.setPerms(path, perms as readonly PermText[]);
+    }
+  });
+}
+
+/** Settles when a node says what is wanted. */
+export async function until(
+  store: Client,
+  path: string,
+  wanted: (text: string | undefined) => boolean,
+): Promise<string | undefined> {
+  const watch = store.watch(path);
+  for await (const _ of watch) {
+    const text = await store.findText(path);
+    if (wanted(text)) {
+      await watch.close();
+      return text;
+    }
+  }
+  throw new Error(`${path} is no longer watched`);
+}
+
+export class DiskHost {
+  readonly directory: string = mkdtempSync(join(tmpdir(), 'blkback-'));
+  readonly sim: SimHost;
+  readonly dom0: Client;
+  readonly log: string[] = [];
+  readonly #media = new RawDisks();
+  readonly #guests: { store: Client; driven: Driven }[] = [];
+  #backend: { readonly disks: Disks; readonly served: Served } | undefined;
+
+  private constructor(sim: SimHost, dom0: Client) {
+    this.sim = sim;
+    this.dom0 = dom0;
+  }
+
+  static async start(): Promise<DiskHost> {
+    const sim = await SimHost.start(['--database', 'memory']);
+    const host = new DiskHost(sim, await connect({ path: sim.socketPath }));
+    await host.startBackend();
+    return host;
+  }
+
+  async startBackend(): Promise<void> {
+    const platform = this.sim.machine.platformFor(0);
+    const disks = serveDisks({
+      platform,
+      recordDir: join(this.directory, 'records'),
+      openMedium: (order) => this.#media.open(order),
+    });
+    const log = (line: string): void => void this.log.push(line);
+    const served = await serveBackends(disks.service, { store: this.dom0, domid: 0, log });
+    this.#backend = { disks, served };
+  }
+
+  async stopBackend(): Promise<void> {
+    await this.#backend?.served.close();
+    this.#backend?.disks.close();
+    this.#backend = undefined;
+  }
+
+  file(name: string, sectors: number): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, Buffer.alloc(sectors * 512));
+    return path;
+  }
+
+  /** What is on a disk. */
+  content(name: string): Buffer {
+    return readFileSync(join(this.directory, name));
+  }
+
+  async guest(ringPages = 1): Promise<DiskGuest> {
+    const platform = await bootGuest(this.sim, this.dom0);
+    const domid = platform.domid!;
+    const home = await this.dom0.getDomainPath(domid);
+    for (const name of ['device', 'error']) {
+      await this.dom0.mkdir(`${home}/${name}`);
+      await this.dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
+    }
+    const store = await connect({ platform });
+    const disks = new Map<number, FrontDisk>();
+    const waiting = new Map<number, (disk: FrontDisk) => void>();
+    const onDisk = (devid: number, disk: FrontDisk): void => {
+      disks.set(devid, disk);
+      waiting.get(devid)?.(disk);
+    };
+    const driven = await runFrontends(blkfront({ platform, ringPages, onDisk }), { store });
+    this.#guests.push({ store, driven });
+    return {
+      domid,
+      platform,
+      store,
+      disk: async (devid) =>
+        disks.get(devid) ?? (await new Promise((resolve) => waiting.set(devid, resolve))),
+    };
+  }
+
+  async stop(): Promise<void> {
+    for (const { store, driven } of this.#guests) {
+      await driven.close();
+      await store.close();
+    }
+    await this.stopBackend();
+    await this.dom0.close();
+    await this.sim.stop();
+    this.#media.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
