@@ -88,7 +88,7 @@ function domainOf({ xenfs, control, files }: HostFacts): Finding {
 function dom0Of(facts: HostFacts): Finding[] {
   const { root, files, trials } = facts;
   if (!root) return [bad('user', "not root: Xen's devices are root's; run as root"), ...servedBy(facts)];
-  const findings = [
+  return [
     device(files.evtchn, '/dev/xen/evtchn', 'xen-evtchn', trials.evtchn),
     device(files.gntdev, '/dev/xen/gntdev', 'xen-gntdev', trials.gnttab),
     device(files.privcmd, '/dev/xen/privcmd', 'xen-privcmd', trials.control),
@@ -97,7 +97,6 @@ function dom0Of(facts: HostFacts): Finding[] {
     ...servedBy(facts),
     runDirOf(facts),
   ];
-  return findings;
 }
 
 function device(presence: Presence, path: string, module: string, refused: string | undefined): Finding {
