@@ -1,0 +1,154 @@
+/**
+ * A host for disks across processes: a hypervisor, a store and blkback as the built programs, guests with a driver of ours in the test's
+ * own process. Programs can be killed and started again.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { FrontDisk } from '../../blkback/front/disk.ts';
+import { blkfront } from '../../blkback/front/driver.ts';
+import { HvmParam } from '../../osdep/ctrl.ts';
+import { Virq } from '../../osdep/evtchn.ts';
+import type { RemoteSimPlatform } from '../../osdep/sim/client.ts';
+import { runFrontends } from '../../xenstored/client/frontend.ts';
+import { type Client, connect } from '../../xenstored/client/index.ts';
+import { Rig } from '../osdep/sim-process-kit.ts';
+
+const STORE_GFN = 7;
+
+function built(program: string): string {
+  return fileURLToPath(new URL(`../../dist/${program}/main.js`, import.meta.url));
+}
+
+/** A built program; what it says goes to `said`. */
+export class Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  said = '';
+  readonly #ready: Promise<void>;
+
+  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>>, ready: string) {
+    this.child = spawn(process.execPath, [built(name), ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.ended = once(this.child, 'close').then(([code]) => code as number | null);
+    this.#ready = new Promise((resolve, reject) => {
+      this.child.stderr!.on('data', (text: Buffer) => {
+        this.said += text.toString();
+        if (this.said.includes(ready)) resolve();
+      });
+      void this.ended.then(() => reject(new Error(`${name} ended: ${this.said}`)));
+    });
+    this.#ready.catch(() => {});
+  }
+
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    this.child.kill(signal);
+    return await this.ended;
+  }
+}
+
+export interface ProcessGuest {
+  readonly domid: number;
+  readonly platform: RemoteSimPlatform;
+  readonly store: Client;
+  disk(devid: number): Promise<FrontDisk>;
+}
+
+export class ProcessHost {
+  readonly rig: Rig;
+  readonly dom0: Client;
+  blkback: Program;
+  readonly #store: Program;
+  readonly #storeDomid: number;
+  readonly #stops: (() => Promise<void>)[] = [];
+
+  private constructor(rig: Rig, storeDomid: number, store: Program, dom0: Client) {
+    this.rig = rig;
+    this.#storeDomid = storeDomid;
+    this.#store = store;
+    this.dom0 = dom0;
+    this.blkback = this.#spawnBackend();
+  }
+
+  static async start(): Promise<ProcessHost> {
+    const rig = await Rig.start();
+    const ctrl = rig.control.openCtrl();
+    const domid = ctrl.createDomain({ xenstore: true });
+    ctrl.setVirqHandler(domid, Virq.DOM_EXC);
+    ctrl.unpause(domid);
+    ctrl.close();
+    const token = rig.control.issueToken({ domid, restartable: true });
+    const args = ['-N', '--run', rig.run];
+    const store = new Program('xenstored', args, { STUBDOM0_TOKEN: token }, 'xenstored is ready');
+    await store.ready();
+    const dom0 = await connect({ path: join(rig.run, 'xenstored/socket') });
+    const host = new ProcessHost(rig, domid, store, dom0);
+    await host.blkback.ready();
+    return host;
+  }
+
+  get directory(): string {
+    return this.rig.run;
+  }
+
+  /** kill -9, and another one; resolves when that serves. */
+  async restartBackend(): Promise<void> {
+    await this.blkback.end('SIGKILL');
+    this.blkback = this.#spawnBackend();
+    await this.blkback.ready();
+  }
+
+  async guest(ringPages = 1): Promise<ProcessGuest> {
+    const ctrl = this.rig.control.openCtrl();
+    const domid = ctrl.createDomain({});
+    ctrl.setMaxMem(domid, 4096);
+    ctrl.populatePhysmap(domid, [STORE_GFN]);
+    const port = ctrl.evtchnAllocUnbound(domid, this.#storeDomid);
+    ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: this.#storeDomid });
+    ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);
+    ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
+    ctrl.unpause(domid);
+    ctrl.close();
+    const home = await this.dom0.getDomainPath(domid);
+    for (const path of [home, `${home}/device`, `${home}/error`]) {
+      await this.dom0.mkdir(path);
+      await this.dom0.setPerms(path, [`n${domid}`]);
+    }
+    await this.dom0.introduce(domid, STORE_GFN, port);
+    const platform = this.rig.platform(this.rig.control.issueToken({ domid, restartable: false }));
+    const store = await connect({ platform });
+    const disks = new Map<number, FrontDisk>();
+    const waiting = new Map<number, (disk: FrontDisk) => void>();
+    const onDisk = (devid: number, disk: FrontDisk): void => {
+      disks.set(devid, disk);
+      waiting.get(devid)?.(disk);
+    };
+    const driven = await runFrontends(blkfront({ platform, ringPages, onDisk }), { store });
+    this.#stops.push(async () => {
+      await driven.close();
+      await store.close();
+    });
+    const disk = async (devid: number): Promise<FrontDisk> =>
+      disks.get(devid) ?? (await new Promise((resolve) => waiting.set(devid, resolve)));
+    return { domid, platform, store, disk };
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops) await stop();
+    await this.dom0.close();
+    await this.blkback.end('SIGKILL');
+    await this.#store.end('SIGKILL');
+    await this.rig.stop();
+  }
+
+  #spawnBackend(): Program {
+    return new Program('blkback', ['--platform', 'sim', '--run', this.rig.run], {}, 'ready for domain');
+  }
+}
