@@ -22,6 +22,7 @@ async function prepare(): Promise<void> {
   await store.start();
   const { processors } = order;
   await new Dom0Lab({ row: -1, store, processors, tell, signal: AbortSignal.timeout(60_000) }).services();
+  tell({ kind: 'ready', uptime: uptime() });
 }
 
 /** False: nothing else can run here. */
@@ -68,7 +69,6 @@ process.on('unhandledRejection', (reason) => console.error('left behind:', reaso
 tell({ kind: 'up', uptime: uptime() });
 try {
   await prepare();
-  tell({ kind: 'ready', uptime: uptime() });
   const { shell } = order;
   if (shell !== undefined) writeFileSync('/run/shell', `stty columns ${shell.columns} rows ${shell.rows}\n`);
   for (const row of order.rows) if (!(await play(row))) break;

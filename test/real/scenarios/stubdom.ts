@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { watched } from '../dom0/watched.ts';
 import { stillKernel } from '../guest/still.ts';
 import { type } from '../guest/terminal.ts';
 import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
@@ -50,7 +51,7 @@ export const scenarios: readonly Scenario[] = [
       await kill(lab, guest, home);
       await ends(lab);
 
-      await lab.step('xl shutdown', () => lab.exec('xl', ['shutdown', '-w', 'running'], { limitS: 60 }));
+      await lab.step('xl shutdown', () => lab.exec('xl', ['shutdown', '-w', 'running']));
       await lab.step('until it is gone', () => guest.gone());
       const { stdout: left } = await lab.exec('xenstore-list', ['/local/domain']);
       assert.deepEqual(left.trim().split('\n').sort(), ['0', '1']);
@@ -114,9 +115,9 @@ async function ends(lab: Lab): Promise<void> {
   const domid = (await lab.exec('xl', ['domid', 'short'])).stdout.trim();
   await lab.exec('xenstore-write', ['/tool/left-behind', 'x']);
   await lab.exec('xenstore-chmod', ['/tool/left-behind', `n${domid}`]);
-  const gone = lab.exec('xenstore-watch', ['-n', '2', '@releaseDomain'], { limitS: 30 });
+  const told = await watched(lab, '@releaseDomain');
   await lab.exec('xl', ['unpause', 'short']);
-  await lab.step('the end of a guest is told to who watches', () => gone);
+  await lab.step('the end of a guest is told to who watches', told);
   await lab.until('it is gone', async () => {
     const { status } = await lab.exec('xl', ['domid', 'short'], { mayFail: true });
     return status !== 0;

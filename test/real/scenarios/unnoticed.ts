@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { watched } from '../dom0/watched.ts';
 import type { Lab, Scenario } from '../lab/scenario.ts';
 
 const SETTINGS = 'XENSTORED=/usr/local/bin/xenstored\nXENSTORED_ARGS="--run /run/stubdom0"\n';
@@ -28,7 +29,7 @@ export const scenarios: readonly Scenario[] = [
       lab.figure('xl create through the kernel s', seconds.toFixed(1));
       await guest.says(/COUNT 1\b/);
 
-      const listing = lab.exec('xenstore-watch', ['-n', '2', '/local/domain/0/word']);
+      const fired = await watched(lab, '/local/domain/0/word');
       const pid = pidIn(PID_FILE);
       await lab.step('kill -9 and restart', async () => {
         process.kill(pid, 'SIGKILL');
@@ -39,8 +40,8 @@ export const scenarios: readonly Scenario[] = [
       assert.notEqual(pidIn(PID_FILE), pid);
 
       await lab.exec('xenstore-write', ['/local/domain/0/word', 'afterwards']);
-      const { stdout } = await lab.step('a watch of before fires', () => listing);
-      assert.equal(stdout.trim().split('\n').at(-1), '/local/domain/0/word');
+      const paths = await lab.step('a watch of before fires', fired);
+      assert.equal(paths.at(-1), '/local/domain/0/word');
       assert.equal(pidIn('/run/xen/xenconsoled.pid'), xenconsoled);
       assert.ok(existsSync(`/proc/${xenconsoled}`), 'xenconsoled goes on');
       const shown = [...(await guest.console()).matchAll(/COUNT (\d+)/g)].length;

@@ -3,6 +3,7 @@
  * Xen's clients beside it; and Xen's own test of a store.
  */
 import assert from 'node:assert/strict';
+import { watched } from '../dom0/watched.ts';
 import type { Lab, Result, Scenario } from '../lab/scenario.ts';
 
 const DEVICE = '/dev/xen/xenbus';
@@ -52,10 +53,10 @@ export const scenarios: readonly Scenario[] = [
       ]);
       assert.deepEqual(ours, theirs);
       await lab.step('xenstore watch', async () => {
-        const watching = lab.sh(`XENSTORED_PATH=${DEVICE} timeout 30 xenstore watch -n 2 ${TOP}`);
-        const change = setInterval(() => void lab.exec('xenstore-write', [TOP, 'changed']), 500);
-        await watching.finally(() => clearInterval(change));
-        assert.equal((await watching).stdout, `${TOP}\n${TOP}\n`);
+        const env = { XENSTORED_PATH: DEVICE };
+        const fired = await watched(lab, TOP, { program: 'xenstore watch', env });
+        await lab.exec('xenstore-write', [TOP, 'changed']);
+        assert.deepEqual(await fired(), [TOP, TOP]);
       });
       for (const [way, env] of [
         ['over the socket', {}],
