@@ -3,7 +3,7 @@
  * overwrites a request before `rsp_prod` says so; whoever attaches after a kill between the two finds here what was being said. The last word
  * that is written makes a record valid. Knows no ring.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MappedArea, mapDescriptor } from '../../osdep/os/mmap.ts';
 import { Page } from '../../osdep/ring/page.ts';
@@ -65,9 +65,11 @@ export class RingRecord {
 /** Those of a device's rings, in a file of their own. */
 export class RecordFile {
   readonly #area: MappedArea;
+  readonly #path: string;
 
   /** `fresh`: what it says is of no device that there still is. Throws the file's error. */
   constructor(path: string, rings: number, how: 'fresh' | 'attach') {
+    this.#path = path;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(path, how === 'fresh' ? 'w+' : 'a+', 0o600);
     try {
@@ -83,7 +85,9 @@ export class RecordFile {
     return new RingRecord(this.#area.bytes.subarray(at, at + RECORD_BYTES));
   }
 
+  /** All has been said: who comes next needs no record. */
   close(): void {
     this.#area.unmap();
+    rmSync(this.#path, { force: true });
   }
 }

@@ -2,6 +2,7 @@
  * A guest's ring that is mapped, its port and its record: requests come out, responses go in, so that a successor of a killed process finds
  * either a request or its response in a slot, never half of it. Follows xen/include/public/io/ring.h. Knows nothing of what slots say.
  */
+import { OsError } from '../../osdep/errno.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
 import { Page } from '../../osdep/ring/page.ts';
@@ -33,14 +34,18 @@ export class BackRing {
   readonly #layout: BlkifLayout;
   #rspProd: number;
 
-  /** Maps and binds; goes on where the page says that the last one was. Throws OsError, and then has nothing. */
+  /** Maps and binds; goes on where the page says that the last one was. Throws an Error of one line, and then has nothing. */
   constructor({ domid, ringRefs, eventChannel, layout, gnttab, ports, record, onEvent }: RingOptions) {
     this.#ports = ports;
     this.#record = record;
     this.#layout = layout;
-    this.#mapping = gnttab.mapDomainGrantRefs(domid, ringRefs, 'rw');
+    this.#mapping = named(`ring-ref ${ringRefs.join(', ')} cannot be mapped`, () =>
+      gnttab.mapDomainGrantRefs(domid, ringRefs, 'rw'),
+    );
     try {
-      this.#port = ports.bind(domid, eventChannel, onEvent);
+      this.#port = named(`event-channel ${eventChannel} cannot be bound`, () =>
+        ports.bind(domid, eventChannel, onEvent),
+      );
     } catch (error) {
       this.#mapping.unmap();
       throw error;
@@ -106,5 +111,15 @@ export class BackRing {
     if (count > 0) this.#back.publish();
     this.#rspProd = (this.#rspProd + count) >>> 0;
     this.#record.clear();
+  }
+}
+
+/** What the hypervisor has against it, in words of the guest's keys. */
+function named<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof OsError) throw new Error(`${what}: ${error.code}`);
+    throw error;
   }
 }

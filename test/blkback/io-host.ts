@@ -23,6 +23,8 @@ export interface DiskGuest {
   readonly store: Client;
   /** Resolves when the disk is connected. */
   disk(devid: number): Promise<FrontDisk>;
+  /** Its kernel stops, in the middle of whatever it is at. */
+  halt(): Promise<void>;
 }
 
 /** Writes a disk's nodes, as libxl does. */
@@ -69,7 +71,8 @@ export class DiskHost {
   readonly dom0: Client;
   readonly log: string[] = [];
   readonly #media = new RawDisks();
-  readonly #guests: { store: Client; driven: Driven }[] = [];
+  readonly #stores: Client[] = [];
+  readonly #drivers: Driven[] = [];
   #backend: { readonly disks: Disks; readonly served: Served } | undefined;
 
   private constructor(sim: SimHost, dom0: Client) {
@@ -113,7 +116,8 @@ export class DiskHost {
     return readFileSync(join(this.directory, name));
   }
 
-  async guest(ringPages = 1): Promise<DiskGuest> {
+  /** A guest without a driver. */
+  async bareGuest(): Promise<Omit<DiskGuest, 'disk' | 'halt'>> {
     const platform = await bootGuest(this.sim, this.dom0);
     const domid = platform.domid!;
     const home = await this.dom0.getDomainPath(domid);
@@ -122,6 +126,12 @@ export class DiskHost {
       await this.dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
     }
     const store = await connect({ platform });
+    this.#stores.push(store);
+    return { domid, platform, store };
+  }
+
+  async guest(ringPages = 1): Promise<DiskGuest> {
+    const { domid, platform, store } = await this.bareGuest();
     const disks = new Map<number, FrontDisk>();
     const waiting = new Map<number, (disk: FrontDisk) => void>();
     const onDisk = (devid: number, disk: FrontDisk): void => {
@@ -129,21 +139,25 @@ export class DiskHost {
       waiting.get(devid)?.(disk);
     };
     const driven = await runFrontends(blkfront({ platform, ringPages, onDisk }), { store });
-    this.#guests.push({ store, driven });
+    this.#drivers.push(driven);
     return {
       domid,
       platform,
       store,
+      halt: async () => {
+        await driven.close();
+        await store.close();
+        this.#drivers.splice(this.#drivers.indexOf(driven), 1);
+        this.#stores.splice(this.#stores.indexOf(store), 1);
+      },
       disk: async (devid) =>
         disks.get(devid) ?? (await new Promise((resolve) => waiting.set(devid, resolve))),
     };
   }
 
   async stop(): Promise<void> {
-    for (const { store, driven } of this.#guests) {
-      await driven.close();
-      await store.close();
-    }
+    for (const driven of this.#drivers) await driven.close();
+    for (const store of this.#stores) await store.close();
     await this.stopBackend();
     await this.dom0.close();
     await this.sim.stop();

@@ -11,6 +11,7 @@ import { RecordFile, RingRecord } from '../../blkback/io/record.ts';
 import { BackRing } from '../../blkback/io/ring.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
 import { liveHost } from '../../osdep/sim/local.ts';
+import { attachDisk, DiskHost } from './io-host.ts';
 import { slotOf } from './slots.ts';
 
 const KILLED = new Error('killed');
@@ -162,4 +163,27 @@ test('a disk has one writer, until that one is closed; readers share it', async 
   expect(readers.map((reader) => reader.lock())).toEqual([true, true]);
   for (const reader of readers) await reader.close();
   disks.close();
+});
+
+test('a backend waits for what its predecessor has under way, and serves other disks meanwhile', async () => {
+  const host = await DiskHost.start();
+  const guest = await host.guest();
+  const path = host.file('a.img', 64);
+  await attachDisk(host.dom0, guest.domid, 51712, { params: path });
+  await attachDisk(host.dom0, guest.domid, 51728, { params: host.file('b.img', 64) });
+  const [a, b] = [await guest.disk(51712), await guest.disk(51728)];
+  await host.stopBackend();
+  // A transfer of a dead process holds the file open, and with it the lock.
+  const disks = new RawDisks();
+  const predecessor = disks.open({ path, writable: true, shared: false, discard: false });
+  expect(predecessor.lock()).toBe(true);
+  const write = a.write(0, new Uint8Array(512).fill(9));
+  await host.startBackend();
+  await b.write(0, new Uint8Array(512).fill(8));
+  expect(host.content('a.img')[0]).toBe(0);
+  await predecessor.close();
+  await write;
+  expect(host.content('a.img')[0]).toBe(9);
+  disks.close();
+  await host.stop();
 });

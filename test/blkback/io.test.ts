@@ -1,5 +1,6 @@
 // Disks through real rings, grants and a real store: what a guest writes is in the file, what is in the file a guest reads; several
 // disks of several guests; a detached one goes; a bad one costs itself.
+import { truncateSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attachDisk, DiskHost, until } from './io-host.ts';
 
@@ -79,6 +80,31 @@ describe('several', () => {
     expect(await host.dom0.findText(`${back(domid, 51728)}/state`)).toBe('4');
     await (await guests[1]!.disk(51712)).write(1, pattern(1, 9));
   });
+});
+
+test('a guest that dies: its disk is let go when the toolstack has removed it, and nothing is left', async () => {
+  const path = host.file('a.img', 64);
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: path });
+  await (await guest.disk(51712)).write(0, pattern(64, 3));
+  await guest.halt();
+  const ctrl = host.sim.machine.platformFor(0).openCtrl();
+  ctrl.destroyDomain(guest.domid);
+  await host.dom0.rm(`/local/domain/0/backend/vbd/${guest.domid}`);
+  // The id is free when nobody maps its pages any more.
+  await expect.poll(() => ctrl.getDomainInfo(guest.domid)).toBeUndefined();
+  expect(host.content('a.img').equals(pattern(64, 3))).toBe(true);
+});
+
+test('a file that grows is a larger disk, and the guest is told', async () => {
+  const path = host.file('a.img', 64);
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: path });
+  const disk = await guest.disk(51712);
+  truncateSync(path, 128 * 512);
+  await until(host.dom0, `${back(guest.domid, 51712)}/sectors`, (sectors) => sectors === '128');
+  await expect.poll(() => disk.properties?.sectors).toBe(128);
+  await disk.write(100, pattern(28, 3));
 });
 
 describe('a disk that cannot be', () => {
