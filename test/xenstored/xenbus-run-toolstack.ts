@@ -1,5 +1,5 @@
 // The toolstack, as libxl makes, detaches and removes devices in the store.
-import type { Client } from '../../xenstored/client/index.ts';
+import { type Client, type Transaction, XenstoreError } from '../../xenstored/client/index.ts';
 import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
 import { backendPath, type DeviceName, frontendPath, libxlPath } from '../../xenstored/xenbus/path.ts';
 
@@ -12,7 +12,9 @@ export class Toolstack {
 
   async attach(device: DeviceName, keys: Readonly<Record<string, string>> = {}): Promise<void> {
     const nodes = deviceNodes({ device, backend: keys, frontend: {}, frontendReadOnly: {} });
-    await this.store.transaction(async (tx) => {
+    await this.#surely(async (tx) => {
+      // Done already, but the answer was lost.
+      if (await tx.exists(backendPath(device))) return;
       for (const { path, value, perms } of nodes) {
         await tx.write(path, value);
         await tx.setPerms(path, perms as Parameters<typeof tx.setPerms>[1]);
@@ -23,7 +25,7 @@ export class Toolstack {
   /** Orders it, waits for 6 and removes the trees. */
   async detach(device: DeviceName): Promise<void> {
     const back = backendPath(device);
-    await this.store.transaction(async (tx) => {
+    await this.#surely(async (tx) => {
       if (!(await tx.exists(`${back}/state`))) return;
       await tx.write(`${back}/online`, '0');
       if ((await tx.findText(`${back}/state`)) !== '6') await tx.write(`${back}/state`, '5');
@@ -33,7 +35,7 @@ export class Toolstack {
   }
 
   async remove(device: DeviceName): Promise<void> {
-    await this.store.transaction(async (tx) => {
+    await this.#surely(async (tx) => {
       for (const path of [frontendPath(device), backendPath(device), libxlPath(device)])
         if (await tx.exists(path)) await tx.rm(path);
     });
@@ -48,5 +50,17 @@ export class Toolstack {
   async connected(device: DeviceName): Promise<void> {
     await this.until(`${backendPath(device)}/state`, (state) => state === '4');
     await this.until(`${frontendPath(device)}/state`, (state) => state === '4');
+  }
+
+  /** A transaction that may be done twice, and is done again when its answer was lost with the connection. */
+  async #surely(body: (tx: Transaction) => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await this.store.transaction(body);
+        return;
+      } catch (error) {
+        if (!(error instanceof XenstoreError && error.code === 'ECONNRESET')) throw error;
+      }
+    }
   }
 }

@@ -40,8 +40,10 @@ export class ToyBackend {
   /** Settles when a cut has killed it. */
   readonly killed: Promise<void>;
   opened = 0;
-  /** A device whose `open` or `connect` is refused, by its path. */
+  /** Devices, by their path, whose `open` fails. */
   readonly refuse: Set<string> = new Set();
+  /** Devices whose `open` never ends. */
+  readonly hang: Set<string> = new Set();
   /** The links of devices that are open. */
   readonly links: Map<string, BackendLink> = new Map();
   store!: Client;
@@ -110,6 +112,7 @@ export class ToyBackend {
   async #open(link: BackendLink): Promise<BackendDevice<Offer>> {
     const { path, device } = link;
     if (this.refuse.has(path)) throw new Error('there is no such toy');
+    if (this.hang.has(path)) await new Promise(() => {});
     this.opened += 1;
     this.links.set(path, link);
     let port = 0;

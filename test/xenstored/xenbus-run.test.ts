@@ -79,6 +79,18 @@ describe('what goes wrong', () => {
     await host.tools.detach(bad);
   });
 
+  it('devices that never get ready keep nobody waiting', async () => {
+    const backend = await host.serve();
+    const bad = Array.from({ length: 20 }, () => host.named());
+    for (const device of bad) {
+      backend.hang.add(backendPath(device));
+      await host.tools.attach(device);
+    }
+    await host.front(await host.attached()).exchange();
+    expect(await Promise.all(bad.map((device) => host.back(device, 'state')))).toEqual(bad.map(() => '1'));
+    backend.kill();
+  });
+
   it('a ring that is broken is let go, told, and the guest may begin again', async () => {
     const backend = await host.serve();
     const device = await host.attached();
@@ -104,6 +116,46 @@ describe('what goes wrong', () => {
     await host.tools.detach(device);
     await expect.poll(() => [backend.mapped.size, backend.opened]).toEqual([0, 0]);
     ctrl.close();
+  });
+
+  it('a guest that died while nobody served it, in a store that keeps its nodes, is not waited for', async () => {
+    const first = await host.serve();
+    const other = await host.boot();
+    const device = await host.attached(other);
+    first.kill();
+    await other.stop();
+    const ctrl = host.platform.openCtrl();
+    ctrl.destroyDomain(other.domid);
+    ctrl.close();
+    await host.tools.until(frontendPath(device), (text) => text === undefined);
+    await host.dom0.write(`${frontendPath(device)}/state`, '4');
+    const second = await host.serve();
+    await host.tools.detach(device);
+    await expect.poll(() => [second.mapped.size, second.opened]).toEqual([0, 0]);
+  });
+
+  it('keys that make no sense, and grants that are none, cost one line and their device', async () => {
+    const backend = await host.serve();
+    const { store } = host.guest;
+    await host.guest.forget();
+    const evil = async (ring: string, port: string): Promise<DeviceName> => {
+      const device = host.named();
+      await host.tools.attach(device);
+      await host.tools.until(`${backendPath(device)}/state`, (state) => state === '2');
+      const front = frontendPath(device);
+      await store.write(`${front}/ring-ref`, ring);
+      await store.write(`${front}/event-channel`, port);
+      await store.write(`${front}/state`, '3');
+      await host.tools.until(`${backendPath(device)}/state`, (state) => state === '5');
+      return device;
+    };
+    const said = async (device: DeviceName): Promise<string> =>
+      host.dom0.readText(errorPath(backendPath(device)));
+    expect(await said(await evil('-1', '7'))).toBe('ring-ref: "-1" is not a number from 0 to 4294967295');
+    expect(await said(await evil('4000', '7'))).toMatch(/^[ -~]*EINVAL[ -~]*$/);
+    expect(backend.mapped.size).toBe(0);
+    await host.guest.drive();
+    await host.front(await host.attached()).exchange();
   });
 
   it('a directory removed by force: the rings are let go', async () => {

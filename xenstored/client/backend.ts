@@ -73,7 +73,7 @@ export interface ServeOptions {
   readonly domid: number;
   /** One line at a time, for the service's log. */
   readonly log?: (line: string) => void;
-  /** Devices whose turn it is at a time. Default: 16. */
+  /** Devices whose turn it is at a time. Default: 8, since each may have a transaction open, of which an unprivileged domain has 10. */
   readonly turns?: number;
   /** For rests after failures. Default: the system's. */
   readonly clock?: Pick<Clock, 'after'>;
@@ -88,7 +88,7 @@ export interface Served extends AsyncDisposable {
 
 /** Serves a kind of device. Rejects with a `XenstoreError` if its directory cannot be watched. */
 export async function serveBackends<K>(service: BackendService<K>, options: ServeOptions): Promise<Served> {
-  const { store, domid, log = () => {}, turns: limit = 16, clock = systemClock } = options;
+  const { store, domid, log = () => {}, turns: limit = 8, clock = systemClock } = options;
   const turns = new Turns({ clock, limit });
   /** Devices whose frontend is asked to close: it is for these that a guest's death matters. */
   const closing = new Set<{ guestMayBeDead(): void }>();

@@ -32,6 +32,8 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
   #sight: Watch | undefined;
   #device: BackendDevice<K> | undefined;
   #connected = false;
+  /** The end of what a device that was removed gives back. */
+  #closed: Promise<void> = Promise.resolve();
 
   constructor(
     service: BackendService<K>,
@@ -62,6 +64,7 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     this.halt();
     await this.#sight?.close();
     await this.idle;
+    await this.#closed;
     await this.#letGo();
   }
 
@@ -160,8 +163,9 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
       case 'remove':
         await this.#sight?.close();
         this.#sight = undefined;
-        await this.#letGo();
-        this.reset('own');
+        // However long that takes: the next device of this name waits for it, nobody else does.
+        this.#closed = this.#letGo();
+        void this.#closed.then(() => this.reset('own'));
         break;
     }
   }
@@ -250,13 +254,14 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
 
   async #letGo(): Promise<void> {
     const device = this.#device;
-    await this.#disconnect();
+    const connected = this.#connected;
     this.#device = undefined;
+    this.#connected = false;
+    if (connected) await this.#unfailing('disconnect', async () => device?.disconnect());
     await this.#unfailing('close', async () => device?.close());
   }
 
   async #disconnect(): Promise<void> {
-    if (!this.#connected) return;
     this.#connected = false;
     await this.#unfailing('disconnect', async () => this.#device?.disconnect());
   }
