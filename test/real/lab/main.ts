@@ -68,14 +68,16 @@ const suppliers: Readonly<Record<Need, typeof stage>> = { package: stagePackage,
 
 /** All scenarios, by their files' names. */
 async function scenarios(): Promise<readonly Found[]> {
-  const folder = join(BUILT, 'test/real/scenarios');
-  const files = readdirSync(folder)
-    .filter((name) => name.endsWith('.js'))
+  // What was removed may still lie among what is built.
+  const files = readdirSync(join(TOP, 'test/real/scenarios'))
+    .filter((name) => name.endsWith('.ts'))
     .sort();
   const found: Found[] = [];
   for (const name of files) {
     const file = name.slice(0, -3);
-    const module = (await import(join(folder, name))) as { readonly scenarios?: readonly Scenario[] };
+    const module = (await import(join(BUILT, `test/real/scenarios/${file}.js`))) as {
+      readonly scenarios?: readonly Scenario[];
+    };
     for (const [index, scenario] of (module.scenarios ?? []).entries()) found.push({ file, index, scenario });
   }
   return found;
@@ -147,8 +149,12 @@ function notRun({ rows }: Boot): readonly RowResult[] {
 async function inScratch(body: (folder: string) => Promise<void>): Promise<void> {
   for (const name of readdirSync(tmpdir())) {
     const pid = /^stubdom0-lab-(\d+)-/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    try {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    } catch {
+      // Another user's.
+    }
   }
   await inFolder(join(tmpdir(), `stubdom0-lab-${process.pid}-`), body);
 }

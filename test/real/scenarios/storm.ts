@@ -41,28 +41,33 @@ export const scenarios: readonly Scenario[] = [
     async run(lab) {
       const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connect({ path: DEVICE })));
       const [first] = clients;
-      await first!.write(`${TOP}/all`, '0');
-      for (const n of clients.keys()) await first!.write(`${TOP}/${n}`, '0');
       let stopped = false;
-      const counting = clients.map((client, n) => count(client, `${TOP}/${n}`, () => stopped));
-      const failed = Promise.all(counting).then(() => undefined);
-      failed.catch(() => {});
-      for (let kill = 0; kill < KILLS; kill++) {
-        await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, calmMs(kill)))]);
-        await lab.step(`kill -9 and restart, ${kill + 1}`, async () => {
-          await lab.store.kill();
-          await lab.store.start();
-        });
+      try {
+        await first!.write(`${TOP}/all`, '0');
+        for (const n of clients.keys()) await first!.write(`${TOP}/${n}`, '0');
+        const counting = Promise.all(clients.map((client, n) => count(client, `${TOP}/${n}`, () => stopped)));
+        counting.catch(() => {});
+        for (let kill = 0; kill < KILLS; kill++) {
+          await Promise.race([counting, new Promise((resolve) => setTimeout(resolve, calmMs(kill)))]);
+          await lab.step(`kill -9 and restart, ${kill + 1}`, async () => {
+            await lab.store.kill();
+            await lab.store.start();
+          });
+        }
+        stopped = true;
+        const told = await lab.step('the last ones finish', () => counting);
+        for (const [n, times] of told.entries()) {
+          assert.ok(times > 0, `client ${n} never got anywhere`);
+          assert.equal(Number(await first!.readText(`${TOP}/${n}`)), times, `client ${n}`);
+        }
+        const sum = told.reduce((a, b) => a + b);
+        assert.equal(Number(await first!.readText(`${TOP}/all`)), sum, 'all together');
+        lab.figure('transactions', sum);
+        await first!.rm(TOP);
+      } finally {
+        stopped = true;
+        await Promise.all(clients.map((client) => client.close()));
       }
-      stopped = true;
-      const told = await lab.step('the last ones finish', () => Promise.all(counting));
-      for (const [n, times] of told.entries())
-        assert.equal(Number(await first!.readText(`${TOP}/${n}`)), times, `client ${n}`);
-      const sum = told.reduce((a, b) => a + b);
-      assert.equal(Number(await first!.readText(`${TOP}/all`)), sum, 'all together');
-      lab.figure('transactions', sum);
-      await first!.rm(TOP);
-      await Promise.all(clients.map((client) => client.close()));
     },
   },
 ];
