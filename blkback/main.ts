@@ -63,11 +63,12 @@ async function main(): Promise<void> {
     return;
   }
   const platform = await openPlatform(chosen);
-  const domid = platform.domid ?? 0;
-  const onSim = platform.name === 'sim';
-  // The control domain of a simulated host has no ring of its own.
-  const way = domid !== 0 ? { platform } : onSim ? { run: chosen.run } : {};
+  // A domain has the store behind its own ring; the control domain has a socket.
+  const own = platform.domid !== 0 && platform.name === 'sim';
+  const way = own ? { platform } : platform.name === 'sim' ? { run: chosen.run } : {};
   const store = await connect({ ...way, first: 'wait' });
+  // On real Xen a driver domain's kernel does not tell; its store does.
+  const domid = platform.domid ?? Number(await store.readText('domid'));
   const media = new RawDisks();
   const disks = serveDisks({
     platform,

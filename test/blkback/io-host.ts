@@ -33,9 +33,10 @@ export async function attachDisk(
   domid: number,
   devid: number,
   keys: Readonly<Record<string, string>>,
+  backendDomid = 0,
 ): Promise<void> {
   const nodes = deviceNodes({
-    device: { backendDomid: 0, kind: 'vbd', frontendDomid: domid, devid },
+    device: { backendDomid, kind: 'vbd', frontendDomid: domid, devid },
     backend: { mode: 'w', type: 'phy', dev: 'xvda', removable: '0', 'device-type': 'disk', ...keys },
     frontend: { 'virtual-device': `${devid}`, 'device-type': 'disk' },
     frontendReadOnly: {},

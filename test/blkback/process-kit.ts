@@ -67,17 +67,29 @@ export class ProcessHost {
   blkback: Program;
   readonly #store: Program;
   readonly #storeDomid: number;
+  readonly #backendToken: string | undefined;
+  /** Who serves disks. */
+  readonly backendDomid: number;
   readonly #stops: (() => Promise<void>)[] = [];
 
-  private constructor(rig: Rig, storeDomid: number, store: Program, dom0: Client) {
+  private constructor(
+    rig: Rig,
+    storeDomid: number,
+    store: Program,
+    dom0: Client,
+    backend: { readonly domid: number; readonly token?: string },
+  ) {
     this.rig = rig;
     this.#storeDomid = storeDomid;
     this.#store = store;
     this.dom0 = dom0;
+    this.backendDomid = backend.domid;
+    this.#backendToken = backend.token;
     this.blkback = this.#spawnBackend();
   }
 
-  static async start(): Promise<ProcessHost> {
+  /** blkback in the control domain, or in one of its own. */
+  static async start(where: 'control' | 'own' = 'control'): Promise<ProcessHost> {
     const rig = await Rig.start();
     const ctrl = rig.control.openCtrl();
     const domid = ctrl.createDomain({ xenstore: true });
@@ -89,7 +101,9 @@ export class ProcessHost {
     const store = new Program('xenstored', args, { STUBDOM0_TOKEN: token }, 'xenstored is ready');
     await store.ready();
     const dom0 = await connect({ path: join(rig.run, 'xenstored/socket') });
-    const host = new ProcessHost(rig, domid, store, dom0);
+    const backend =
+      where === 'control' ? { domid: 0 } : await createGuest(rig, dom0, domid, { restartable: true });
+    const host = new ProcessHost(rig, domid, store, dom0, backend);
     await host.blkback.ready();
     return host;
   }
@@ -101,28 +115,15 @@ export class ProcessHost {
   /** kill -9, and another one; resolves when that serves. */
   async restartBackend(): Promise<void> {
     await this.blkback.end('SIGKILL');
+    // A domain's port to its store goes with the process that has it open: its toolstack gives it another.
+    if (this.backendDomid !== 0) await introduce(this.rig, this.dom0, this.backendDomid, this.#storeDomid);
     this.blkback = this.#spawnBackend();
     await this.blkback.ready();
   }
 
   async guest(ringPages = 1): Promise<ProcessGuest> {
-    const ctrl = this.rig.control.openCtrl();
-    const domid = ctrl.createDomain({});
-    ctrl.setMaxMem(domid, 4096);
-    ctrl.populatePhysmap(domid, [STORE_GFN]);
-    const port = ctrl.evtchnAllocUnbound(domid, this.#storeDomid);
-    ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: this.#storeDomid });
-    ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);
-    ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
-    ctrl.unpause(domid);
-    ctrl.close();
-    const home = await this.dom0.getDomainPath(domid);
-    for (const path of [home, `${home}/device`, `${home}/error`]) {
-      await this.dom0.mkdir(path);
-      await this.dom0.setPerms(path, [`n${domid}`]);
-    }
-    await this.dom0.introduce(domid, STORE_GFN, port);
-    const platform = this.rig.platform(this.rig.control.issueToken({ domid, restartable: false }));
+    const { domid, token } = await createGuest(this.rig, this.dom0, this.#storeDomid, { restartable: false });
+    const platform = this.rig.platform(token);
     const store = await connect({ platform });
     const disks = new Map<number, FrontDisk>();
     const waiting = new Map<number, (disk: FrontDisk) => void>();
@@ -149,6 +150,39 @@ export class ProcessHost {
   }
 
   #spawnBackend(): Program {
-    return new Program('blkback', ['--platform', 'sim', '--run', this.rig.run], {}, 'ready for domain');
+    const env = this.#backendToken === undefined ? {} : { STUBDOM0_TOKEN: this.#backendToken };
+    return new Program('blkback', ['--platform', 'sim', '--run', this.rig.run], env, 'ready for domain');
   }
+}
+
+/** A domain with a store ring, introduced, its home its own. */
+async function createGuest(
+  rig: Rig,
+  dom0: Client,
+  storeDomid: number,
+  { restartable }: { readonly restartable: boolean },
+): Promise<{ readonly domid: number; readonly token: string }> {
+  const ctrl = rig.control.openCtrl();
+  const domid = ctrl.createDomain({});
+  ctrl.setMaxMem(domid, 4096);
+  ctrl.populatePhysmap(domid, [STORE_GFN]);
+  ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: storeDomid });
+  ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);
+  ctrl.unpause(domid);
+  ctrl.close();
+  const home = await dom0.getDomainPath(domid);
+  for (const path of ['', '/device', '/backend', '/error']) {
+    await dom0.mkdir(`${home}${path}`);
+    await dom0.setPerms(`${home}${path}`, [`n${domid}`]);
+  }
+  await introduce(rig, dom0, domid, storeDomid);
+  return { domid, token: rig.control.issueToken({ domid, restartable }) };
+}
+
+async function introduce(rig: Rig, dom0: Client, domid: number, storeDomid: number): Promise<void> {
+  const ctrl = rig.control.openCtrl();
+  const port = ctrl.evtchnAllocUnbound(domid, storeDomid);
+  ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
+  ctrl.close();
+  await dom0.introduce(domid, STORE_GFN, port);
 }

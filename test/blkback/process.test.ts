@@ -2,20 +2,20 @@
 // under load and started again, it loses nothing, does nothing twice that could be seen, and the guest's device never leaves Connected.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
 import { SeededRandom } from '../../osdep/sim/random.ts';
 import { attachDisk } from './io-host.ts';
-import { ProcessHost } from './process-kit.ts';
+import { ProcessHost, Program } from './process-kit.ts';
 
-let host: ProcessHost;
-beforeEach(async () => {
-  host = await ProcessHost.start();
+let host: ProcessHost | undefined;
+afterEach(async () => {
+  await host?.stop();
+  host = undefined;
 });
-afterEach(() => host.stop());
 
-function file(name: string, sectors: number): string {
-  const path = join(host.directory, name);
+function file({ directory }: ProcessHost, name: string, sectors: number): string {
+  const path = join(directory, name);
   writeFileSync(path, Buffer.alloc(sectors * 512));
   return path;
 }
@@ -68,45 +68,50 @@ class Load {
 }
 
 test('a disk that is there before it, and one that comes; its end by SIGTERM leaves them connected', async () => {
+  host = await ProcessHost.start();
   const guest = await host.guest();
-  await attachDisk(host.dom0, guest.domid, 51712, { params: file('a.img', SECTORS) });
+  await attachDisk(host.dom0, guest.domid, 51712, { params: file(host, 'a.img', SECTORS) });
   const disk = await guest.disk(51712);
   await disk.write(5, new Uint8Array(512).fill(7));
   expect(await host.blkback.end('SIGTERM')).toBe(0);
-  await attachDisk(host.dom0, guest.domid, 51728, { params: file('b.img', 64) });
+  await attachDisk(host.dom0, guest.domid, 51728, { params: file(host, 'b.img', 64) });
   const [read] = [disk.read(5, 1)];
   await host.restartBackend();
   expect(await read).toEqual(new Uint8Array(512).fill(7));
   expect((await guest.disk(51728)).properties?.sectors).toBe(64);
 });
 
-test('kill -9 under load, again and again: no wrong data, and the guest notices nothing', async () => {
-  const path = file('a.img', SECTORS);
-  const guest = await host.guest();
-  await attachDisk(host.dom0, guest.domid, 51712, { params: path });
-  const load = new Load(await guest.disk(51712), 1);
-  const states: (string | undefined)[] = [];
-  const state = `/local/domain/0/backend/vbd/${guest.domid}/51712/state`;
-  const watch = host.dom0.watch(state);
-  await watch.ready;
-  const watched = (async () => {
-    for await (const _ of watch) states.push(await host.dom0.findText(state));
-  })();
-  for (let i = 0; i < 6; i++) {
-    await load.run(30 + 17 * i, 24);
-    await host.restartBackend();
-  }
-  await load.run(50, 24);
-  await load.finish();
-  expect(load.wrong).toBe(0);
-  expect(readFileSync(path).equals(load.model)).toBe(true);
-  await watch.close();
-  await watched;
-  expect(new Set(states)).toEqual(new Set(['4']));
-});
+test.each(['control', 'own'] as const)(
+  'kill -9 under load, again and again, in its %s domain: no wrong data, and the guest notices nothing',
+  async (where) => {
+    host = await ProcessHost.start(where);
+    const { backendDomid } = host;
+    const path = file(host, 'a.img', SECTORS);
+    const guest = await host.guest();
+    await attachDisk(host.dom0, guest.domid, 51712, { params: path }, backendDomid);
+    const load = new Load(await guest.disk(51712), 1);
+    const states: (string | undefined)[] = [];
+    const state = `/local/domain/${backendDomid}/backend/vbd/${guest.domid}/51712/state`;
+    const watch = host.dom0.watch(state);
+    await watch.ready;
+    const watched = (async () => {
+      for await (const _ of watch) states.push(await host.dom0.findText(state));
+    })();
+    for (let i = 0; i < 6; i++) {
+      await load.run(30 + 17 * i, 24);
+      await host.restartBackend();
+    }
+    await load.run(50, 24);
+    await load.finish();
+    expect(load.wrong).toBe(0);
+    expect(readFileSync(path).equals(load.model)).toBe(true);
+    await watch.close();
+    await watched;
+    expect(new Set(states)).toEqual(new Set(['4']));
+  },
+);
 
 test('a flag that is none, and a platform that is none: one line and 1', async () => {
-  const { Program } = await import('./process-kit.ts');
   for (const args of [['--nonsense'], ['--platform', 'kvm']]) {
     const program = new Program('blkback', args, {}, 'never');
     expect(await program.ended).toBe(1);
