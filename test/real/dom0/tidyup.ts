@@ -3,6 +3,7 @@
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { guestDomids } from './domains.ts';
 import { exec } from './exec.ts';
 import type { Store } from './store.ts';
 
@@ -14,12 +15,7 @@ export async function afterwards(store: Store, signal: AbortSignal): Promise<str
   try {
     await exec('xenstore-read', ['/'], { limitS: 10 }, signal);
     const { stdout } = await exec('xl', ['list'], { limitS: 20 }, signal);
-    const guests = stdout
-      .split('\n')
-      .slice(1)
-      .flatMap((line) => / +(\d+) +\d+ +\d+ +\S+ +[\d.]+$/.exec(line)?.[1] ?? [])
-      .filter((domid) => domid !== '0');
-    for (const domid of guests) await exec('xl', ['destroy', domid], { limitS: 20 }, signal);
+    for (const domid of guestDomids(stdout)) await exec('xl', ['destroy', domid], { limitS: 20 }, signal);
     return undefined;
   } catch (error) {
     return `dom0 did not recover: ${(error as Error).message}`;

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { guestDomids } from '../dom0/domains.ts';
 import { stillKernel } from '../guest/still.ts';
 import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
@@ -73,11 +74,17 @@ export const scenarios: readonly Scenario[] = [
         ['on the socket', {}],
         ["on dom0's ring", OWN_RING],
       ] as const) {
+        let inTime = 0;
         for (const point of POINTS) {
           const what = `${way}, killed at ${Math.round(point * 100)} %`;
           const counted = await count(lab, witness);
-          const creation = create(env, true).then((result) => ({ ...result, at: performance.now() }));
+          let over = false;
+          const creation = create(env, true).then((result) => {
+            over = true;
+            return { ...result, at: performance.now() };
+          });
           await new Promise((resolve) => setTimeout(resolve, whole * point * 1000));
+          if (!over) inTime++;
           await restart(lab);
           const restarted = performance.now();
           const { status, stderr, at } = await creation;
@@ -95,6 +102,7 @@ export const scenarios: readonly Scenario[] = [
           lab.figure(what, `${end}, again in ${seconds.toFixed(1)} s`);
           await lab.exec('xl', ['destroy', 'half']);
         }
+        assert.ok(inTime > 1, `${way}: the daemon was killed in the middle of ${inTime} creations alone`);
       }
       const last = lab.guest({
         name: 'last',
@@ -148,10 +156,5 @@ async function read(lab: Lab, path: string): Promise<string> {
 
 /** Of all domains but dom0. */
 async function domids(lab: Lab): Promise<readonly string[]> {
-  const { stdout } = await lab.exec('xl', ['list']);
-  return stdout
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => / +(\d+) +\d+ +\d+ +\S+ +[\d.]+$/.exec(line)?.[1] ?? [])
-    .filter((domid) => domid !== '0');
+  return guestDomids((await lab.exec('xl', ['list'])).stdout);
 }
