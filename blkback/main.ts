@@ -74,6 +74,7 @@ async function main(): Promise<void> {
     platform,
     recordDir: join(chosen.run, 'blkback', `${domid}`),
     openMedium: (order) => media.open(order),
+    log: say,
   });
   const served = await serveBackends(disks.service, { store, domid, log: say });
   say(`ready for domain ${domid}'s disks`);

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { BackendDevice, BackendLink } from '../../xenstored/client/backend.ts';
+import { lineOf } from '../../xenstored/client/devicenodes.ts';
 import type { Keys } from '../../xenstored/xenbus/backend-events.ts';
 import { readVbdFront, type VbdFrontKeys, type VbdOffer } from '../../xenstored/xenbus/vbd.ts';
 import { layoutOf } from '../core/blkif.ts';
 import { vbdLimits } from '../core/limits.ts';
 import { Vbd } from '../core/vbd.ts';
+import { emptyDrive } from './emptydrive.ts';
 import { GuestMemory } from './guestmemory.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
@@ -38,6 +40,8 @@ export interface DeviceOptions {
   readonly recordDir: string;
   readonly openMedium: (order: MediumOrder) => Medium;
   readonly onClosed: () => void;
+  /** One line. */
+  readonly log: (line: string) => void;
 }
 
 interface Connection {
@@ -58,11 +62,12 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   #order: DiskOrder;
   #medium: Medium | undefined;
   #connection: Connection | undefined;
+  #changing: Promise<void> = Promise.resolve();
 
   private constructor(options: DeviceOptions, order: DiskOrder) {
     this.#options = options;
     this.#order = order;
-    if (!order.awaitsScript) this.#medium = options.openMedium(order);
+    if (!order.awaitsScript) this.#medium = this.#open(order);
   }
 
   static async open(options: DeviceOptions): Promise<DiskDevice> {
@@ -74,10 +79,9 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   }
 
   async connect(keys: VbdFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
-    const { link, openMedium } = this.#options;
     if (this.#medium === undefined) {
-      this.#order = await link.read(readDiskOrder());
-      this.#medium = openMedium(this.#order);
+      this.#order = await this.#options.link.read(readDiskOrder());
+      this.#medium = this.#open(this.#order);
     }
     await this.#lock(this.#medium);
     this.#medium.refresh();
@@ -100,6 +104,40 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
 
   tick(): void {
     this.#connection?.runner.tick();
+  }
+
+  /** A toolstack that writes another `params` changes the medium of a drive where that goes. */
+  changed(key: string): void {
+    if (key !== 'params') return;
+    this.#changing = this.#changing.then(() => this.#change()).catch(() => {});
+  }
+
+  async #change(): Promise<void> {
+    const order = await this.#options.link.read(readDiskOrder());
+    if (!order.changeable || order.path === this.#order.path) return;
+    this.#order = order;
+    const medium = await this.#insertable(order);
+    if (this.#connection !== undefined) this.#connection.runner.insert(medium);
+    else {
+      await this.#medium?.close();
+      this.#medium = medium;
+    }
+  }
+
+  /** One that cannot be opened is none. */
+  async #insertable(order: DiskOrder): Promise<Medium> {
+    try {
+      const medium = this.#open(order);
+      await this.#lock(medium);
+      return medium;
+    } catch (error) {
+      this.#options.log(`${this.#options.link.path}: drive left empty: ${lineOf(error)}`);
+      return emptyDrive;
+    }
+  }
+
+  #open(order: DiskOrder): Medium {
+    return order.empty ? emptyDrive : this.#options.openMedium(order);
   }
 
   #attach(medium: Medium, keys: VbdFrontKeys, how: 'fresh' | 'attach'): Connection {
@@ -130,7 +168,13 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
         memory: new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages }),
         rings,
         onBroken: (reason) => link.broken(reason),
-        onResized: () => void link.announce(sizeOf(medium)).catch(() => {}),
+        onChanged: (now) => {
+          const before = this.#medium;
+          this.#medium = now;
+          if (before !== now) void before?.close();
+          // The device may be on its way out.
+          void link.announce(sizeOf(now)).catch(() => {});
+        },
       });
     } catch (error) {
       release(rings, records);

@@ -9,6 +9,10 @@ import type { MediumOrder } from './medium.ts';
 
 export interface DiskOrder extends MediumOrder {
   readonly vbd: VbdOrder;
+  /** The medium may change. */
+  readonly changeable: boolean;
+  /** There is no medium in the drive, and no path. */
+  readonly empty: boolean;
   /** A script finds the device, and has not yet. */
   readonly awaitsScript: boolean;
 }
@@ -22,17 +26,21 @@ export function* readDiskOrder(): KeyReader<DiskOrder> {
   const byName = yield 'physical-device-path';
   const byNumber = yield 'physical-device';
   const found = byName || numbered(byNumber);
-  const path = found ?? plain(vbd.params);
+  const changeable = vbd.removable || vbd.deviceType === 'cdrom';
+  const empty = changeable && vbd.params === '';
+  const path = empty ? '' : (found ?? plain(vbd.params));
   if (typeof path !== 'string') return { ok: false, error: path.error };
   return {
     ok: true,
     value: {
       vbd,
       path,
+      changeable,
+      empty,
       writable: vbd.writable,
       shared: mode?.endsWith('!') === true,
       discard: vbd.discard && vbd.writable,
-      awaitsScript: script !== undefined && script !== '' && found === undefined,
+      awaitsScript: !empty && script !== undefined && script !== '' && found === undefined,
     },
   };
 }

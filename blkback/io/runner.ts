@@ -13,21 +13,24 @@ const PAGE_BYTES = 4096;
 
 export interface RunnerOptions {
   readonly vbd: Vbd;
+  /** The first; `insert` changes it. */
   readonly medium: Medium;
   readonly memory: GuestMemory;
   readonly rings: readonly BackRing[];
   /** The core has given the guest's rings up: a line for the error node. */
   readonly onBroken: (reason: string) => void;
-  /** The disk has become larger or smaller. */
-  readonly onResized: () => void;
+  /** The disk has become larger or smaller, or is another one: this one. */
+  readonly onChanged: (medium: Medium) => void;
 }
 
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #vbd: Vbd;
-  readonly #queue: MediumQueue;
+  #medium: Medium;
+  #next: Medium | undefined;
+  #queue: MediumQueue;
   /** The core's number of each transfer, by the queue's tag. */
-  readonly #transfers: Uint32Array;
+  #transfers: Uint32Array = new Uint32Array(0);
   readonly #slot: Uint8Array;
   readonly #response: Uint8Array;
   /** Requests taken since a ring's last event, whatever made us look. */
@@ -40,11 +43,8 @@ export class Runner {
     const { vbd, medium, rings } = options;
     this.#options = options;
     this.#vbd = vbd;
-    this.#queue = medium.queue((tag, result) => {
-      vbd.done(this.#transfers[tag]!, result);
-      this.schedule();
-    });
-    this.#transfers = new Uint32Array(this.#queue.depth);
+    this.#medium = medium;
+    this.#queue = this.#queueOf(medium);
     this.#slot = new Uint8Array(vbd.layout.slotBytes);
     this.#response = new Uint8Array(vbd.layout.responseBytes);
     this.#taken = new Uint32Array(rings.length);
@@ -72,10 +72,17 @@ export class Runner {
 
   /** Once a second. */
   tick(): void {
-    const { medium } = this.#options;
     this.#vbd.tick();
-    medium.refresh();
-    this.#vbd.resize(medium.disk.sectors);
+    this.#medium.refresh();
+    this.#vbd.resize(this.#medium.disk.sectors);
+    this.schedule();
+  }
+
+  /** Requests that come from now on are for another medium; `onChanged` tells when nothing uses the old one any more. */
+  insert(medium: Medium): void {
+    void this.#next?.close();
+    this.#next = medium;
+    this.#vbd.insert(medium.disk);
     this.schedule();
   }
 
@@ -85,6 +92,16 @@ export class Runner {
     this.schedule();
     await this.#closed;
     await this.#queue.close();
+    await this.#next?.close();
+  }
+
+  #queueOf(medium: Medium): MediumQueue {
+    const queue = medium.queue((tag, result) => {
+      this.#vbd.done(this.#transfers[tag]!, result);
+      this.schedule();
+    });
+    this.#transfers = new Uint32Array(queue.depth);
+    return queue;
   }
 
   #turn(): void {
@@ -129,7 +146,7 @@ export class Runner {
   }
 
   #do(kind: EffectKind, subject: number): void {
-    const { rings, memory, onBroken, onResized } = this.#options;
+    const { rings, memory, onBroken, onChanged } = this.#options;
     const vbd = this.#vbd;
     const { details } = vbd;
     switch (kind) {
@@ -173,8 +190,14 @@ export class Runner {
         this.schedule();
         break;
       case Effect.RESIZED:
+        onChanged(this.#medium);
+        break;
       case Effect.MEDIUM:
-        onResized();
+        void this.#queue.close();
+        this.#medium = this.#next!;
+        this.#next = undefined;
+        this.#queue = this.#queueOf(this.#medium);
+        onChanged(this.#medium);
         break;
       case Effect.FATAL:
         onBroken(vbd.failure ?? 'the ring is broken');

@@ -16,6 +16,8 @@ export interface DisksOptions {
   readonly recordDir: string;
   /** Throws for what cannot be a disk. */
   readonly openMedium: (order: MediumOrder) => Medium;
+  /** One line at a time. */
+  readonly log: (line: string) => void;
 }
 
 export interface Disks {
@@ -25,7 +27,7 @@ export interface Disks {
 }
 
 /** Serves any number of disks. Throws OsError without a hypervisor. */
-export function serveDisks({ platform, recordDir, openMedium }: DisksOptions): Disks {
+export function serveDisks({ platform, recordDir, openMedium, log }: DisksOptions): Disks {
   const { clock } = platform;
   const gnttab = platform.openGnttab();
   const evtchn: Evtchn = platform.openEvtchn();
@@ -49,6 +51,7 @@ export function serveDisks({ platform, recordDir, openMedium }: DisksOptions): D
           ports,
           recordDir,
           openMedium,
+          log,
           onClosed: () => devices.delete(device),
         });
         devices.add(device);

@@ -90,12 +90,13 @@ export class DiskHost {
 
   async startBackend(): Promise<void> {
     const platform = this.sim.machine.platformFor(0);
+    const log = (line: string): void => void this.log.push(line);
     const disks = serveDisks({
+      log,
       platform,
       recordDir: join(this.directory, 'records'),
       openMedium: (order) => this.#media.open(order),
     });
-    const log = (line: string): void => void this.log.push(line);
     const served = await serveBackends(disks.service, { store: this.dom0, domid: 0, log });
     this.#backend = { disks, served };
   }

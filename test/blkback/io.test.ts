@@ -1,6 +1,6 @@
 // Disks through real rings, grants and a real store: what a guest writes is in the file, what is in the file a guest reads; several
 // disks of several guests; a detached one goes; a bad one costs itself.
-import { truncateSync } from 'node:fs';
+import { truncateSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attachDisk, DiskHost, until } from './io-host.ts';
 
@@ -105,6 +105,29 @@ test('a file that grows is a larger disk, and the guest is told', async () => {
   await until(host.dom0, `${back(guest.domid, 51712)}/sectors`, (sectors) => sectors === '128');
   await expect.poll(() => disk.properties?.sectors).toBe(128);
   await disk.write(100, pattern(28, 3));
+});
+
+test('a drive whose medium is changed, taken out, and put in again', async () => {
+  const paths = [host.file('a.iso', 64), host.file('b.iso', 32)];
+  writeFileSync(paths[1]!, pattern(32, 5));
+  const guest = await host.guest();
+  const drive = { params: paths[0]!, mode: 'r', removable: '1', 'device-type': 'cdrom' };
+  await attachDisk(host.dom0, guest.domid, 51712, drive);
+  const disk = await guest.disk(51712);
+  expect(disk.properties).toMatchObject({ sectors: 64, info: 7 });
+  for (const [params, sectors] of [
+    [paths[1]!, 32],
+    ['', 0],
+    [paths[1]!, 32],
+    ['/not/there', 0],
+    [paths[1]!, 32],
+  ] as const) {
+    await host.dom0.write(`${back(guest.domid, 51712)}/params`, params);
+    await expect.poll(() => disk.properties?.sectors).toBe(sectors);
+    if (sectors === 0) await expect(disk.read(0, 1)).rejects.toThrow('could not');
+    else expect(Buffer.from(await disk.read(0, 32)).equals(pattern(32, 5))).toBe(true);
+  }
+  expect(host.log.at(-1)).toMatch(/51712: drive left empty: .*\/not\/there/);
 });
 
 describe('a disk that cannot be', () => {
