@@ -103,6 +103,14 @@ class RawQueue {
     return this.#queue.depth;
   }
 
+  get manner(): string {
+    const { direct, directRefused = 'not asked for' } = this.#file;
+    const { refused } = this.#queue;
+    const instead = refused.length === 0 ? '' : ` (${refused.join(', ')})`;
+    const cached = direct ? 'direct' : `through the page cache (${directRefused})`;
+    return `${this.#queue.engineOf(this.#file)}${instead}, ${cached}`;
+  }
+
   get room(): number {
     return this.#queue.room;
   }

@@ -8,10 +8,20 @@ import { PAGE_SIZE } from '../../osdep/mapping.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
 import type { VbdBackKeys } from '../../xenstored/xenbus/vbd.ts';
 import { BlkifOp, BlkifStatus, DIRECT_SEGMENTS, SECTOR_BYTES } from '../core/blkif.ts';
-import { decodeResponse, encodeRequest, type FrontSegment, SLOT_BYTES } from './requests.ts';
+import {
+  decodeResponse,
+  encodeIndirect,
+  encodeRequest,
+  encodeSegments,
+  type FrontSegment,
+  SLOT_BYTES,
+} from './requests.ts';
 
 const PAGE_SECTORS = PAGE_SIZE / SECTOR_BYTES;
-const CHUNK_SECTORS = DIRECT_SEGMENTS * PAGE_SECTORS;
+/** Segments in a request: as many as one page describes would do, but no more than 1 MiB. */
+const MOST_SEGMENTS = 256;
+/** Granted for data; a backend like Linux's keeps 1056 of them mapped. */
+const DATA_PAGES = 1024;
 
 export interface FrontDiskOptions {
   readonly gntshr: Gntshr;
@@ -49,7 +59,7 @@ export class FrontDisk {
     this.#options = options;
     this.#ringPages = gntshr.sharePages(backendDomid, ringPages, 'rw');
     this.#front = Front.init(this.#ringPages.bytes, SLOT_BYTES);
-    this.#data = gntshr.sharePages(backendDomid, Math.min(this.#front.size, 64) * DIRECT_SEGMENTS, 'rw');
+    this.#data = gntshr.sharePages(backendDomid, DATA_PAGES, 'rw');
     this.#freePages = this.#data.refs.map((_, page) => page).reverse();
     this.port = evtchn.bindUnboundPort(backendDomid);
   }
@@ -69,11 +79,16 @@ export class FrontDisk {
     this.#drain();
   }
 
+  get #chunkSectors(): number {
+    const indirect = this.#properties?.maxIndirectSegments ?? 0;
+    return Math.max(DIRECT_SEGMENTS, Math.min(MOST_SEGMENTS, indirect)) * PAGE_SECTORS;
+  }
+
   /** `count` sectors of 512 bytes. Rejects if the disk could not. */
   async read(sector: number, count: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(count * SECTOR_BYTES);
     await Promise.all(
-      chunks(sector, count).map(([at, sectors]) => {
+      chunks(sector, count, this.#chunkSectors).map(([at, sectors]) => {
         const start = (at - sector) * SECTOR_BYTES;
         return this.#transfer(BlkifOp.READ, at, bytes.subarray(start, start + sectors * SECTOR_BYTES));
       }),
@@ -84,7 +99,7 @@ export class FrontDisk {
   /** Whole sectors; taken when the promise settles. */
   async write(sector: number, bytes: Uint8Array): Promise<void> {
     await Promise.all(
-      chunks(sector, bytes.length / SECTOR_BYTES).map(([at, sectors]) => {
+      chunks(sector, bytes.length / SECTOR_BYTES, this.#chunkSectors).map(([at, sectors]) => {
         const start = (at - sector) * SECTOR_BYTES;
         return this.#transfer(BlkifOp.WRITE, at, bytes.subarray(start, start + sectors * SECTOR_BYTES));
       }),
@@ -182,7 +197,9 @@ export class FrontDisk {
           failed();
           return true;
         }
-        if (this.#front.free === 0 || this.#freePages.length < parts.length) return false;
+        const indirect = parts.length > DIRECT_SEGMENTS;
+        const needed = parts.length + (indirect ? 1 : 0);
+        if (this.#front.free === 0 || this.#freePages.length < needed) return false;
         const id = this.#nextId++;
         const pages = parts.map(() => this.#freePages.pop()!);
         move(pages, 'before');
@@ -193,7 +210,14 @@ export class FrontDisk {
             last: parts[index]! / SECTOR_BYTES - 1,
           }),
         );
-        this.#front.request(encodeRequest({ op, id, sector, segments, sectors }));
+        const taken = [...pages];
+        if (indirect) {
+          const list = this.#freePages.pop()!;
+          taken.push(list);
+          encodeSegments(segments, this.#data.page(list));
+          const gref = this.#data.refs[list]!;
+          this.#front.request(encodeIndirect({ op, id, sector, count: segments.length, gref }));
+        } else this.#front.request(encodeRequest({ op, id, sector, segments, sectors }));
         const done = (status: number): void => {
           if (status !== BlkifStatus.OKAY) failed();
           else {
@@ -201,7 +225,7 @@ export class FrontDisk {
             resolve();
           }
         };
-        this.#waiting.set(id, { pages, resolve: done });
+        this.#waiting.set(id, { pages: taken, resolve: done });
         return true;
       });
       this.#drain();
@@ -221,9 +245,10 @@ export class FrontDisk {
   }
 }
 
-function chunks(sector: number, count: number): readonly (readonly [number, number])[] {
-  return Array.from({ length: Math.ceil(count / CHUNK_SECTORS) }, (_, i) => {
-    const at = i * CHUNK_SECTORS;
-    return [sector + at, Math.min(CHUNK_SECTORS, count - at)] as const;
+/** In pieces that a request takes. */
+function chunks(sector: number, count: number, most: number): readonly (readonly [number, number])[] {
+  return Array.from({ length: Math.ceil(count / most) }, (_, i) => {
+    const at = i * most;
+    return [sector + at, Math.min(most, count - at)] as const;
   });
 }

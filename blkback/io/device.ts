@@ -86,6 +86,10 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     await this.#lock(this.#medium);
     this.#medium.refresh();
     this.#connection = this.#attach(this.#medium, keys, how);
+    const { log, link } = this.#options;
+    const { name, disk } = this.#medium;
+    const verb = how === 'fresh' ? 'connected' : 'taken over';
+    log(`${link.path}: ${verb}: ${name}, ${disk.sectors} sectors, ${this.#connection.runner.manner}`);
     return { ...this.#propertiesOf(this.#medium), ...sizeOf(this.#medium) };
   }
 

@@ -21,6 +21,7 @@ const never = (): never => {
 
 const noQueue: MediumQueue = {
   depth: 0,
+  manner: 'nothing to transfer',
   room: 0,
   read: never,
   write: never,

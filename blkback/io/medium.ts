@@ -8,6 +8,8 @@ import type { Disk } from '../core/disk.ts';
 /** Where transfers go. Sectors are of 512 bytes; a tag is below `depth` and free again when it was told to be done. */
 export interface MediumQueue {
   readonly depth: number;
+  /** Who transfers, and how; for the log. */
+  readonly manner: string;
   /** Transfers that may still be begun. */
   readonly room: number;
   /** Begins one, to which memory is added next. */

@@ -1,7 +1,7 @@
 /**
  * What a toolstack has ordered in a disk's backend directory, as a medium: libxl's `params`, with a format in front for some types, and
- * what its hotplug script has found out (`physical-device`). Opens nothing. See xen/include/public/io/blkif.h and
- * docs/misc/xen-backends in Xen's tree.
+ * what its hotplug script has found out (`physical-device`). Opens nothing. See
+ * xen/include/public/io/blkif.h.
  */
 import type { KeyReader } from '../../xenstored/xenbus/value.ts';
 import { readVbdOrder, type VbdOrder } from '../../xenstored/xenbus/vbd.ts';
@@ -57,7 +57,7 @@ function numbered(text: string | undefined): string | undefined {
 function plain(params: string): string | { readonly error: string } {
   const match = /^(?:([a-z0-9]+):)?(.*)$/s.exec(params)!;
   const [, format, path] = match;
-  if (format !== undefined && !['aio', 'raw', 'phy', 'file', 'tapdisk'].includes(format))
+  if (format !== undefined && !['aio', 'raw', 'phy', 'file'].includes(format))
     return { error: `params: ${format} is no format that is served` };
   if (path === undefined || path === '') return { error: 'params: no file or device' };
   return path.startsWith('/') ? path : `/dev/${path}`;

@@ -53,6 +53,10 @@ export class Runner {
     });
   }
 
+  get manner(): string {
+    return this.#queue.manner;
+  }
+
   /** Once for all that happens in a turn of the loop. */
   schedule(): void {
     if (this.#scheduled) return;

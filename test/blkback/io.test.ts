@@ -45,6 +45,23 @@ describe('a disk', () => {
     await expect(disk.read(4095, 2)).rejects.toThrow('could not');
   });
 
+  test('of requests as long as there are', async () => {
+    host.file('a.img', 16384);
+    const guest = await host.guest();
+    await attachDisk(host.dom0, guest.domid, 51712, { params: `${host.directory}/a.img` });
+    const disk = await guest.disk(51712);
+    expect(disk.properties?.maxIndirectSegments).toBe(256);
+    const long = pattern(9000, 3);
+    await disk.write(7, long);
+    expect(
+      host
+        .content('a.img')
+        .subarray(7 * 512, 9007 * 512)
+        .equals(long),
+    ).toBe(true);
+    expect(Buffer.from(await disk.read(7, 9000)).equals(long)).toBe(true);
+  });
+
   test('of several pages of ring, under more requests than it has slots', async () => {
     host.file('a.img', 16384);
     const guest = await host.guest(4);

@@ -21,6 +21,8 @@ function file({ directory }: ProcessHost, name: string, sectors: number): string
 }
 
 const SECTORS = 512;
+/** Some requests are indirect. */
+const LONGEST = 160;
 
 /** Reads and writes at random, many at a time; each read finds what was written before it was asked for. */
 class Load {
@@ -53,8 +55,8 @@ class Load {
   }
 
   async #one(): Promise<void> {
-    const sector = this.#random.below(SECTORS - 64);
-    const sectors = 1 + this.#random.below(64);
+    const sector = this.#random.below(SECTORS - LONGEST);
+    const sectors = 1 + this.#random.below(LONGEST);
     const [from, to] = [sector * 512, (sector + sectors) * 512];
     if (this.#random.below(20) === 0) return this.#disk.flush();
     if (this.#random.below(2) === 0) {
