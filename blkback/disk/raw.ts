@@ -1,6 +1,7 @@
 /**
  * A raw file or a block device as a medium: sector n lies at byte 512 n. Knows nothing of guests.
  */
+import { OsError } from '../../osdep/errno.ts';
 import { DiskFile } from '../../osdep/os/diskfile.ts';
 import { IoQueue } from '../../osdep/os/file.ts';
 import type { IoMemory } from '../../osdep/os/iomemory.ts';
@@ -75,8 +76,13 @@ class RawDisk {
     return this.#file.lock(writable && !shared ? 'exclusive' : 'shared');
   }
 
+  /** A device that is gone keeps its size; its transfers fail. */
   refresh(): void {
-    this.#file.refresh();
+    try {
+      this.#file.refresh();
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+    }
   }
 
   queue(onDone: (tag: number, result: number) => void): RawQueue {

@@ -52,7 +52,11 @@ export class GuestMemory {
     this.#mapped[page - this.#poolPages] = undefined;
   }
 
-  /** Where a page lies: visits its memory and the offset in it. */
+  unmapAll(): void {
+    for (const page of this.#mapped.keys()) this.unmap(this.#poolPages + page);
+  }
+
+  /** Where a page lies: the memory, and the offset in it. */
   memoryOf(page: number): IoMemory {
     return page < this.#poolPages ? this.#pool : this.#mapped[page - this.#poolPages]!.memory;
   }

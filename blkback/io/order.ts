@@ -1,7 +1,7 @@
 /**
  * What a toolstack has ordered in a disk's backend directory, as a medium: libxl's `params`, with a format in front for some types, and
- * what its hotplug script has found out (`physical-device`). Opens nothing. See
- * xen/include/public/io/blkif.h.
+ * what its hotplug script has found out (`physical-device`). Opens nothing.
+ * See xen/include/public/io/blkif.h.
  */
 import type { KeyReader } from '../../xenstored/xenbus/value.ts';
 import { readVbdOrder, type VbdOrder } from '../../xenstored/xenbus/vbd.ts';

@@ -36,6 +36,8 @@ export class Runner {
   /** Requests taken since a ring's last event, whatever made us look. */
   readonly #taken: Uint32Array;
   #scheduled = false;
+  /** Something that cannot be was: nothing is done any more. */
+  #failed = false;
   readonly #closed: Promise<void>;
   #whenClosed: () => void = () => {};
 
@@ -61,25 +63,29 @@ export class Runner {
   schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => this.#turn());
+    queueMicrotask(() => this.#guarded(() => this.#turn()));
   }
 
   /** A ring's port has fired. */
   event(ring: number): void {
-    const back = this.#options.rings[ring]!;
-    const there = back.unconsumed();
-    const requests = this.#taken[ring]! + (there.ok ? there.slots : 0);
-    this.#taken[ring] = 0;
-    if (this.#vbd.event(ring, requests)) back.listen();
-    this.schedule();
+    this.#guarded(() => {
+      const back = this.#options.rings[ring]!;
+      const there = back.unconsumed();
+      const requests = this.#taken[ring]! + (there.ok ? there.slots : 0);
+      this.#taken[ring] = 0;
+      if (this.#vbd.event(ring, requests)) back.listen();
+      this.schedule();
+    });
   }
 
   /** Once a second. */
   tick(): void {
-    this.#vbd.tick();
-    this.#medium.refresh();
-    this.#vbd.resize(this.#medium.disk.sectors);
-    this.schedule();
+    this.#guarded(() => {
+      this.#vbd.tick();
+      this.#medium.refresh();
+      this.#vbd.resize(this.#medium.disk.sectors);
+      this.schedule();
+    });
   }
 
   /** Requests that come from now on are for another medium; `onChanged` tells when nothing uses the old one any more. */
@@ -96,14 +102,29 @@ export class Runner {
     this.schedule();
     await this.#closed;
     await this.#queue.close();
+    this.#options.memory.unmapAll();
     await this.#next?.close();
   }
 
+  /** A mistake of ours costs the disk in whose service it shows, not the others. */
+  #guarded(act: () => void): void {
+    if (this.#failed) return;
+    try {
+      act();
+    } catch (error) {
+      this.#failed = true;
+      this.#options.onBroken(`internal error: ${error instanceof Error ? error.message : String(error)}`);
+      this.#whenClosed();
+    }
+  }
+
   #queueOf(medium: Medium): MediumQueue {
-    const queue = medium.queue((tag, result) => {
-      this.#vbd.done(this.#transfers[tag]!, result);
-      this.schedule();
-    });
+    const queue = medium.queue((tag, result) =>
+      this.#guarded(() => {
+        this.#vbd.done(this.#transfers[tag]!, result);
+        this.schedule();
+      }),
+    );
     this.#transfers = new Uint32Array(queue.depth);
     return queue;
   }
@@ -116,7 +137,7 @@ export class Runner {
     // Others have their turn before this one's next requests.
     if (!more || this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#turn());
+    setImmediate(() => this.#guarded(() => this.#turn()));
   }
 
   /** Takes requests: true, there are more that may be taken. */

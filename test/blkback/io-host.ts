@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { RawDisks } from '../../blkback/disk/raw.ts';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
 import { blkfront } from '../../blkback/front/driver.ts';
+import type { Medium } from '../../blkback/io/medium.ts';
 import { type Disks, serveDisks } from '../../blkback/io/service.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
 import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
@@ -71,6 +72,8 @@ export class DiskHost {
   readonly sim: SimHost;
   readonly dom0: Client;
   readonly log: string[] = [];
+  /** What is made of each medium that is opened. */
+  wrap: (medium: Medium) => Medium = (medium) => medium;
   readonly #media = new RawDisks();
   readonly #stores: Client[] = [];
   readonly #drivers: Driven[] = [];
@@ -95,7 +98,7 @@ export class DiskHost {
       log,
       platform,
       recordDir: join(this.directory, 'records'),
-      openMedium: (order) => this.#media.open(order),
+      openMedium: (order) => this.wrap(this.#media.open(order)),
     });
     const served = await serveBackends(disks.service, { store: this.dom0, domid: 0, log });
     this.#backend = { disks, served };

@@ -136,3 +136,35 @@ test('events without end and without requests: a request is still answered', asy
   }
   expect((await scene.ask({ op: BlkifOp.FLUSH_DISKCACHE, id: 9 })).status).toBe(BlkifStatus.OKAY);
 });
+
+test('a mistake of ours costs the disk in whose service it shows', async () => {
+  host.wrap = (medium) => ({
+    ...medium,
+    disk: medium.disk,
+    name: medium.name,
+    physicalSectorSize: medium.physicalSectorSize,
+    discard: medium.discard,
+    lock: () => medium.lock(),
+    refresh: () => {},
+    queue: (onDone) => {
+      const queue = medium.queue(onDone);
+      return {
+        ...queue,
+        depth: queue.depth,
+        room: 8,
+        manner: queue.manner,
+        submit: () => {},
+        flush: () => {
+          throw new Error('this cannot be');
+        },
+        close: () => queue.close(),
+      };
+    },
+    close: () => medium.close(),
+  });
+  const scene = await hostile();
+  await connected(scene);
+  void scene.ask({ op: BlkifOp.FLUSH_DISKCACHE, id: 1 });
+  expect(await complaint(scene)).toMatch(/internal error: this cannot be/);
+  await until(host.dom0, scene.state, (state) => state === '5' || state === '6');
+});
