@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Event } from '../lab/protocol.ts';
 import type { ExecOptions, Guest, GuestOptions, Lab, Result } from '../lab/scenario.ts';
+import { startConsoled } from './consoled.ts';
 import { exec } from './exec.ts';
 import { XlGuest } from './guest.ts';
 import type { Store } from './store.ts';
@@ -57,11 +58,11 @@ export class Dom0Lab implements Lab {
 
   async services(): Promise<void> {
     await this.exec('xen-init-dom0');
-    await this.exec('xenconsoled', [
-      '--log=guest',
-      '--log-dir=/var/log/xen',
-      '--pid-file=/run/xen/xenconsoled.pid',
-    ]);
+    await this.consoled();
+  }
+
+  consoled(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    return startConsoled((...run) => this.exec(...run), env);
   }
 
   async bridge(): Promise<void> {

@@ -29,6 +29,7 @@ async function prepare(): Promise<void> {
 async function play({ row, file, index, limitS, folder }: RowOrder): Promise<boolean> {
   tell({ kind: 'begin', row, uptime: uptime() });
   const begun = performance.now();
+  const { kills } = store;
   const timeUp = new AbortController();
   const { processors } = order;
   const lab = new Dom0Lab({ row, store, processors, tell, signal: timeUp.signal });
@@ -49,7 +50,7 @@ async function play({ row, file, index, limitS, folder }: RowOrder): Promise<boo
   clearTimeout(timer);
   const time = (performance.now() - begun) / 1000;
   timeUp.abort(new Error('the scenario is over'));
-  const broken = await afterwards(store, AbortSignal.timeout(CLEAN_LIMIT_S * 1000));
+  const broken = await afterwards(store, store.kills > kills, AbortSignal.timeout(CLEAN_LIMIT_S * 1000));
   await keep(`${OUT}/${folder}`, lab.kept);
   tell({ kind: 'end', row, seconds: time, ...(error !== undefined && { error }) });
   if (broken !== undefined) tell({ kind: 'broken', error: `${broken} after what ran before it` });

@@ -17,6 +17,8 @@ const LIMIT_S = 60;
 
 export class Store implements StoreControl {
   readonly kind: StoreKind;
+  /** How often it was killed in this boot. */
+  kills = 0;
 
   constructor(kind: StoreKind) {
     this.kind = kind;
@@ -55,6 +57,7 @@ export class Store implements StoreControl {
   async kill(): Promise<void> {
     const { pid } = this;
     if (pid === undefined) throw new Error('no store daemon runs');
+    this.kills++;
     process.kill(pid, 'SIGKILL');
     while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -3,19 +3,28 @@
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { startConsoled } from './consoled.ts';
 import { guestDomids } from './domains.ts';
 import { exec } from './exec.ts';
 import type { Store } from './store.ts';
 
 const LOGS = '/var/log/xen';
 
-/** Destroys all guests. Answers why nothing else can run in this boot; undefined when it can. Never throws. */
-export async function afterwards(store: Store, signal: AbortSignal): Promise<string | undefined> {
+/**
+ * Destroys all guests, and sees to what the store's daemon left deaf if it was killed. Answers why nothing else can run in this boot;
+ * undefined when it can. Never throws.
+ */
+export async function afterwards(
+  store: Store,
+  killed: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   if (store.kind === 'none') return undefined;
   try {
     await exec('xenstore-read', ['/'], { limitS: 10 }, signal);
     const { stdout } = await exec('xl', ['list'], { limitS: 20 }, signal);
     for (const domid of guestDomids(stdout)) await exec('xl', ['destroy', domid], { limitS: 20 }, signal);
+    if (killed) await startConsoled((...run) => exec(...run, signal));
     return undefined;
   } catch (error) {
     return `dom0 did not recover: ${(error as Error).message}`;

@@ -72,6 +72,11 @@ export interface Lab {
   guest(options: GuestOptions): Guest;
   /** Starts xen-init-dom0 and xenconsoled, as a host does once its store is there. Done already, but where the store is `none`. */
   services(): Promise<void>;
+  /**
+   * Starts another xenconsoled in place of the one that runs, with these variables besides its own. One on the store's socket hears of no new
+   * domain once the daemon has been killed; after a scenario that did so the lab does this by itself.
+   */
+  consoled(env?: Readonly<Record<string, string>>): Promise<void>;
   /** A bridge xenbr0 with 10.9.0.1/24 on it, the drivers for Linux's netback loaded. */
   bridge(): Promise<void>;
   /** Another RAM disk of 64 MiB, of four, with the drivers for Linux's blkback loaded: `/dev/ram0` and on. Its content may be old. */

@@ -50,7 +50,6 @@ export const scenarios: readonly Scenario[] = [
       // The xl that waited for the end of this one has lost its connection.
       assert.match((await lab.exec('xl', ['list'])).stdout, /^one .* ---s-- /m);
       await lab.exec('xl', ['destroy', 'one']);
-      await lab.step('xenconsoled started again', () => consoled(lab, {}));
     },
   },
   {
@@ -59,7 +58,7 @@ export const scenarios: readonly Scenario[] = [
     limitS: 400,
     async run(lab) {
       const disk = await lab.ramDisk();
-      await consoled(lab, OWN_RING);
+      await lab.consoled(OWN_RING);
       const witness = await counting(lab, 'witness', {});
       writeFileSync(KERNEL, stillKernel());
       const devices = { disks: [`phy:${disk},xvda,w`] };
@@ -113,7 +112,6 @@ export const scenarios: readonly Scenario[] = [
       await last.create();
       await lab.step('dom0 serves disks to new guests', () => last.says(/DISK-READ/));
       await last.gone();
-      await consoled(lab, {});
     },
   },
 ];
@@ -123,16 +121,6 @@ async function counting(lab: Lab, name: string, env: Env): Promise<Guest> {
   await lab.step('xl create', () => lab.exec('xl', ['create', guest.config], { env }));
   await lab.step('until it counts', () => guest.says(/READY/));
   return guest;
-}
-
-/** Another xenconsoled: one on the socket is blind for new domains once the daemon has been killed. */
-async function consoled(lab: Lab, env: Env): Promise<void> {
-  await lab.sh(
-    'old=$(cat /run/xen/xenconsoled.pid); kill $old; while [ -e /proc/$old ]; do sleep 0.1; done; ' +
-      'rm -f /run/xen/xenconsoled.pid; ' +
-      'xenconsoled --log=guest --log-dir=/var/log/xen --pid-file=/run/xen/xenconsoled.pid',
-    { env },
-  );
 }
 
 /** kill -9, and Xen's launcher. */
