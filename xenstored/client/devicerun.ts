@@ -132,8 +132,10 @@ export abstract class DeviceRun<Event, Effect, Node extends string, M extends Ma
       this.#effects = this.machine?.begin() ?? [];
       return;
     }
+    const { machine } = this;
     const event = this.#answers.shift() ?? (await this.#present());
-    if (event !== undefined) this.#effects = this.machine.step(event);
+    // It may have been reset meanwhile; then everything is read anew.
+    if (event !== undefined && this.machine === machine) this.#effects = machine.step(event);
   }
 
   async #work({ work, resolve, reject }: Chore): Promise<void> {
