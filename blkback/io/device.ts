@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
+import type { Ports } from '../../osdep/ports.ts';
 import type { BackendDevice, BackendLink } from '../../xenstored/client/backend.ts';
 import { lineOf } from '../../xenstored/client/devicenodes.ts';
 import type { Keys } from '../../xenstored/xenbus/backend-events.ts';
@@ -16,7 +17,6 @@ import { emptyDrive } from './emptydrive.ts';
 import { GuestMemory } from './guestmemory.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
-import type { Ports } from './ports.ts';
 import { RecordFile } from './record.ts';
 import { BackRing } from './ring.ts';
 import { Runner } from './runner.ts';

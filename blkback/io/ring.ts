@@ -5,10 +5,10 @@
 import { OsError } from '../../osdep/errno.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
+import type { Ports } from '../../osdep/ports.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Back, type Unconsumed } from '../../osdep/ring/slotring.ts';
 import type { BlkifLayout } from '../core/blkif.ts';
-import type { Ports } from './ports.ts';
 import type { RingRecord } from './record.ts';
 
 const RSP_PROD = 8;

@@ -4,11 +4,11 @@
  */
 import type { Evtchn } from '../../osdep/evtchn.ts';
 import type { Platform } from '../../osdep/platform.ts';
+import { Ports } from '../../osdep/ports.ts';
 import type { BackendService } from '../../xenstored/client/backend.ts';
 import type { VbdFrontKeys } from '../../xenstored/xenbus/vbd.ts';
 import { DiskDevice } from './device.ts';
 import type { Medium, MediumOrder } from './medium.ts';
-import { Ports } from './ports.ts';
 
 export interface DisksOptions {
   readonly platform: Pick<Platform, 'clock' | 'openEvtchn' | 'openGnttab'>;

@@ -1,8 +1,8 @@
 /**
- * Event channels of all disks through one handle: who is called for which port. A port that fired stays shut until `open` is called for it,
- * so that a guest's storm costs him alone. Knows no disk.
+ * Event channels of all of a backend's devices through one handle: who is called for which port. A port that fired stays shut until `open`
+ * is called for it, so that a guest's storm costs him alone. Knows no device.
  */
-import type { Evtchn } from '../../osdep/evtchn.ts';
+import type { Evtchn } from './evtchn.ts';
 
 export class Ports {
   readonly #evtchn: Evtchn;

@@ -1,0 +1,165 @@
+/**
+ * Frames of the few protocols that a simulated guest's host speaks: Ethernet, ARP, IPv4 without options or fragments, ICMP echo, UDP. Made and
+ * taken apart; what is not whole or has a wrong checksum is nothing. (RFC 826, 791, 792, 768.)
+ */
+
+export const EtherType = { IPV4: 0x0800, ARP: 0x0806 } as const;
+export const Protocol = { ICMP: 1, UDP: 17 } as const;
+export const ArpOp = { REQUEST: 1, REPLY: 2 } as const;
+export const Echo = { REPLY: 0, REQUEST: 8 } as const;
+
+const ETHERNET = 14;
+const IPV4 = 20;
+const TRANSPORT = 8;
+const TTL = 64;
+
+export interface Arp {
+  readonly op: number;
+  readonly senderMac: Uint8Array;
+  readonly sender: string;
+  readonly target: string;
+}
+
+/** What is in an IPv4 packet. */
+export interface Ipv4 {
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: number;
+  readonly payload: Uint8Array;
+}
+
+export interface Udp {
+  readonly fromPort: number;
+  readonly toPort: number;
+  readonly data: Uint8Array;
+}
+
+/** Identifier and sequence number in one number of 32 bits. */
+export interface IcmpEcho {
+  readonly type: number;
+  readonly id: number;
+  readonly data: Uint8Array;
+}
+
+export function ethernet(to: Uint8Array, from: Uint8Array, type: number, payload: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(Math.max(60, ETHERNET + payload.length));
+  frame.set(to, 0);
+  frame.set(from, 6);
+  view(frame).setUint16(12, type);
+  frame.set(payload, ETHERNET);
+  return frame;
+}
+
+/** A frame's type and what follows; undefined: too short. */
+export function openEthernet(frame: Uint8Array): { type: number; payload: Uint8Array } | undefined {
+  if (frame.length < ETHERNET) return undefined;
+  return { type: view(frame).getUint16(12), payload: frame.subarray(ETHERNET) };
+}
+
+export function arp({ op, senderMac, sender, target }: Arp, targetMac: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(28);
+  bytes.set([0, 1, 8, 0, 6, 4, 0, op]);
+  bytes.set(senderMac, 8);
+  bytes.set(bytesOf(sender), 14);
+  bytes.set(targetMac, 18);
+  bytes.set(bytesOf(target), 24);
+  return bytes;
+}
+
+export function openArp(bytes: Uint8Array): Arp | undefined {
+  if (bytes.length < 28) return undefined;
+  if (![0, 1, 8, 0, 6, 4, 0].every((byte, at) => bytes[at] === byte)) return undefined;
+  return {
+    op: bytes[7]!,
+    senderMac: bytes.slice(8, 14),
+    sender: textOf(bytes.subarray(14, 18)),
+    target: textOf(bytes.subarray(24, 28)),
+  };
+}
+
+export function ipv4({ from, to, protocol, payload }: Ipv4): Uint8Array {
+  const bytes = new Uint8Array(IPV4 + payload.length);
+  const words = view(bytes);
+  bytes[0] = 0x45;
+  words.setUint16(2, bytes.length);
+  bytes[8] = TTL;
+  bytes[9] = protocol;
+  bytes.set(bytesOf(from), 12);
+  bytes.set(bytesOf(to), 16);
+  words.setUint16(10, checksum(bytes.subarray(0, IPV4)));
+  bytes.set(payload, IPV4);
+  return bytes;
+}
+
+export function openIpv4(bytes: Uint8Array): Ipv4 | undefined {
+  if (bytes.length < IPV4 || bytes[0] !== 0x45 || checksum(bytes.subarray(0, IPV4)) !== 0) return undefined;
+  const words = view(bytes);
+  const length = words.getUint16(2);
+  const fragment = (words.getUint16(6) & 0x3fff) !== 0;
+  if (length < IPV4 || length > bytes.length || fragment) return undefined;
+  return {
+    from: textOf(bytes.subarray(12, 16)),
+    to: textOf(bytes.subarray(16, 20)),
+    protocol: bytes[9]!,
+    payload: bytes.subarray(IPV4, length),
+  };
+}
+
+export function icmpEcho({ type, id, data }: IcmpEcho): Uint8Array {
+  const bytes = new Uint8Array(TRANSPORT + data.length);
+  bytes[0] = type;
+  view(bytes).setUint32(4, id);
+  bytes.set(data, TRANSPORT);
+  view(bytes).setUint16(2, checksum(bytes));
+  return bytes;
+}
+
+export function openIcmpEcho(bytes: Uint8Array): IcmpEcho | undefined {
+  if (bytes.length < TRANSPORT || bytes[1] !== 0 || checksum(bytes) !== 0) return undefined;
+  return { type: bytes[0]!, id: view(bytes).getUint32(4), data: bytes.slice(TRANSPORT) };
+}
+
+export function udp({ fromPort, toPort, data }: Udp, from: string, to: string): Uint8Array {
+  const bytes = new Uint8Array(TRANSPORT + data.length);
+  const words = view(bytes);
+  words.setUint16(0, fromPort);
+  words.setUint16(2, toPort);
+  words.setUint16(4, bytes.length);
+  bytes.set(data, TRANSPORT);
+  // 0 would say that there is none.
+  words.setUint16(6, udpChecksum(bytes, from, to) || 0xffff);
+  return bytes;
+}
+
+export function openUdp({ payload, from, to }: Ipv4): Udp | undefined {
+  if (payload.length < TRANSPORT) return undefined;
+  const words = view(payload);
+  if (words.getUint16(4) !== payload.length) return undefined;
+  if (words.getUint16(6) !== 0 && udpChecksum(payload, from, to) !== 0) return undefined;
+  return { fromPort: words.getUint16(0), toPort: words.getUint16(2), data: payload.slice(TRANSPORT) };
+}
+
+function udpChecksum(bytes: Uint8Array, from: string, to: string): number {
+  const pseudo = [...bytesOf(from), ...bytesOf(to), 0, Protocol.UDP, bytes.length >> 8, bytes.length & 0xff];
+  return checksum(Uint8Array.from([...pseudo, ...bytes]));
+}
+
+/** The Internet's (RFC 1071); of bytes that have theirs in them it is 0. */
+function checksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+function bytesOf(address: string): readonly number[] {
+  return address.split('.').map(Number);
+}
+
+function textOf(address: Uint8Array): string {
+  return address.join('.');
+}
+
+function view(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

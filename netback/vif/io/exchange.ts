@@ -1,0 +1,152 @@
+/**
+ * All interfaces together, in turns: what guests send is copied in, the network says whose it is, and it is copied out to them; two calls to the
+ * hypervisor a turn, however many there are. Turns are bounded, so that whoever sends without end costs others no more than their share. Knows
+ * no store.
+ */
+import type { Clock } from '../../../osdep/clock.ts';
+import type { Gnttab } from '../../../osdep/gnttab.ts';
+import { CopyBatch } from '../core/copies.ts';
+import { Network } from '../core/network.ts';
+import { NONE, PacketPool } from '../core/packets.ts';
+import type { Vif } from '../core/vif.ts';
+import { Copier } from './copier.ts';
+import type { Hands } from './hands.ts';
+
+/** Packets of an interface in a turn. */
+const TURN_PACKETS = 64;
+/** Copies in a call. */
+const BATCH_COPIES = 2048;
+/** Room for one packet more, however many slots it has. */
+const PACKET_COPIES = 18;
+const POOL = { small: 4096, large: 64 };
+const TICK_MS = 250;
+
+export interface Member {
+  readonly vif: Vif;
+  readonly hands: Hands;
+  /** The interface has to be closed: a line for its error node. It takes no part any more. */
+  readonly onBroken: (reason: string) => void;
+}
+
+export class Exchange {
+  readonly network: Network;
+  readonly #clock: Pick<Clock, 'now' | 'after'>;
+  readonly #pool: PacketPool = new PacketPool(POOL);
+  readonly #copier: Copier;
+  readonly #copies: CopyBatch = new CopyBatch(BATCH_COPIES);
+  readonly #members = new Set<Member>();
+  #scheduled = false;
+  #stopped = false;
+  #stopTick: () => void = () => {};
+  #stopCredit: (() => void) | undefined;
+
+  /** @param seed any 32 bits that guests don't know */
+  constructor(gnttab: Gnttab, clock: Pick<Clock, 'now' | 'after'>, seed: number) {
+    this.#clock = clock;
+    this.#copier = new Copier(gnttab, this.#pool.memoryBytes);
+    this.network = new Network(this.#pool, this.#copier.memory, seed);
+    this.#tick();
+  }
+
+  add(member: Member): void {
+    this.#members.add(member);
+    this.schedule();
+  }
+
+  /** Its interface is closed, its hands are not. */
+  remove(member: Member): void {
+    if (this.#members.delete(member)) member.vif.close();
+  }
+
+  /** Once for all that happens in a turn of the loop. */
+  schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => this.#turn());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#stopTick();
+    this.#stopCredit?.();
+  }
+
+  #turn(): void {
+    this.#scheduled = false;
+    if (this.#stopped) return;
+    const sent = this.#send();
+    // Nothing is offered that would have to be cut up or completed: the network drops what comes of itself.
+    for (let packet = this.network.nextAdaptation(); packet !== NONE; packet = this.network.nextAdaptation())
+      this.network.adapted(this.network.adaptPort, packet, this.#clock.now());
+    const free = this.#pool.free;
+    const filled = this.#deliver();
+    this.#expel();
+    const again = sent === 'again' || filled || (sent === 'memory' && this.#pool.free > free);
+    if (!again || this.#scheduled) return;
+    // Whatever else there is to do has its turn in between.
+    this.#scheduled = true;
+    setImmediate(() => this.#turn());
+  }
+
+  /** From the guests into the network. */
+  #send(): 'again' | 'memory' | undefined {
+    const copies = this.#copies;
+    const now = this.#clock.now();
+    let waits: 'again' | 'memory' | undefined;
+    let creditAt = Number.POSITIVE_INFINITY;
+    for (const { vif, hands } of this.#members) {
+      if (hands.takeTx(vif)) waits = 'again';
+      const why = vif.planTx(copies, TURN_PACKETS, now);
+      if (why === 'credit') creditAt = Math.min(creditAt, vif.creditAtMs);
+      else if (why === 'memory') waits ??= 'memory';
+      else if (why !== undefined) waits = 'again';
+    }
+    this.#copier.carryOut(copies);
+    for (const { vif, hands } of this.#members) {
+      vif.copiedTx(copies, now);
+      hands.respondTx(vif);
+    }
+    copies.clear();
+    if (creditAt !== Number.POSITIVE_INFINITY) this.#wakeAt(creditAt, now);
+    return waits;
+  }
+
+  /** From the network to the guests. True: there was no room for all copies. */
+  #deliver(): boolean {
+    const copies = this.#copies;
+    const now = this.#clock.now();
+    for (const { vif, hands } of this.#members) {
+      hands.takeRx(vif);
+      vif.planRx(copies, now);
+    }
+    this.#copier.carryOut(copies);
+    for (const { vif, hands } of this.#members) {
+      vif.copiedRx(copies);
+      hands.respondRx(vif);
+    }
+    const filled = copies.room < PACKET_COPIES;
+    copies.clear();
+    return filled;
+  }
+
+  #expel(): void {
+    for (const member of this.#members) {
+      const { failure } = member.vif;
+      if (failure === undefined) continue;
+      this.remove(member);
+      member.onBroken(failure);
+    }
+  }
+
+  #wakeAt(time: number, now: number): void {
+    this.#stopCredit?.();
+    this.#stopCredit = this.#clock.after(Math.max(1, Math.ceil(time - now)), () => this.schedule());
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    for (const { vif, hands } of this.#members) if (vif.tick(now)) hands.listen();
+    this.schedule();
+    this.#stopTick = this.#clock.after(TICK_MS, () => this.#tick());
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * A whole host for packets in this process: a store, a control domain that serves interfaces, guests with a driver of ours and a host behind it, a
+ * toolstack that attaches them. On a simulated machine that goes by itself.
+ */
+import { netfront } from '../../netback/vif/front/driver.ts';
+import { NetHost } from '../../netback/vif/front/host.ts';
+import { serveVifs, type Vifs } from '../../netback/vif/io/service.ts';
+import type { SimPlatform } from '../../osdep/sim/platform.ts';
+import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
+import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
+import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
+import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
+import { SimHost } from '../conformance/simhost.ts';
+import { bootGuest } from '../xenstored/client-guest.ts';
+
+export interface BareGuest {
+  readonly domid: number;
+  readonly platform: SimPlatform;
+  readonly store: Client;
+}
+
+export interface NetGuest extends BareGuest {
+  /** Frames that came, of any kind. */
+  readonly frames: Uint8Array[];
+  /** What is behind interface 0; resolves when it is connected. */
+  readonly host: Promise<NetHost>;
+}
+
+/** Writes an interface's nodes, as libxl does. */
+export async function attachVif(dom0: Client, domid: number, mac: string): Promise<void> {
+  const nodes = deviceNodes({
+    device: { backendDomid: 0, kind: 'vif', frontendDomid: domid, devid: 0 },
+    backend: { handle: '0', type: 'vif', mac },
+    frontend: { handle: '0' },
+    frontendReadOnly: { mac },
+  });
+  await dom0.transaction(async (tx) => {
+    for (const { path, value, perms } of nodes) {
+      await tx.write(path, value);
+      await tx.setPerms(path, perms as readonly PermText[]);
+    }
+  });
+}
+
+export class PacketHost {
+  readonly sim: SimHost;
+  readonly dom0: Client;
+  readonly log: string[] = [];
+  readonly #closing: (() => Promise<void>)[] = [];
+  #backend: { readonly vifs: Vifs; readonly served: Served } | undefined;
+
+  private constructor(sim: SimHost, dom0: Client) {
+    this.sim = sim;
+    this.dom0 = dom0;
+  }
+
+  static async start(): Promise<PacketHost> {
+    const sim = await SimHost.start(['--database', 'memory']);
+    const host = new PacketHost(sim, await connect({ path: sim.socketPath }));
+    await host.startBackend();
+    return host;
+  }
+
+  async startBackend(): Promise<void> {
+    const log = (line: string): void => void this.log.push(line);
+    const vifs = serveVifs({ log, platform: this.sim.machine.platformFor(0) });
+    const served = await serveBackends(vifs.service, { store: this.dom0, domid: 0, log });
+    this.#backend = { vifs, served };
+  }
+
+  async stopBackend(): Promise<void> {
+    await this.#backend?.served.close();
+    this.#backend?.vifs.close();
+    this.#backend = undefined;
+  }
+
+  /** A guest without a driver. */
+  async bareGuest(): Promise<BareGuest> {
+    const platform = await bootGuest(this.sim, this.dom0);
+    const domid = platform.domid!;
+    const home = await this.dom0.getDomainPath(domid);
+    for (const name of ['device', 'error']) {
+      await this.dom0.mkdir(`${home}/${name}`);
+      await this.dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
+    }
+    const store = await connect({ platform });
+    this.#closing.push(() => store.close());
+    return { domid, platform, store };
+  }
+
+  async guest(address: string): Promise<NetGuest> {
+    const bare = await this.bareGuest();
+    const { platform, store } = bare;
+    const { clock } = platform;
+    const frames: Uint8Array[] = [];
+    let connected: (host: NetHost) => void = () => {};
+    const host = new Promise<NetHost>((resolve) => {
+      connected = resolve;
+    });
+    const driver = netfront({
+      platform,
+      onInterface: ({ mac, send }) => {
+        const made = new NetHost({ mac, address, send, clock });
+        connected(made);
+        return (frame) => {
+          frames.push(frame);
+          made.receive(frame);
+        };
+      },
+    });
+    const driven: Driven = await runFrontends(driver, { store });
+    this.#closing.push(() => driven.close());
+    return { ...bare, frames, host };
+  }
+
+  async stop(): Promise<void> {
+    for (const close of this.#closing.reverse()) await close();
+    await this.stopBackend();
+    await this.dom0.close();
+    await this.sim.stop();
+  }
+}

@@ -1,0 +1,104 @@
+// Packets through real rings, grants and a real store: guests find and ping each other through the backend, frames of any length come
+// as they went, and a guest that breaks the rules costs itself alone.
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Front } from '../../osdep/ring/slotring.ts';
+import { until } from '../blkback/io-host.ts';
+import { attachVif, type NetGuest, PacketHost } from './io-host.ts';
+
+let host: PacketHost;
+beforeEach(async () => {
+  host = await PacketHost.start();
+});
+afterEach(() => host.stop());
+
+const back = (domid: number): string => `/local/domain/0/backend/vif/${domid}/0`;
+
+function pattern(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+}
+
+async function guests(count: number): Promise<readonly NetGuest[]> {
+  const all: NetGuest[] = [];
+  for (let i = 1; i <= count; i++) {
+    const guest = await host.guest(`10.0.0.${i}`);
+    await attachVif(host.dom0, guest.domid, `00:16:3e:00:00:0${i}`);
+    await guest.host;
+    all.push(guest);
+  }
+  return all;
+}
+
+test('guests find each other and answer: ICMP and UDP, both ways', async () => {
+  const [one, two] = (await guests(2)) as [NetGuest, NetGuest];
+  const [a, b] = [await one.host, await two.host];
+  expect(await a.ping('10.0.0.2', pattern(56))).toEqual(pattern(56));
+  expect(await b.ping('10.0.0.1', pattern(1400))).toEqual(pattern(1400));
+  expect(await a.udpEcho('10.0.0.2', pattern(300))).toEqual(pattern(300));
+  expect(await host.dom0.findText(`${back(one.domid)}/state`)).toBe('4');
+  expect(host.log.some((line) => line.includes('connected: 1 queue'))).toBe(true);
+});
+
+test('frames of several pages come as they went', async () => {
+  const [one] = await guests(2);
+  for (const length of [4055, 4096, 9000, 60_000])
+    expect(await (await one!.host).ping('10.0.0.2', pattern(length))).toEqual(pattern(length));
+});
+
+test('more frames than the rings have slots, all at once', async () => {
+  const [one] = await guests(2);
+  const a = await one!.host;
+  await a.ping('10.0.0.2', pattern(1));
+  const echoes = await Promise.all(Array.from({ length: 700 }, (_, i) => a.ping('10.0.0.2', pattern(i))));
+  expect(echoes.every((echo, i) => echo.length === i)).toBe(true);
+});
+
+test('what is for one is not shown to a third', async () => {
+  const [one, , three] = await guests(3);
+  const a = await one!.host;
+  await a.ping('10.0.0.2', pattern(1));
+  const before = three!.frames.length;
+  for (let i = 0; i < 20; i++) await a.ping('10.0.0.2', pattern(100));
+  // One of its own: whatever was sent to it before has come by then.
+  await a.ping('10.0.0.3', pattern(1));
+  expect(three!.frames.length - before).toBe(2);
+});
+
+test('a guest that breaks its ring gets an error node, the others go on', async () => {
+  const [one] = await guests(2);
+  const { domid, platform, store } = await host.bareGuest();
+  await attachVif(host.dom0, domid, '00:16:3e:00:00:09');
+  const [gntshr, evtchn] = [platform.openGntshr(), platform.openEvtchn()];
+  const pages = gntshr.sharePages(0, 2, 'rw');
+  Front.init(pages.page(0), 12);
+  Front.init(pages.page(1), 8);
+  const port = evtchn.bindUnboundPort(0);
+  const keys = {
+    'tx-ring-ref': `${pages.refs[0]}`,
+    'rx-ring-ref': `${pages.refs[1]}`,
+    'event-channel': `${port}`,
+    'request-rx-copy': '1',
+  };
+  await until(host.dom0, `${back(domid)}/state`, (state) => state === '2');
+  for (const [key, value] of Object.entries(keys)) await store.write(`device/vif/0/${key}`, value);
+  await store.write('device/vif/0/state', '4');
+  await until(host.dom0, `${back(domid)}/state`, (state) => state === '4');
+
+  new DataView(pages.bytes.buffer, pages.bytes.byteOffset).setUint32(0, 1_000_000, true);
+  evtchn.notify(port);
+  const error = `/local/domain/0/error/backend/vif/${domid}/0/error`;
+  expect(await until(host.dom0, error, (text) => text !== undefined)).toContain(
+    'tx ring 0: more requests than it has slots',
+  );
+  expect(await (await one!.host).ping('10.0.0.2', pattern(56))).toEqual(pattern(56));
+});
+
+test('a backend that comes after another one goes on with connected guests', async () => {
+  const [one] = await guests(2);
+  const a = await one!.host;
+  await a.ping('10.0.0.2', pattern(56));
+  await host.stopBackend();
+  const waits = a.ping('10.0.0.2', pattern(57));
+  await host.startBackend();
+  expect(await waits).toEqual(pattern(57));
+  expect(host.log.some((line) => line.includes('taken over'))).toBe(true);
+});
