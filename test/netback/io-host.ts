@@ -5,9 +5,10 @@
 import { netfront } from '../../netback/vif/front/driver.ts';
 import { NetHost } from '../../netback/vif/front/host.ts';
 import { serveVifs, type Vifs } from '../../netback/vif/io/service.ts';
+import type { Platform } from '../../osdep/platform.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
 import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
-import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
+import { runFrontends } from '../../xenstored/client/frontend.ts';
 import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
 import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
 import { SimHost } from '../conformance/simhost.ts';
@@ -19,11 +20,39 @@ export interface BareGuest {
   readonly store: Client;
 }
 
-export interface NetGuest extends BareGuest {
+interface DrivenGuest {
   /** Frames that came, of any kind. */
   readonly frames: Uint8Array[];
   /** What is behind interface 0; resolves when it is connected. */
   readonly host: Promise<NetHost>;
+}
+
+export type NetGuest = BareGuest & DrivenGuest;
+
+/** Gives a guest a driver, and a host behind its interface. */
+export async function driveGuest(
+  { platform, store }: { readonly platform: Platform; readonly store: Client },
+  address: string,
+): Promise<DrivenGuest & { readonly close: () => Promise<void> }> {
+  const { clock } = platform;
+  const frames: Uint8Array[] = [];
+  let connected: (host: NetHost) => void = () => {};
+  const host = new Promise<NetHost>((resolve) => {
+    connected = resolve;
+  });
+  const driver = netfront({
+    platform,
+    onInterface: ({ mac, send }) => {
+      const made = new NetHost({ mac, address, send, clock });
+      connected(made);
+      return (frame) => {
+        frames.push(frame);
+        made.receive(frame);
+      };
+    },
+  });
+  const driven = await runFrontends(driver, { store });
+  return { frames, host, close: () => driven.close() };
 }
 
 /** Writes an interface's nodes, as libxl does. */
@@ -90,27 +119,9 @@ export class PacketHost {
 
   async guest(address: string): Promise<NetGuest> {
     const bare = await this.bareGuest();
-    const { platform, store } = bare;
-    const { clock } = platform;
-    const frames: Uint8Array[] = [];
-    let connected: (host: NetHost) => void = () => {};
-    const host = new Promise<NetHost>((resolve) => {
-      connected = resolve;
-    });
-    const driver = netfront({
-      platform,
-      onInterface: ({ mac, send }) => {
-        const made = new NetHost({ mac, address, send, clock });
-        connected(made);
-        return (frame) => {
-          frames.push(frame);
-          made.receive(frame);
-        };
-      },
-    });
-    const driven: Driven = await runFrontends(driver, { store });
-    this.#closing.push(() => driven.close());
-    return { ...bare, frames, host };
+    const { close, ...driven } = await driveGuest(bare, address);
+    this.#closing.push(close);
+    return { ...bare, ...driven };
   }
 
   async stop(): Promise<void> {
