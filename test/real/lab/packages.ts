@@ -15,6 +15,7 @@ const ALWAYS: readonly string[] = [
   'xen-utils-common',
   'xenstore-utils',
   'busybox-static',
+  'e2fsprogs',
   'xz-utils',
   // The guests' own programs are compiled here.
   'gcc',

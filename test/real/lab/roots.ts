@@ -16,6 +16,8 @@ const DEVICES = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xen-privcmd', 'xen
 /** Loaded when a scenario wants them. */
 const DRIVERS = ['xen-blkback', 'xen-netback', 'llc', 'stp', 'bridge', 'brd', 'tun', 'loop', 'veth'];
 const FRONTS = ['xen-blkfront', 'xen-netfront'];
+/** For a guest that wants to mount its disk. */
+const EXT4 = ['crc32c_generic', 'crc16', 'mbcache', 'jbd2', 'ext4'];
 
 const TOOLS = [
   'xl',
@@ -37,7 +39,7 @@ const CLIENTS = [
   ...['read', 'write', 'list', 'ls', 'rm', 'exists', 'chmod', 'watch'].map((verb) => `xenstore-${verb}`),
 ];
 /** Not in busybox, or not good enough for Xen's scripts there. */
-const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid', '/usr/bin/script'];
+const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid', '/usr/bin/script', '/sbin/mke2fs'];
 /** Where this machine has them. */
 export const EXTRAS: readonly string[] = ['/usr/bin/strace'];
 
@@ -126,7 +128,7 @@ export function guestRoot(kernel: Kernel): Tree {
   tree.folder('/dev', '/proc', '/sys', '/run', '/tmp');
   tree.file('/bin/busybox');
   for (const client of CLIENTS) tree.program(`/usr/bin/${client}`);
-  modules(tree, kernel, [...DEVICES, ...FRONTS]);
+  modules(tree, kernel, [...DEVICES, ...FRONTS, ...EXT4]);
   // What the kernel starts when the toolstack asks for it.
   tree.text(
     '/sbin/poweroff',

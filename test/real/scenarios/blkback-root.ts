@@ -1,0 +1,80 @@
+/**
+ * A guest whose root is an ext4 file system on a disk of our blkback's: it boots from it to a login, writes, syncs, is destroyed, boots again and
+ * finds what it wrote.
+ */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { startBlkback } from '../dom0/blkback.ts';
+import type { Scenario } from '../lab/scenario.ts';
+
+const DISK = '/dev/ram0';
+const TREE = '/tmp/root';
+const FIRST = '/tmp/root-init';
+
+/** The kernel's first program: what it takes to mount the disk. */
+const FIRST_INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+for name in xen-blkfront crc32c_generic crc16 mbcache jbd2 ext4; do insmod /lib/modules/$name.ko; done
+until [ -b /dev/xvda ]; do sleep 0.1; done
+mkdir /new; mount -t ext4 /dev/xvda /new && exec switch_root /new /init
+`;
+
+const INIT = `#!/bin/busybox sh
+export PATH=/bin
+[ -e /bin/sh ] || /bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev; mount -t proc proc /proc
+echo boot >> /boots
+echo "BOOT $(wc -l < /boots) of $(grep ' / ' /proc/mounts | cut -d' ' -f1,3)."
+if [ -e /data ]; then md5sum -c /data.md5 && echo DATA-FOUND; fi
+dd if=/dev/urandom of=/data bs=64k count=128 2>/dev/null; md5sum /data > /data.md5; sync
+echo WRITTEN
+exec setsid getty -L 0 hvc0 vt100
+`;
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'our blkback: an ext4 root outlives its guest',
+    stores: ['ours', 'c'],
+    async run(lab) {
+      const blkback = await startBlkback(lab);
+      try {
+        for (const name of ['bin', 'dev', 'proc']) mkdirSync(`${TREE}/${name}`, { recursive: true });
+        await lab.exec('cp', ['/bin/busybox', `${TREE}/bin`]);
+        for (const [path, text] of [
+          [`${TREE}/init`, INIT],
+          [FIRST, FIRST_INIT],
+        ] as const) {
+          writeFileSync(path, text);
+          chmodSync(path, 0o755);
+        }
+        await lab.step('mke2fs', () =>
+          lab.exec('/sbin/mke2fs', ['-F', '-q', '-t', 'ext4', '-d', TREE, DISK]),
+        );
+        const guest = lab.guest({
+          name: 'root',
+          memory: 96,
+          files: [FIRST],
+          config: ['extra="console=hvc0 panic=1 loglevel=4 rdinit=/root-init"'],
+          disks: [`phy:${DISK},xvda,w`],
+        });
+        await lab.step('xl create', () => guest.create());
+        const first = await lab.step('until its login', () =>
+          guest.says(/BOOT[\s\S]*WRITTEN[\s\S]*login:/, 60),
+        );
+        assert.match(first, /^BOOT 1 of \/dev\/xvda ext4\./);
+        await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'root']));
+        await lab.step('xl create', () => guest.create());
+        const second = await lab.step('until its login', () =>
+          guest.says(/BOOT 2 [\s\S]*WRITTEN[\s\S]*login:/, 60),
+        );
+        assert.match(second, /DATA-FOUND/);
+        assert.doesNotMatch(await guest.console(), /I\/O error|EXT4-fs error/);
+        await lab.exec('xl', ['destroy', 'root']);
+      } finally {
+        await blkback.kill();
+        await lab.sh(`rm -rf ${TREE} ${FIRST}`);
+      }
+    },
+  },
+];
