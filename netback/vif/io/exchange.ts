@@ -6,9 +6,10 @@
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import { CopyBatch } from '../core/copies.ts';
-import { Network } from '../core/network.ts';
-import { NONE, PacketPool } from '../core/packets.ts';
+import { Need, Network } from '../core/network.ts';
+import { NONE, PacketFlag, PacketPool } from '../core/packets.ts';
 import type { Vif } from '../core/vif.ts';
+import { fillChecksum } from './checksum.ts';
 import { Copier } from './copier.ts';
 import type { Hands } from './hands.ts';
 
@@ -75,9 +76,7 @@ export class Exchange {
     this.#scheduled = false;
     if (this.#stopped) return;
     const sent = this.#send();
-    // Nothing is offered that would have to be cut up or completed: the network drops what comes of itself.
-    for (let packet = this.network.nextAdaptation(); packet !== NONE; packet = this.network.nextAdaptation())
-      this.network.adapted(this.network.adaptPort, packet, this.#clock.now());
+    this.#adapt();
     const free = this.#pool.free;
     const filled = this.#deliver();
     this.#expel();
@@ -109,6 +108,28 @@ export class Exchange {
     copies.clear();
     if (creditAt !== Number.POSITIVE_INFINITY) this.#wakeAt(creditAt, now);
     return waits;
+  }
+
+  /** Fills in checksums for those who want them. Who would need segments gets nothing: no large packets are offered to anybody. */
+  #adapt(): void {
+    const { network } = this;
+    const pool = this.#pool;
+    const { memory } = this.#copier;
+    for (let packet = network.nextAdaptation(); packet !== NONE; packet = network.nextAdaptation()) {
+      const port = network.adaptPort;
+      const length = pool.lengths[packet]!;
+      const made = network.adaptNeeds === Need.CHECKSUM ? pool.take(length) : NONE;
+      if (made !== NONE) {
+        // Others may have the packet as it is.
+        const position = pool.position(packet);
+        const start = pool.position(made);
+        memory.copyWithin(start, position, position + length);
+        const filled = fillChecksum(memory, start, length);
+        pool.flags[made] = filled ? PacketFlag.VALIDATED : pool.flags[packet]!;
+        pool.release(packet);
+      }
+      network.adapted(port, made === NONE ? packet : made, this.#clock.now());
+    }
   }
 
   /** From the network to the guests. True: there was no room for all copies. */
