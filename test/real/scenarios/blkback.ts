@@ -3,13 +3,10 @@
  * back, disks come and go while it runs, and it does not notice that its backend was killed and started again.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { blkbackSaid, startBlkback } from '../dom0/blkback.ts';
 import type { Lab, Scenario } from '../lab/scenario.ts';
 
-const PROGRAM = '/app/dist/blkback/main.js';
-const LOG = '/var/log/xen/blkback.log';
 const FILE = '/tmp/disk.raw';
 /** What libxl runs for the raw file: its own would put a loop device in between. */
 const SCRIPT = '/tmp/file-as-it-is';
@@ -46,36 +43,55 @@ while :; do
   echo "ROUND $round."
 done`;
 
-async function start(lab: Lab): Promise<ChildProcess> {
-  await lab.sh('[ ! -e /sys/module/xen_blkback ] || rmmod xen_blkback');
-  if (!existsSync('/sys/module/brd')) {
-    await lab.exec('insmod', ['/lib/modules/brd.ko', 'rd_nr=4', 'rd_size=65536']);
-  }
-  const known = existsSync(LOG) ? readFileSync(LOG, 'utf8').length : 0;
-  const log = openSync(LOG, 'a');
-  const program = spawn(process.execPath, [PROGRAM], { stdio: ['ignore', log, log] });
-  closeSync(log);
-  await lab.until('blkback is ready', () => {
-    assert.equal(program.exitCode, null, `blkback ended: ${readFileSync(LOG, 'utf8').slice(known)}`);
-    return readFileSync(LOG, 'utf8').slice(known).includes('ready');
-  });
-  return program;
+/** What is timed: bytes at a time, and how often. */
+const SPEEDS = [
+  ['read', '1M', 24],
+  ['write', '1M', 24],
+  ['read', '64k', 100],
+  ['write', '64k', 100],
+  ['read', '4k', 200],
+  ['write', '4k', 200],
+] as const;
+const WAYS = {
+  read: 'if=/dev/xvda of=/dev/null iflag=direct',
+  write: 'if=/dev/zero of=/dev/xvda oflag=direct',
+};
+/** In hundredths of a second. */
+const MEASURED = `
+now() { cut -d' ' -f1 /proc/uptime | tr -d .; }
+timed() {
+  begun=$(now); dd bs=$2 count=$3 $4 2>/dev/null; echo "TIMED $1 $2 $(($(now) - begun))."
 }
-
-async function kill(program: ChildProcess): Promise<void> {
-  const gone = once(program, 'exit');
-  program.kill('SIGKILL');
-  await gone;
+run() {
+${SPEEDS.map(([verb, size, count]) => `timed ${verb} ${size} ${count} '${WAYS[verb]}'`).join('\n')}
 }
+echo "WARMING UP"; run >/dev/null
+run
+echo MEASURED
+read -r forever </dev/console`;
 
 async function md5(lab: Lab, path: string): Promise<string> {
   const { stdout } = await lab.sh(`head -c ${MIB}m ${path} | md5sum`);
   return stdout.slice(0, 32);
 }
 
+/** Seconds of each run. */
+async function measured(lab: Lab, name: string): Promise<ReadonlyMap<string, number>> {
+  const guest = lab.guest({ name, memory: 96, script: MEASURED, disks: ['phy:/dev/ram3,xvda,w'] });
+  await guest.create();
+  const said = await guest.says(/[\s\S]*MEASURED/, 120);
+  await lab.exec('xl', ['destroy', name]);
+  return new Map(
+    [...said.matchAll(/TIMED (\w+ \w+) (\d+)\.\n/g)].map(([, what, seconds]) => [
+      what!,
+      Number(seconds) / 100,
+    ]),
+  );
+}
+
 /** How each disk was connected, as the program tells. */
 function manners(lab: Lab): void {
-  for (const [, line] of readFileSync(LOG, 'utf8').matchAll(/^blkback: (.*(?:connected|taken over): .*)$/gm))
+  for (const [, line] of blkbackSaid().matchAll(/^blkback: (.*(?:connected|taken over): .*)$/gm))
     lab.log(line!);
 }
 
@@ -84,7 +100,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'our blkback: a RAM disk, a raw file, a disk attached and detached',
     stores: ['ours', 'c'],
     async run(lab) {
-      const program = await lab.step('blkback', () => start(lab));
+      const program = await lab.step('blkback', () => startBlkback(lab));
       try {
         await lab.exec('truncate', ['-s', '64M', FILE]);
         writeFileSync(
@@ -121,9 +137,9 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
           mayFail: true,
         });
         assert.doesNotMatch(stdout, /vbd\/\d+\/\d+/, 'nothing is left in the store');
+        assert.doesNotMatch(blkbackSaid(), /tried again|internal error/);
       } finally {
-        lab.keep(LOG);
-        await kill(program);
+        await program.kill();
         await lab.sh(`rm -f ${FILE} ${SCRIPT}`);
       }
     },
@@ -132,7 +148,7 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
     name: 'our blkback: kill -9 under load',
     stores: ['ours', 'c'],
     async run(lab) {
-      let program = await start(lab);
+      let program = await startBlkback(lab);
       try {
         const guest = lab.guest({
           name: 'load',
@@ -148,21 +164,37 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
         };
         await lab.step('the guest is at work', () => more(3));
         for (let i = 0; i < KILLS; i++) {
-          await kill(program);
+          await program.kill();
           await lab.step('killed; started again', async () => {
-            program = await start(lab);
+            program = await startBlkback(lab);
           });
           await lab.step('three more rounds', () => more(3));
         }
         const said = await guest.console();
         assert.doesNotMatch(said, /WRONG|FAILED|I\/O error/);
-        const takeovers = readFileSync(LOG, 'utf8').match(/\/vbd\/\d+\/51712: taken over/g) ?? [];
+        const takeovers = blkbackSaid().match(/\/vbd\/\d+\/51712: taken over/g) ?? [];
         assert.equal(takeovers.length, KILLS);
         lab.figure('rounds', await rounds());
         await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'load']));
       } finally {
-        lab.keep(LOG);
-        await kill(program);
+        await program.kill();
+      }
+    },
+  },
+  {
+    name: "our blkback beside Linux's: dd in a guest",
+    stores: ['ours'],
+    async run(lab) {
+      const program = await startBlkback(lab);
+      const ours = await lab.step('ours', () => measured(lab, 'ours')).finally(() => program.kill());
+      await lab.exec('insmod', ['/lib/modules/xen-blkback.ko']);
+      const linux = await lab.step("Linux's", () => measured(lab, 'linux'));
+      for (const [what, seconds] of ours) {
+        const theirs = linux.get(what)!;
+        lab.figure(
+          `${what}: ours, Linux's s (ratio)`,
+          `${seconds}, ${theirs} (${(theirs / seconds).toFixed(2)})`,
+        );
       }
     },
   },
