@@ -1,0 +1,69 @@
+/**
+ * A backend as a program: its flags, its machine, its store, and its life from a command line to a signal. Knows no kind of device and picks no
+ * machine by itself.
+ */
+import { parseArgs } from 'node:util';
+import type { Platform } from '../../osdep/platform.ts';
+import { type BackendService, serveBackends } from './backend.ts';
+import { connect } from './connect.ts';
+
+/** Where a service runs. */
+export interface ServiceHost {
+  readonly platform: Platform;
+  readonly domid: number;
+  /** The host's run directory. */
+  readonly run: string;
+  readonly log: (line: string) => void;
+}
+
+export interface BackendProgram<K> {
+  readonly name: string;
+  /** What `--help` says between the line of flags and their list. */
+  readonly about: string;
+  readonly platform: (wanted: 'sim' | 'xen' | undefined, run: string) => Promise<Platform>;
+  readonly service: (host: ServiceHost) => BackendService<K>;
+}
+
+const flags = `
+  --platform xen|sim  the machine; default: sim where a hypervisor of ours is in DIR, else xen
+  --run DIR           the host's run directory (STUBDOM0_RUN); default: /run/stubdom0
+`;
+
+/** Serves until the process is told to stop. Ends it with 0, or with 1 and one line. */
+export function runBackend<K>(program: BackendProgram<K>): void {
+  const log = (line: string): void => void process.stderr.write(`${program.name}: ${line}\n`);
+  serve(program, log).catch((error: unknown) => {
+    log(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  });
+}
+
+async function serve<K>(program: BackendProgram<K>, log: (line: string) => void): Promise<void> {
+  const { values } = parseArgs({
+    options: { platform: { type: 'string' }, run: { type: 'string' }, help: { type: 'boolean' } },
+  });
+  const { platform: wanted, run = process.env.STUBDOM0_RUN ?? '/run/stubdom0' } = values;
+  if (values.help) {
+    process.stdout.write(
+      `usage: ${program.name} [--platform xen|sim] [--run DIR]\n\n${program.about}\n${flags}`,
+    );
+    return;
+  }
+  if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
+    throw new Error(`--platform ${wanted}: neither xen nor sim`);
+  const platform = await program.platform(wanted, run);
+  // A domain has the store behind its own ring; the control domain has a socket.
+  const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
+  const store = await connect({ ...way, first: 'wait' });
+  // On real Xen a driver domain's kernel does not tell; its store does.
+  const domid = platform.domid ?? Number(await store.readText('domid'));
+  const served = await serveBackends(program.service({ platform, domid, run, log }), { store, domid, log });
+  log(`ready for domain ${domid}'s devices`);
+  const stop = (): void => {
+    void served.close().then(() => process.exit(0));
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
+  await served.ended;
+}
