@@ -36,8 +36,10 @@ class Slots {
 
   /** Private copy of a slot. */
   read(index: number, into: Uint8Array): void {
+    const { bytes } = this.page;
     const start = this.#start(index);
-    into.set(this.page.bytes.subarray(start, start + this.#slotSize));
+    // A view of the slot would be garbage, once for each.
+    for (let i = 0; i < this.#slotSize; i++) into[i] = bytes[start + i]!;
   }
 
   /** A shorter message leaves the rest of the slot alone. */
@@ -45,7 +47,9 @@ class Slots {
     if (message.length > this.#slotSize) {
       throw new RangeError('message longer than a slot');
     }
-    this.page.bytes.set(message, this.#start(index));
+    const { bytes } = this.page;
+    const start = this.#start(index);
+    for (let i = 0; i < message.length; i++) bytes[start + i] = message[i]!;
   }
 
   #start(index: number): number {
