@@ -18,6 +18,7 @@ import {
 import { Vif } from '../core/vif.ts';
 import type { Exchange, Member } from './exchange.ts';
 import { Hands } from './hands.ts';
+import type { Place, Places } from './lan.ts';
 
 const offer: VifOffer = { maxQueues: 4, splitEventChannels: true, ctrlRing: false };
 
@@ -36,6 +37,7 @@ export interface DeviceOptions {
   readonly gnttab: Gnttab;
   readonly ports: Ports;
   readonly exchange: Exchange;
+  readonly places: Places;
   /** One line. */
   readonly log: (line: string) => void;
 }
@@ -56,15 +58,20 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
   };
   readonly #options: DeviceOptions;
   readonly #order: VifOrder;
+  readonly #place: Place;
   #connection: Connection | undefined;
 
-  private constructor(options: DeviceOptions, order: VifOrder) {
+  private constructor(options: DeviceOptions, order: VifOrder, place: Place) {
     this.#options = options;
     this.#order = order;
+    this.#place = place;
   }
 
   static async open(options: DeviceOptions): Promise<VifDevice> {
-    return new VifDevice(options, await options.link.read(readVifOrder()));
+    const { link, places } = options;
+    const order = await link.read(readVifOrder());
+    const { frontendDomid: domid, devid } = link.device;
+    return new VifDevice(options, order, places({ domid, devid }, order));
   }
 
   readFront(): ReturnType<typeof readVifFront> {
@@ -75,11 +82,16 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const { link, clock, gnttab, ports, exchange, log } = this.#options;
     const { frontendDomid: domid } = link.device;
     const hands = new Hands({ gnttab, ports, domid, front, onEvent: () => exchange.schedule() });
-    const vif = new Vif(exchange.network, { domid, order: this.#order, front, offer: features }, clock.now());
+    const vif = new Vif(
+      this.#place.lan.network,
+      { domid, order: this.#order, front, offer: features },
+      clock.now(),
+    );
     hands.serve(vif);
     const member = { vif, hands, onBroken: (reason: string) => link.broken(reason) };
     this.#connection = { hands, member };
     exchange.add(member);
+    this.#place.connected(front);
     if (how === 'attach') hands.notify();
     const queues = front.queues.length;
     const verb = how === 'fresh' ? 'connected' : 'taken over';
@@ -91,9 +103,12 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const connection = this.#connection;
     if (connection === undefined) return;
     this.#connection = undefined;
+    this.#place.disconnected();
     this.#options.exchange.remove(connection.member);
     connection.hands.close();
   }
 
-  close(): void {}
+  close(): void {
+    this.#place.close();
+  }
 }

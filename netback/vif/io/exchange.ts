@@ -1,7 +1,7 @@
 /**
- * All interfaces together, in turns: what guests send is copied in, the network says whose it is, and it is copied out to them; two calls to the
- * hypervisor a turn, however many there are. Turns are bounded, so that whoever sends without end costs others no more than their share. Knows
- * no store.
+ * All interfaces together, in turns: what guests send is copied in, their network says whose it is, and it is copied out to them; two calls to the
+ * hypervisor a turn, however many interfaces and networks there are. Turns are bounded, so that whoever sends without end costs others no more
+ * than their share. Knows no store.
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
@@ -12,9 +12,12 @@ import type { Vif } from '../core/vif.ts';
 import { fillChecksum } from './checksum.ts';
 import { Copier } from './copier.ts';
 import type { Hands } from './hands.ts';
+import type { Lan } from './lan.ts';
 
 /** Packets of an interface in a turn. */
 const TURN_PACKETS = 64;
+/** Packets from outside, of a network in a turn: whoever is behind a wire is many. */
+const WIRE_PACKETS = 128;
 /** Copies in a call. */
 const BATCH_COPIES = 2048;
 /** Room for one packet more, however many slots it has. */
@@ -30,12 +33,14 @@ export interface Member {
 }
 
 export class Exchange {
-  readonly network: Network;
+  /** Of all networks. */
+  readonly pool: PacketPool = new PacketPool(POOL);
   readonly #clock: Pick<Clock, 'now' | 'after'>;
-  readonly #pool: PacketPool = new PacketPool(POOL);
+  readonly #seed: number;
   readonly #copier: Copier;
   readonly #copies: CopyBatch = new CopyBatch(BATCH_COPIES);
   readonly #members = new Set<Member>();
+  readonly #lans = new Set<Lan>();
   #scheduled = false;
   #stopped = false;
   #stopTick: () => void = () => {};
@@ -44,9 +49,26 @@ export class Exchange {
   /** @param seed any 32 bits that guests don't know */
   constructor(gnttab: Gnttab, clock: Pick<Clock, 'now' | 'after'>, seed: number) {
     this.#clock = clock;
-    this.#copier = new Copier(gnttab, this.#pool.memoryBytes);
-    this.network = new Network(this.#pool, this.#copier.memory, seed);
+    this.#seed = seed;
+    this.#copier = new Copier(gnttab, this.pool.memoryBytes);
     this.#tick();
+  }
+
+  /** The packets' memory, of all networks. */
+  get memory(): Uint8Array {
+    return this.#copier.memory;
+  }
+
+  /** Another network, without anybody on it. */
+  openLan(): Lan {
+    const lan: Lan = { network: new Network(this.pool, this.memory, this.#seed), wire: undefined };
+    this.#lans.add(lan);
+    return lan;
+  }
+
+  /** Nobody is on it any more. */
+  closeLan(lan: Lan): void {
+    this.#lans.delete(lan);
   }
 
   add(member: Member): void {
@@ -76,11 +98,14 @@ export class Exchange {
     this.#scheduled = false;
     if (this.#stopped) return;
     const sent = this.#send();
-    this.#adapt();
-    const free = this.#pool.free;
+    const read = this.#read();
+    for (const lan of this.#lans) this.#adapt(lan);
+    const free = this.pool.free;
     const filled = this.#deliver();
+    for (const lan of this.#lans) lan.wire?.write();
     this.#expel();
-    const again = sent === 'again' || filled || (sent === 'memory' && this.#pool.free > free);
+    const starved = sent === 'memory' || read === 'memory';
+    const again = sent === 'again' || read === 'again' || filled || (starved && this.pool.free > free);
     if (!again || this.#scheduled) return;
     // Whatever else there is to do has its turn in between.
     this.#scheduled = true;
@@ -110,10 +135,21 @@ export class Exchange {
     return waits;
   }
 
+  /** From outside into the networks. */
+  #read(): 'again' | 'memory' | undefined {
+    const now = this.#clock.now();
+    let waits: 'again' | 'memory' | undefined;
+    for (const { wire } of this.#lans) {
+      const why = wire?.read(WIRE_PACKETS, now);
+      if (why === 'turn') waits = 'again';
+      else if (why === 'memory') waits ??= 'memory';
+    }
+    return waits;
+  }
+
   /** Fills in checksums for those who want them. Who would need segments gets nothing: no large packets are offered to anybody. */
-  #adapt(): void {
-    const { network } = this;
-    const pool = this.#pool;
+  #adapt({ network }: Lan): void {
+    const { pool } = this;
     const { memory } = this.#copier;
     for (let packet = network.nextAdaptation(); packet !== NONE; packet = network.nextAdaptation()) {
       const port = network.adaptPort;

@@ -8,6 +8,7 @@ import type { BackendService } from '../../../xenstored/client/backend.ts';
 import type { VifFrontKeys } from '../../../xenstored/xenbus/vif.ts';
 import { VifDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
+import type { Places } from './lan.ts';
 
 export interface VifsOptions {
   readonly platform: Pick<Platform, 'clock' | 'random' | 'openEvtchn' | 'openGnttab'>;
@@ -27,11 +28,13 @@ export function serveVifs({ platform, log }: VifsOptions): Vifs {
   const gnttab = platform.openGnttab();
   const ports = new Ports(platform.openEvtchn());
   const exchange = new Exchange(gnttab, clock, random.u32());
+  const lan = exchange.openLan();
+  const places: Places = () => ({ lan, connected() {}, disconnected() {}, close() {} });
   return {
     service: {
       kind: 'vif',
       hotplug: 'self',
-      open: (link) => VifDevice.open({ link, clock, gnttab, ports, exchange, log }),
+      open: (link) => VifDevice.open({ link, clock, gnttab, ports, exchange, places, log }),
     },
     close() {
       exchange.stop();
