@@ -1,6 +1,7 @@
 /** libxengnttab on the simulator, the mapping half, as Linux's gntdev does it. */
 import { Errno, OsError } from '../errno.ts';
 import {
+  type Copier,
   type CopySegment,
   type CopySide,
   type Gnttab,
@@ -11,6 +12,7 @@ import {
 } from '../gnttab.ts';
 import type { Mapping } from '../mapping.ts';
 import { SimMapping } from './area.ts';
+import { SimCopier } from './copier.ts';
 import type { Machine } from './machine.ts';
 import type { CopyEnd, CopyOp } from './world/requests.ts';
 
@@ -80,6 +82,11 @@ export class SimGnttab implements Gnttab {
       }
       return result?.status ?? GrantStatus.GENERAL_ERROR;
     });
+  }
+
+  openCopier(memoryBytes: number): Copier {
+    this.#check();
+    return new SimCopier(new SimGnttab(this.#machine), memoryBytes);
   }
 
   dmabufExpFromRefs(): number {

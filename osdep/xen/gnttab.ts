@@ -4,6 +4,7 @@
  */
 import { Errno, OsError } from '../errno.ts';
 import {
+  type Copier,
   type CopySegment,
   type Gnttab,
   type GrantRef,
@@ -14,9 +15,10 @@ import {
 import type { Mapping } from '../mapping.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { DeviceMapping, mapDevice } from './area.ts';
+import { XenCopier } from './copier.ts';
 import { closeDevice, control, devices, ioc, openDevice } from './device.ts';
 import * as dmabuf from './dmabuf.ts';
-import { COPY_SEGMENT_BYTES, copyRequest, copySegments } from './grantcopy.ts';
+import { COPY_SEGMENT_BYTES, copyRequest, copySegments, GRANT_COPY } from './grantcopy.ts';
 import { areaRequest, notifyRequest } from './unmapnotify.ts';
 
 // The size in a request is that of the structure with one grant, however many there are.
@@ -24,7 +26,6 @@ const MAP_GRANT_REF = ioc('G', 0, 24);
 const UNMAP_GRANT_REF = ioc('G', 1, 16);
 const SET_MAX_GRANTS = ioc('G', 3, 4);
 const SET_UNMAP_NOTIFY = ioc('G', 7, 16);
-const GRANT_COPY = ioc('G', 8, 16);
 
 export class XenGnttab implements Gnttab {
   #fd: Descriptor;
@@ -81,6 +82,11 @@ export class XenGnttab implements Gnttab {
       const status = statuses.getInt16(i * COPY_SEGMENT_BYTES + 20, true);
       return status === 0 ? GrantStatus.OKAY : status;
     });
+  }
+
+  openCopier(memoryBytes: number): Copier {
+    this.#open();
+    return new XenCopier(memoryBytes);
   }
 
   dmabufExpFromRefs(domid: number, flags: number, refs: readonly number[]): number {

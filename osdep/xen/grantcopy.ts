@@ -4,11 +4,15 @@
 import { Errno, OsError } from '../errno.ts';
 import type { CopySegment, CopySide } from '../gnttab.ts';
 import { addressOf } from '../os/ffi.ts';
+import { ioc } from './device.ts';
+
+/** The size in the request is that of its own structure. */
+export const GRANT_COPY: number = ioc('G', 8, 16);
 
 /** struct gntdev_grant_copy_segment: source 8 bytes, dest 8, u16 length, u16 flags, s16 status, pad. */
 export const COPY_SEGMENT_BYTES = 24;
-const SOURCE_GREF = 1;
-const DEST_GREF = 2;
+export const SOURCE_GREF = 1;
+export const DEST_GREF = 2;
 const LENGTH_MAX = 0xffff;
 
 /** The segments in C's layout. Bytes of our own are named by address: they must be kept until the call is over. EINVAL. */
