@@ -8,6 +8,7 @@ import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Ports } from '../../osdep/ports.ts';
 import type { BackendDevice, BackendLink } from '../../xenstored/client/backend.ts';
 import { lineOf } from '../../xenstored/client/devicenodes.ts';
+import { RecordFile } from '../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../xenstored/xenbus/backend-events.ts';
 import { readVbdFront, type VbdFrontKeys, type VbdOffer } from '../../xenstored/xenbus/vbd.ts';
 import { layoutOf } from '../core/blkif.ts';
@@ -17,7 +18,6 @@ import { emptyDrive } from './emptydrive.ts';
 import { GuestMemory } from './guestmemory.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
-import { RecordFile } from './record.ts';
 import { BackRing } from './ring.ts';
 import { Runner } from './runner.ts';
 

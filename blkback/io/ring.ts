@@ -8,8 +8,8 @@ import type { Mapping } from '../../osdep/mapping.ts';
 import type { Ports } from '../../osdep/ports.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Back, type Unconsumed } from '../../osdep/ring/slotring.ts';
+import type { RingRecord } from '../../xenstored/client/ringrecord.ts';
 import type { BlkifLayout } from '../core/blkif.ts';
-import type { RingRecord } from './record.ts';
 
 const RSP_PROD = 8;
 
@@ -32,6 +32,7 @@ export class BackRing {
   readonly #port: number;
   readonly #back: Back;
   readonly #layout: BlkifLayout;
+  readonly #response: Uint8Array;
   #rspProd: number;
 
   /** Maps and binds; goes on where the page says that the last one was. Throws an Error of one line, and then has nothing. */
@@ -39,6 +40,7 @@ export class BackRing {
     this.#ports = ports;
     this.#record = record;
     this.#layout = layout;
+    this.#response = new Uint8Array(layout.responseBytes);
     this.#mapping = named(`ring-ref ${ringRefs.join(', ')} cannot be mapped`, () =>
       gnttab.mapDomainGrantRefs(domid, ringRefs, 'rw'),
     );
@@ -80,7 +82,7 @@ export class BackRing {
     const count = this.#record.added;
     this.#rspProd = (this.#rspProd + count) >>> 0;
     this.#record.seal(this.#rspProd);
-    for (let i = 0; i < count; i++) this.#back.respond(this.#record.response(i, this.#layout.responseBytes));
+    for (let i = 0; i < count; i++) this.#respond(i);
     const wanted = this.#back.publish();
     this.#record.clear();
     if (wanted) this.notify();
@@ -100,13 +102,18 @@ export class BackRing {
     this.#mapping.unmap();
   }
 
+  #respond(recorded: number): void {
+    this.#record.response(recorded, this.#response);
+    this.#back.respond(this.#response);
+  }
+
   /** Says what the last process was about to say, before anything is done again. */
   #recover(): void {
     const count = this.#record.unsaid(this.#rspProd);
     const slot = new Uint8Array(this.#layout.slotBytes);
     for (let i = 0; i < count; i++) {
       this.#back.take(slot);
-      this.#back.respond(this.#record.response(i, this.#layout.responseBytes));
+      this.#respond(i);
     }
     if (count > 0) this.#back.publish();
     this.#rspProd = (this.#rspProd + count) >>> 0;

@@ -12,7 +12,7 @@ import type { Medium, MediumOrder } from './medium.ts';
 
 export interface DisksOptions {
   readonly platform: Pick<Platform, 'clock' | 'openEvtchn' | 'openGnttab'>;
-  /** Where the records of rings lie (record.ts); made if need be. It outlives the process, and ends with the machine. */
+  /** Where the records of rings lie (xenstored/client/ringrecord.ts); made if need be. It outlives the process, and ends with the machine. */
   readonly recordDir: string;
   /** Throws for what cannot be a disk. */
   readonly openMedium: (order: MediumOrder) => Medium;

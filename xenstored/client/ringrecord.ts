@@ -1,7 +1,7 @@
 /**
  * The responses that are about to go into a ring, in memory that survives the process: a file in the run directory, mapped. A response
  * overwrites a request before `rsp_prod` says so; whoever attaches after a kill between the two finds here what was being said. The last word
- * that is written makes a record valid. Knows no ring.
+ * that is written makes a record valid. For backends of any kind; knows no ring.
  */
 import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,7 +12,7 @@ import { Page } from '../../osdep/ring/page.ts';
 const COUNT = 0;
 const RSP_PROD = 4;
 const RESPONSES = 16;
-/** Room for a response, the longer of the two layouts. */
+/** Room for a response, the longest of all kinds. */
 const RESPONSE_BYTES = 16;
 /** As many as the largest ring has slots. */
 const MOST = 512;
@@ -35,7 +35,9 @@ export class RingRecord {
   add(response: Uint8Array): void {
     if (this.#count === MOST) throw new RangeError('more responses than a ring has slots');
     if (this.#count === 0) this.#page.store(COUNT, 0);
-    this.#page.bytes.set(response, RESPONSES + this.#count++ * RESPONSE_BYTES);
+    const { bytes } = this.#page;
+    const at = RESPONSES + this.#count++ * RESPONSE_BYTES;
+    for (let i = 0; i < response.length; i++) bytes[at + i] = response[i]!;
   }
 
   /** What was added is what will be said, and `rspProd` the index behind it. */
@@ -44,9 +46,11 @@ export class RingRecord {
     this.#page.store(COUNT, this.#count);
   }
 
-  response(index: number, length: number): Uint8Array {
+  /** As many bytes of a response as `into` has. */
+  response(index: number, into: Uint8Array): void {
+    const { bytes } = this.#page;
     const at = RESPONSES + index * RESPONSE_BYTES;
-    return this.#page.bytes.subarray(at, at + length);
+    for (let i = 0; i < into.length; i++) into[i] = bytes[at + i]!;
   }
 
   /** It has been said. */
@@ -81,8 +85,13 @@ export class RecordFile {
   }
 
   record(ring: number): RingRecord {
+    return new RingRecord(this.bytes(ring));
+  }
+
+  /** The same as mere memory, for whatever else of a device must survive: 12,288 bytes, zeroed at first. */
+  bytes(ring: number): Uint8Array {
     const at = ring * RECORD_BYTES;
-    return new RingRecord(this.#area.bytes.subarray(at, at + RECORD_BYTES));
+    return this.#area.bytes.subarray(at, at + RECORD_BYTES);
   }
 
   /** All has been said: who comes next needs no record. */
