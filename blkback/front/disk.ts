@@ -1,254 +1,290 @@
 /**
- * A guest's disk in use: reads and writes of any number of sectors as requests on a ring, through pages that are granted once and used
- * again (feature-persistent). The backend is not trusted: its answers are looked up, and a ring that cannot be is the end. Knows no store.
+ * A guest's disk in use. Requests by `submit`, with a tag each and one callback for all, where every allocation counts; or reads and writes
+ * of any length as promises. While there is no connection requests wait, and what the last one left unanswered is sent again on the next.
+ * The backend is not trusted; one that breaks the rules ends the disk. Knows no store.
  */
-import type { Evtchn } from '../../osdep/evtchn.ts';
-import type { Gntshr, SharedPages } from '../../osdep/gntshr.ts';
-import { PAGE_SIZE } from '../../osdep/mapping.ts';
-import { Front } from '../../osdep/ring/slotring.ts';
 import type { VbdBackKeys } from '../../xenstored/xenbus/vbd.ts';
-import { BlkifOp, BlkifStatus, DIRECT_SEGMENTS, SECTOR_BYTES } from '../core/blkif.ts';
-import {
-  decodeResponse,
-  encodeIndirect,
-  encodeRequest,
-  encodeSegments,
-  type FrontSegment,
-  SLOT_BYTES,
-} from './requests.ts';
+import { BlkifStatus, DIRECT_SEGMENTS, SECTOR_BYTES } from '../core/blkif.ts';
+import { NONE } from '../core/fifo.ts';
+import type { Connection } from './connection.ts';
+import { FrontOp } from './requests.ts';
+import type { Rows, Settle } from './rows.ts';
 
-const PAGE_SECTORS = PAGE_SIZE / SECTOR_BYTES;
-/** Segments in a request: as many as one page describes would do, but no more than 1 MiB. */
+const PAGE_BYTES = 4096;
+/** As much as one page of segments describes would do, but no more than 1 MiB. */
 const MOST_SEGMENTS = 256;
-/** Granted for data; a backend like Linux's keeps 1056 of them mapped. */
-const DATA_PAGES = 1024;
+/** Looks at a ring before other things have their turn. */
+const ROUNDS = 8;
 
 export interface FrontDiskOptions {
-  readonly gntshr: Gntshr;
-  readonly evtchn: Evtchn;
-  readonly backendDomid: number;
-  /** The ring is so many pages, a power of two up to 16. */
-  readonly ringPages: number;
+  readonly rows: Rows;
+  /** Segments of an indirect request, at most; 0: none. */
+  readonly indirectSegments: number;
+  /** A buffer that the backend may read and write. */
+  readonly allocate: (bytes: number) => Uint8Array;
   /** The backend has broken the rules. */
   readonly onBroken: (reason: string) => void;
-}
-
-interface Waiting {
-  readonly pages: readonly number[];
-  readonly resolve: (status: number) => void;
+  /** The guest lets go of its device, and takes it again or not. */
+  readonly onLeave: (how: 'for good' | 'to come back') => void;
 }
 
 export class FrontDisk {
-  readonly port: number;
   readonly #options: FrontDiskOptions;
-  readonly #ringPages: SharedPages;
-  readonly #front: Front;
-  readonly #data: SharedPages;
-  readonly #freePages: number[];
-  readonly #waiting = new Map<number, Waiting>();
-  /** Requests that wait for pages, a slot, or the backend. */
-  #queue: (() => boolean)[] = [];
-  #nextId = 1;
+  readonly #rows: Rows;
+  #connection: Connection | undefined;
   #properties: VbdBackKeys | undefined;
-  #stopped = false;
+  #onDone: (tag: number, status: number) => void = () => {};
+  #onChange: (properties: VbdBackKeys) => void = () => {};
+  /** Promises' requests for which there is no row yet. */
+  #waiting: (() => void)[] = [];
+  #sending = false;
   #whenIdle: (() => void) | undefined;
+  #ended: string | undefined;
+  #answered = 0;
+  /** The backend has answered that it cannot, whatever it offers. */
+  #refused = new Set<number>();
 
-  /** Grants a ring and data pages, and allocates a port. Throws OsError. */
   constructor(options: FrontDiskOptions) {
-    const { gntshr, evtchn, backendDomid, ringPages } = options;
     this.#options = options;
-    this.#ringPages = gntshr.sharePages(backendDomid, ringPages, 'rw');
-    this.#front = Front.init(this.#ringPages.bytes, SLOT_BYTES);
-    this.#data = gntshr.sharePages(backendDomid, DATA_PAGES, 'rw');
-    this.#freePages = this.#data.refs.map((_, page) => page).reverse();
-    this.port = evtchn.bindUnboundPort(backendDomid);
+    this.#rows = options.rows;
   }
 
-  get ringRefs(): readonly number[] {
-    return this.#ringPages.refs;
-  }
-
-  /** What the backend says of the disk; undefined before it is connected. */
+  /** What the backend says of the disk. */
   get properties(): VbdBackKeys | undefined {
     return this.#properties;
   }
 
-  /** Requests may flow from now on. */
-  activate(properties: VbdBackKeys): void {
-    this.#properties = properties;
-    this.#drain();
+  /** Why there is no disk any more. */
+  get ended(): string | undefined {
+    return this.#ended;
   }
 
-  get #chunkSectors(): number {
-    const indirect = this.#properties?.maxIndirectSegments ?? 0;
-    return Math.max(DIRECT_SEGMENTS, Math.min(MOST_SEGMENTS, indirect)) * PAGE_SECTORS;
+  /** Answers so far. */
+  get answered(): number {
+    return this.#answered;
+  }
+
+  /** Requests that `submit` takes now. */
+  get room(): number {
+    return this.#ended === undefined ? this.#rows.room : 0;
+  }
+
+  /** Bytes of one request, at most. */
+  get maxBytes(): number {
+    const offered = this.#properties?.maxIndirectSegments ?? 0;
+    const indirect = Math.min(MOST_SEGMENTS, this.#options.indirectSegments, offered);
+    return Math.max(DIRECT_SEGMENTS, indirect) * PAGE_BYTES;
+  }
+
+  /** Who is told of each request of `submit`: its tag and its BlkifStatus. May submit further ones. */
+  set onDone(callback: (tag: number, status: number) => void) {
+    this.#onDone = callback;
+  }
+
+  /** Who is told that the disk has another size, or another medium. */
+  set onChange(callback: (properties: VbdBackKeys) => void) {
+    this.#onChange = callback;
+  }
+
+  /** Memory for data that is not copied on its way: whole pages of it, from a page's start. It stays until the disk ends. */
+  allocate(bytes: number): Uint8Array {
+    return this.#options.allocate(bytes);
+  }
+
+  /**
+   * A request at a sector of 512 bytes. `data`: whole sectors, at most `maxBytes`, left alone until it is done; of a discard the number of
+   * sectors; of a flush 0. Sent with the next `kick`, or when others are answered. False: too many are under way, see `room`.
+   */
+  submit(op: FrontOp, sector: number, data: Uint8Array | number, tag: number): boolean {
+    return this.#add(op, sector, data, tag, undefined);
+  }
+
+  /** Sends what can be sent. */
+  kick(): void {
+    const connection = this.#connection;
+    if (connection === undefined || !this.#sending) return;
+    const { unsent } = this.#rows;
+    let sent = 0;
+    for (let row = unsent.first; row !== NONE; row = unsent.first) {
+      // Off the queue first: a row has one place to be.
+      unsent.shift();
+      if (!connection.send(row)) {
+        unsent.unshift(row);
+        break;
+      }
+      sent++;
+    }
+    if (sent > 0) connection.publish();
   }
 
   /** `count` sectors of 512 bytes. Rejects if the disk could not. */
   async read(sector: number, count: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(count * SECTOR_BYTES);
-    await Promise.all(
-      chunks(sector, count, this.#chunkSectors).map(([at, sectors]) => {
-        const start = (at - sector) * SECTOR_BYTES;
-        return this.#transfer(BlkifOp.READ, at, bytes.subarray(start, start + sectors * SECTOR_BYTES));
-      }),
-    );
+    await this.#pieces(FrontOp.READ, sector, bytes);
     return bytes;
   }
 
-  /** Whole sectors; taken when the promise settles. */
+  /** Whole sectors; to be left alone until the promise settles. */
   async write(sector: number, bytes: Uint8Array): Promise<void> {
-    await Promise.all(
-      chunks(sector, bytes.length / SECTOR_BYTES, this.#chunkSectors).map(([at, sectors]) => {
-        const start = (at - sector) * SECTOR_BYTES;
-        return this.#transfer(BlkifOp.WRITE, at, bytes.subarray(start, start + sectors * SECTOR_BYTES));
-      }),
-    );
+    await this.#pieces(FrontOp.WRITE, sector, bytes);
   }
 
-  /** What was written is on the medium. */
-  flush(): Promise<void> {
-    return this.#ask(BlkifOp.FLUSH_DISKCACHE, 0, 0, [], () => {});
+  /** The same, between all writes before it and all after it. At most `maxBytes`. */
+  writeBarrier(sector: number, bytes: Uint8Array): Promise<void> {
+    return this.#ask(FrontOp.WRITE_BARRIER, sector, bytes.length === 0 ? 0 : bytes);
   }
 
-  discard(sector: number, sectors: number): Promise<void> {
-    return this.#ask(BlkifOp.DISCARD, sector, sectors, [], () => {});
-  }
-
-  /** The port has fired, or may have. */
-  event(): void {
-    const slot = new Uint8Array(SLOT_BYTES);
-    for (;;) {
-      const there = this.#front.finalCheck();
-      if (!there.ok) {
-        this.#options.onBroken('the backend answers more than it was asked');
-        return;
-      }
-      if (there.slots === 0) break;
-      for (let i = 0; i < there.slots; i++) {
-        this.#front.take(slot);
-        const { id, status } = decodeResponse(slot);
-        const waiting = this.#waiting.get(id);
-        if (waiting === undefined) {
-          this.#options.onBroken(`the backend answers ${id}, which was not asked`);
-          return;
-        }
-        this.#waiting.delete(id);
-        waiting.resolve(status);
-        this.#freePages.push(...waiting.pages);
-      }
+  /** What was written is on the medium; at once where the backend has no cache to speak of. */
+  async flush(): Promise<void> {
+    const { flush = false, barrier = false } = this.#properties ?? {};
+    for (const [op, offered] of [
+      [FrontOp.FLUSH, flush],
+      [FrontOp.WRITE_BARRIER, barrier],
+    ] as const) {
+      if (!offered || this.#refused.has(op)) continue;
+      const status = await this.#status(op, 0, 0);
+      if (status === BlkifStatus.OKAY) return;
+      if (status === BlkifStatus.ERROR) throw failure(op, 0, status);
+      this.#refused.add(op);
     }
-    this.#drain();
   }
 
-  /** Sends nothing any more; settles when all is answered, or never will be. */
+  /** Sectors whose content is no longer wanted. `secure`: nor to be found any more, where the backend can. */
+  discard(sector: number, sectors: number, how: 'plain' | 'secure' = 'plain'): Promise<void> {
+    return this.#ask(how === 'secure' ? FrontOp.SECURE_DISCARD : FrontOp.DISCARD, sector, sectors);
+  }
+
+  /** Goes through the whole handshake again, as after a resume. Requests wait, and none is lost. */
+  reconnect(): void {
+    this.#options.onLeave('to come back');
+  }
+
+  /** Wants the disk no more: what is under way is finished first. */
+  leave(): void {
+    this.#options.onLeave('for good');
+  }
+
+  /** For the driver: there is a connection, and requests flow. */
+  connected(connection: Connection, properties: VbdBackKeys): void {
+    this.#connection = connection;
+    this.#sending = true;
+    this.#properties = properties;
+    this.kick();
+  }
+
+  /** For the driver: the backend says something else of the disk. */
+  changed(properties: VbdBackKeys): void {
+    this.#properties = properties;
+    this.#onChange(properties);
+  }
+
+  /** For the driver: a port of the connection has fired. */
+  event(port: number): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    let more: boolean | string = true;
+    for (let round = 0; round < ROUNDS && more === true; round++) {
+      more = connection.take(port, this.#settled);
+      this.kick();
+    }
+    if (this.#rows.underWay === 0) this.#whenIdle?.();
+    if (typeof more === 'string') {
+      this.#options.onBroken(more);
+      this.end(more);
+    } else if (more) setImmediate(() => this.event(port));
+  }
+
+  /** For the driver: sends nothing any more; settles when all that was sent is answered, or never will be. */
   quiesce(gone: AbortSignal): Promise<void> {
-    this.#stopped = true;
+    this.#sending = false;
     return new Promise((resolve) => {
-      const end = (): void => {
-        const lost = [...this.#waiting.values()];
-        this.#waiting.clear();
-        for (const { resolve } of lost) resolve(BlkifStatus.ERROR);
-        const unsent = this.#queue;
-        this.#queue = [];
-        for (const start of unsent) start();
-        resolve();
-      };
-      this.#whenIdle = end;
-      if (gone.aborted) end();
-      else gone.addEventListener('abort', end, { once: true });
-      this.#drain();
+      this.#whenIdle = resolve;
+      gone.addEventListener('abort', () => resolve(), { once: true });
+      if (gone.aborted || this.#rows.underWay === 0) resolve();
     });
   }
 
-  release(): void {
-    this.#options.evtchn.unbind(this.port);
-    this.#ringPages.unmap();
-    this.#data.unmap();
+  /** For the driver: the connection is no more. */
+  disconnected(): void {
+    this.#connection = undefined;
+    this.#whenIdle = undefined;
+    this.#rows.lost();
   }
 
-  #transfer(op: number, sector: number, bytes: Uint8Array): Promise<void> {
-    const pages = Math.ceil(bytes.length / PAGE_SIZE);
-    return this.#ask(op, sector, 0, this.#parts(bytes.length, pages), (given, when) => {
-      for (const [index, page] of given.entries()) {
-        const part = bytes.subarray(index * PAGE_SIZE, (index + 1) * PAGE_SIZE);
-        const granted = this.#data.page(page);
-        if (when === 'before' && op === BlkifOp.WRITE) granted.set(part);
-        if (when === 'after' && op === BlkifOp.READ) part.set(granted.subarray(0, part.length));
-      }
-    });
+  /** For the driver: there will be no other. What is not answered has failed. */
+  end(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.#sending = false;
+    for (const row of this.#rows.takeAll()) this.#settled(row, BlkifStatus.ERROR);
+    for (const start of this.#waiting.splice(0)) start();
+    this.#whenIdle?.();
   }
 
-  #parts(length: number, pages: number): readonly number[] {
-    return Array.from({ length: pages }, (_, i) => Math.min(PAGE_SIZE, length - i * PAGE_SIZE));
-  }
+  readonly #settled = (row: number, status: number): void => {
+    const settle = this.#rows.settle[row];
+    const tag = this.#rows.tag[row]!;
+    this.#rows.give(row);
+    this.#answered++;
+    if (settle === undefined) this.#onDone(tag, status);
+    else settle(status);
+    if (this.#waiting.length > 0) this.#waiting.shift()!();
+  };
 
-  #ask(
-    op: number,
+  #add(
+    op: FrontOp,
     sector: number,
-    sectors: number,
-    parts: readonly number[],
-    move: (pages: readonly number[], when: 'before' | 'after') => void,
-  ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const failed = (): void => reject(new Error(`the disk could not do ${op} at sector ${sector}`));
-      this.#queue.push(() => {
-        if (this.#stopped) {
-          failed();
-          return true;
-        }
-        const indirect = parts.length > DIRECT_SEGMENTS;
-        const needed = parts.length + (indirect ? 1 : 0);
-        if (this.#front.free === 0 || this.#freePages.length < needed) return false;
-        const id = this.#nextId++;
-        const pages = parts.map(() => this.#freePages.pop()!);
-        move(pages, 'before');
-        const segments = pages.map(
-          (page, index): FrontSegment => ({
-            gref: this.#data.refs[page]!,
-            first: 0,
-            last: parts[index]! / SECTOR_BYTES - 1,
-          }),
-        );
-        const taken = [...pages];
-        if (indirect) {
-          const list = this.#freePages.pop()!;
-          taken.push(list);
-          encodeSegments(segments, this.#data.page(list));
-          const gref = this.#data.refs[list]!;
-          this.#front.request(encodeIndirect({ op, id, sector, count: segments.length, gref }));
-        } else this.#front.request(encodeRequest({ op, id, sector, segments, sectors }));
-        const done = (status: number): void => {
-          if (status !== BlkifStatus.OKAY) failed();
-          else {
-            move(pages, 'after');
-            resolve();
-          }
-        };
-        this.#waiting.set(id, { pages: taken, resolve: done });
-        return true;
-      });
-      this.#drain();
-    });
+    data: Uint8Array | number,
+    tag: number,
+    settle: Settle | undefined,
+  ): boolean {
+    if (this.room === 0) return false;
+    if (typeof data !== 'number' && !this.#fits(data.length))
+      throw new RangeError(
+        `${data.length} bytes are no request: whole sectors, 1 to ${this.maxBytes / SECTOR_BYTES}`,
+      );
+    this.#rows.add(op, sector, data, tag, settle);
+    return true;
   }
 
-  /** Sends what can be sent, in order. */
-  #drain(): void {
-    if (this.#properties === undefined && !this.#stopped) return;
-    let sent = 0;
-    while (this.#queue.length > 0 && this.#queue[0]!()) {
-      this.#queue.shift();
-      sent++;
-    }
-    if (sent > 0 && this.#front.publish()) this.#options.evtchn.notify(this.port);
-    if (this.#waiting.size === 0) this.#whenIdle?.();
+  #fits(bytes: number): boolean {
+    return bytes > 0 && bytes % SECTOR_BYTES === 0 && bytes <= this.maxBytes;
+  }
+
+  async #pieces(op: FrontOp, sector: number, bytes: Uint8Array): Promise<void> {
+    const asked: Promise<void>[] = [];
+    for (let at = 0; at < bytes.length; at += this.maxBytes)
+      asked.push(this.#ask(op, sector + at / SECTOR_BYTES, bytes.subarray(at, at + this.maxBytes)));
+    await Promise.all(asked);
+  }
+
+  async #ask(op: FrontOp, sector: number, data: Uint8Array | number): Promise<void> {
+    const status = await this.#status(op, sector, data);
+    if (status !== BlkifStatus.OKAY) throw failure(op, sector, status);
+  }
+
+  #status(op: FrontOp, sector: number, data: Uint8Array | number): Promise<number> {
+    return new Promise((resolve) => {
+      const start = (): void => {
+        if (this.#ended !== undefined) resolve(BlkifStatus.ERROR);
+        else if (this.#add(op, sector, data, 0, resolve)) this.kick();
+        else this.#waiting.push(start);
+      };
+      start();
+    });
   }
 }
 
-/** In pieces that a request takes. */
-function chunks(sector: number, count: number, most: number): readonly (readonly [number, number])[] {
-  return Array.from({ length: Math.ceil(count / most) }, (_, i) => {
-    const at = i * most;
-    return [sector + at, Math.min(most, count - at)] as const;
-  });
+const NAMES: Readonly<Record<FrontOp, string>> = {
+  [FrontOp.READ]: 'read',
+  [FrontOp.WRITE]: 'write',
+  [FrontOp.WRITE_BARRIER]: 'write with a barrier',
+  [FrontOp.FLUSH]: 'flush',
+  [FrontOp.DISCARD]: 'discard',
+  [FrontOp.SECURE_DISCARD]: 'discard securely',
+};
+
+function failure(op: FrontOp, sector: number, status: number): Error {
+  const why = status === BlkifStatus.EOPNOTSUPP ? ': it does not support that' : '';
+  return new Error(`the disk could not ${NAMES[op]} at sector ${sector}${why}`);
 }

@@ -1,85 +1,86 @@
 /**
- * What a guest writes into a ring and reads out of it: requests, their segments in the slot or in a page of their own, and responses, in the
- * layout that 64-bit guests have (xen/include/public/io/blkif.h). Knows no grant and no ring.
+ * What a guest writes into a ring and reads out of it: requests, their segments in the slot or in a page of their own, and responses
+ * (xen/include/public/io/blkif.h). One buffer each way is used again and again. Knows no grant and no ring.
  */
-import { BlkifOp, layoutOf, SEGMENT_BYTES } from '../core/blkif.ts';
+import { type BlkifLayout, BlkifOp, DISCARD_SECURE, readU16, readU32, SEGMENT_BYTES } from '../core/blkif.ts';
 
-const layout = layoutOf('x86_64-abi');
+/** What a disk can be asked for; the numbers are blkif's, but for the flag of the last. */
+export const FrontOp = {
+  READ: BlkifOp.READ,
+  WRITE: BlkifOp.WRITE,
+  WRITE_BARRIER: BlkifOp.WRITE_BARRIER,
+  FLUSH: BlkifOp.FLUSH_DISKCACHE,
+  DISCARD: BlkifOp.DISCARD,
+  SECURE_DISCARD: BlkifOp.DISCARD | 0x100,
+} as const;
 
-export const SLOT_BYTES: number = layout.slotBytes;
+export type FrontOp = (typeof FrontOp)[keyof typeof FrontOp];
 
-export interface FrontSegment {
-  readonly gref: number;
-  /** First and last sector of the page, of 512 bytes each. */
-  readonly first: number;
-  readonly last: number;
-}
+/** One request at a time, in a slot's bytes. */
+export class RequestWriter {
+  readonly bytes: Uint8Array;
+  readonly #layout: BlkifLayout;
+  readonly #view: DataView;
 
-export interface FrontRequest {
-  readonly op: number;
-  readonly id: number;
-  readonly sector: number;
-  /** At most eleven. */
-  readonly segments: readonly FrontSegment[];
-  /** Of a discard. */
-  readonly sectors: number;
-}
-
-export function encodeRequest({ op, id, sector, segments, sectors }: FrontRequest): Uint8Array {
-  const bytes = slotOf(op, id, sector);
-  const view = new DataView(bytes.buffer);
-  if (op === BlkifOp.DISCARD) view.setBigUint64(layout.nrSectors, BigInt(sectors), true);
-  else {
-    view.setUint8(1, segments.length);
-    encodeSegments(segments, bytes.subarray(layout.segments));
+  constructor(layout: BlkifLayout) {
+    this.#layout = layout;
+    this.bytes = new Uint8Array(layout.slotBytes);
+    this.#view = new DataView(this.bytes.buffer);
   }
-  return bytes;
-}
 
-export interface IndirectRequest {
-  readonly op: number;
-  readonly id: number;
-  readonly sector: number;
-  readonly count: number;
-  /** The page of the segments. */
-  readonly gref: number;
-}
+  /** With `segments` to follow by `segment`, at most eleven. */
+  direct(op: FrontOp, id: number, sector: number, segments: number): void {
+    this.#begin(op, id, sector);
+    this.bytes[1] = segments;
+  }
 
-export function encodeIndirect({ op, id, sector, count, gref }: IndirectRequest): Uint8Array {
-  const bytes = slotOf(BlkifOp.INDIRECT, id, sector);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(1, op);
-  view.setUint16(2, count, true);
-  view.setUint32(layout.indirectGrefs, gref, true);
-  return bytes;
-}
+  segment(index: number, gref: number, sectors: number): void {
+    writeSegment(this.#view, this.#layout.segments + index * SEGMENT_BYTES, gref, sectors);
+  }
 
-/** As they lie in a slot, or in an indirect request's page. */
-export function encodeSegments(segments: readonly FrontSegment[], into: Uint8Array): void {
-  const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
-  for (const [index, { gref, first, last }] of segments.entries()) {
-    view.setUint32(index * SEGMENT_BYTES, gref, true);
-    view.setUint8(index * SEGMENT_BYTES + 4, first);
-    view.setUint8(index * SEGMENT_BYTES + 5, last);
+  discard(op: FrontOp, id: number, sector: number, sectors: number): void {
+    this.#begin(op, id, sector);
+    this.bytes[1] = op === FrontOp.SECURE_DISCARD ? DISCARD_SECURE : 0;
+    this.#writeNumber(this.#layout.nrSectors, sectors);
+  }
+
+  /** `gref`: of the page where the segments are. */
+  indirect(op: FrontOp, id: number, sector: number, segments: number, gref: number): void {
+    this.#begin(BlkifOp.INDIRECT, id, sector);
+    this.bytes[1] = op;
+    this.#view.setUint16(2, segments, true);
+    this.#view.setUint32(this.#layout.indirectGrefs, gref, true);
+  }
+
+  #begin(op: number, id: number, sector: number): void {
+    this.bytes.fill(0);
+    this.bytes[0] = op;
+    this.#writeNumber(this.#layout.id, id);
+    this.#writeNumber(this.#layout.sectorNumber, sector);
+  }
+
+  #writeNumber(at: number, value: number): void {
+    this.#view.setUint32(at, value >>> 0, true);
+    this.#view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
   }
 }
 
-function slotOf(op: number, id: number, sector: number): Uint8Array {
-  const bytes = new Uint8Array(SLOT_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(0, op);
-  view.setBigUint64(layout.id, BigInt(id), true);
-  view.setBigUint64(layout.sectorNumber, BigInt(sector), true);
-  return bytes;
+/** A segment from the start of its page, as it lies in a slot or in an indirect request's page. */
+export function writeSegment(view: DataView, at: number, gref: number, sectors: number): void {
+  view.setUint32(at, gref, true);
+  view.setUint8(at + 4, 0);
+  view.setUint8(at + 5, sectors - 1);
 }
 
-export interface FrontResponse {
-  /** As we gave it, or any number if the backend makes it up. */
-  readonly id: number;
-  readonly status: number;
+/** A response's private copy. `id`: undefined if it is more than any that we give. */
+export function responseId(slot: Uint8Array): number | undefined {
+  return readU32(slot, 4) === 0 ? readU32(slot, 0) : undefined;
 }
 
-export function decodeResponse(slot: Uint8Array): FrontResponse {
-  const view = new DataView(slot.buffer, slot.byteOffset);
-  return { id: Number(view.getBigUint64(0, true)), status: view.getInt16(10, true) };
+export function responseOp(slot: Uint8Array): number {
+  return slot[8]!;
+}
+
+export function responseStatus(slot: Uint8Array): number {
+  return (readU16(slot, 10) << 16) >> 16;
 }
