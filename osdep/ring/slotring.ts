@@ -17,6 +17,13 @@ const SLOTS = 64;
 export type Unconsumed = { readonly ok: true; readonly slots: number } | { readonly ok: false };
 
 const BROKEN: Unconsumed = { ok: false };
+/** Answers by how many there are: made once, since they are asked for in each turn. */
+const answers: Unconsumed[] = [];
+
+function there(slots: number): Unconsumed {
+  answers[slots] ??= { ok: true, slots };
+  return answers[slots];
+}
 
 /** Slots in a ring of so many bytes: the power of two that fits. */
 export function ringSize(bytes: number, slotSize: number): number {
@@ -126,7 +133,7 @@ export class Front {
   /** Responses that are there. Broken: more than were asked for. */
   unconsumed(): Unconsumed {
     const slots = (this.#slots.page.load(RSP_PROD) - this.#rspCons) >>> 0;
-    return slots > (this.#published - this.#rspCons) >>> 0 ? BROKEN : { ok: true, slots };
+    return slots > (this.#published - this.#rspCons) >>> 0 ? BROKEN : there(slots);
   }
 
   /** Takes the next response; it must be there. Its slot is free from now on. */
@@ -181,7 +188,7 @@ export class Back {
   unconsumed(): Unconsumed {
     const prod = this.#slots.page.load(REQ_PROD);
     const slots = (prod - this.#reqCons) >>> 0;
-    return (prod - this.#rspProd) >>> 0 > this.size || slots > this.size ? BROKEN : { ok: true, slots };
+    return (prod - this.#rspProd) >>> 0 > this.size || slots > this.size ? BROKEN : there(slots);
   }
 
   /** Takes the next request, a private copy; it must be there. */
