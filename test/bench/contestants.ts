@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Peer, peerMissing, startC, startOx, startXenstored } from '../kit/peers.ts';
+import { type Peer, peerMissing, startC, startOx, startXenstored } from '../conformance/peers.ts';
 import { type LoadFlags, load, type Modes, SERVER_CORE } from './load.ts';
 
 /** A running daemon under measurement. */

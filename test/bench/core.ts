@@ -8,7 +8,7 @@ import { Encoder } from '../../xenstored/io/journal-bytes.ts';
 import { encodeCommit } from '../../xenstored/io/records.ts';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op } from '../../xenstored/wire/ops.ts';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from '../xenstored/coredriver.ts';
 import type { Table } from './table.ts';
 
 export interface CoreScore {

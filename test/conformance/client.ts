@@ -12,7 +12,7 @@ import {
   type XenstoreError,
 } from '../../xenstored/client/index.ts';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
-import type { Link } from '../kit/link.ts';
+import type { Link } from './link.ts';
 
 /** A test that is there only for a store that can do it. */
 function where(possible: boolean): (title: string, test: () => Promise<void>) => void {

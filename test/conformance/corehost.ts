@@ -8,9 +8,9 @@ import type { Link as CoreLink } from '../../xenstored/core/link.ts';
 import type { Attached, DomainState, Effect, Machine, RingFields } from '../../xenstored/core/ports.ts';
 import { parseOptions } from '../../xenstored/io/options.ts';
 import { Connection, Ring } from '../../xenstored/wire/ops.ts';
-import { GuestRing, MemoryPage } from '../kit/guestring.ts';
-import { Inbox, type Link, LinkClosed } from '../kit/link.ts';
-import { BAD_PORT } from '../kit/peers.ts';
+import { GuestRing, MemoryPage } from './guestring.ts';
+import { Inbox, type Link, LinkClosed } from './link.ts';
+import { BAD_PORT } from './peers.ts';
 import type { Host, HostOptions } from './store.ts';
 
 /** Starts a core with the C daemon's command line. */

@@ -7,8 +7,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op, opName, Ring } from '../../xenstored/wire/ops.ts';
-import type { RingLink } from '../kit/guestring.ts';
-import { type Link, LinkClosed, type Packet } from '../kit/link.ts';
+import type { RingLink } from './guestring.ts';
+import { type Link, LinkClosed, type Packet } from './link.ts';
 import {
   type Answer,
   answerOf,

@@ -11,8 +11,8 @@ import * as sock from '../../osdep/os/sock.ts';
 import { type LocalHost, liveHost } from '../../osdep/sim/local.ts';
 import { parseOptions } from '../../xenstored/io/options.ts';
 import { Server } from '../../xenstored/io/server.ts';
-import { GuestRing, MemoryPage } from '../kit/guestring.ts';
-import { type Link, socketLink } from '../kit/link.ts';
+import { GuestRing, MemoryPage } from './guestring.ts';
+import { type Link, socketLink } from './link.ts';
 import type { Host, HostOptions } from './store.ts';
 
 /** Where a guest's store page lies among its frames. */

@@ -3,7 +3,7 @@
  * go in; every row of test/conformance/rows is one test. The same rows run on our core, our daemon and Xen's daemons.
  */
 import { describe, it } from 'vitest';
-import type { Link } from '../kit/link.ts';
+import type { Link } from './link.ts';
 import { Play } from './play.ts';
 import type { Column, Row, Step } from './row.ts';
 import { chapters } from './rows/index.ts';

@@ -3,7 +3,7 @@
  * restarted on its database in the middle. `STUBDOM0_XENSTORED_HEAD=PATH` adds a build of today's C daemon. Longer runs: see differential.ts.
  */
 import { describe, expect, it } from 'vitest';
-import { peerMissing } from '../kit/peers.ts';
+import { peerMissing } from '../conformance/peers.ts';
 import { dialectOf, type Ours, pairWith, run } from './differential.ts';
 import { Generator, told } from './fuzz-steps.ts';
 

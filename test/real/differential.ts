@@ -8,9 +8,9 @@
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startCore } from '../conformance/corehost.ts';
+import { startC, startXenstored } from '../conformance/peers.ts';
 import { startSim, startSimOnDisk } from '../conformance/simhost.ts';
 import type { Host } from '../conformance/store.ts';
-import { startC, startXenstored } from '../kit/peers.ts';
 import { type Kind, Ledger, normal } from './fuzz-known.ts';
 import { type Heard, Player } from './fuzz-play.ts';
 import { type Dialect, Generator, type Step, told } from './fuzz-steps.ts';

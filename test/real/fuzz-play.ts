@@ -5,9 +5,9 @@
 
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op, opName } from '../../xenstored/wire/ops.ts';
+import { type Link, LinkClosed } from '../conformance/link.ts';
 import { bytes } from '../conformance/play.ts';
 import type { Host } from '../conformance/store.ts';
-import { type Link, LinkClosed } from '../kit/link.ts';
 import { type Ask, domids, type Step, sockets } from './fuzz-steps.ts';
 
 const BARRIER = 0x7a7a7a7a;

@@ -11,8 +11,8 @@ import { type GuestRing, overRing } from '../../xenstored/client/ring.ts';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { clientSuite } from '../conformance/client.ts';
 import { startCore } from '../conformance/corehost.ts';
+import type { Link } from '../conformance/link.ts';
 import type { Host } from '../conformance/store.ts';
-import type { Link } from '../kit/link.ts';
 
 /** A page, a bell of a queue, and behind it a link of a store that shovels bytes: the daemon's side of a ring. */
 class ServedRing {

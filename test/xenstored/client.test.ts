@@ -8,8 +8,8 @@ import { type Connector, connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
 import { type ClientSupports, clientSuite, overLink } from '../conformance/client.ts';
 import { startCore } from '../conformance/corehost.ts';
+import { type Peer, peerMissing, startC, startOx } from '../conformance/peers.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import { type Peer, peerMissing, startC, startOx } from '../kit/peers.ts';
 import { bootGuest } from './client-guest.ts';
 
 clientSuite(

@@ -4,8 +4,8 @@
  */
 import { describe, it } from 'vitest';
 import { startCore } from '../conformance/corehost.ts';
+import { peerMissing, startC, startOx, startXenstored } from '../conformance/peers.ts';
 import { type Factory, type Supports, storeSuite } from '../conformance/store.ts';
-import { peerMissing, startC, startOx, startXenstored } from '../kit/peers.ts';
 
 const everything = { rings: true, pages: true, options: true };
 

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Framer } from '../../xenstored/wire/frame.ts';
-import type { Link } from '../kit/link.ts';
+import type { Link } from '../conformance/link.ts';
 import { ask, next, request, Scene, xenClients } from './daemonprocess.ts';
 
 const testXenstore = '/usr/lib/xen-4.17/bin/test-xenstore';

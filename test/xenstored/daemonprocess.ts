@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encodeMessage } from '../../xenstored/wire/frame.ts';
 import { Op, type OpName } from '../../xenstored/wire/ops.ts';
-import { type Link, socketLink } from '../kit/link.ts';
+import { type Link, socketLink } from '../conformance/link.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/xenstored/main.js', import.meta.url));
 

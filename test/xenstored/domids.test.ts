@@ -3,7 +3,7 @@
  * (XSA-322, XSA-417)
  */
 import { beforeEach, expect, it } from 'vitest';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from './coredriver.ts';
 
 const GUEST = 5;
 

@@ -2,7 +2,7 @@
 // every request: once for each domain until the hypervisor says that something has changed.
 import { beforeEach, expect, test } from 'vitest';
 import type { DomainState } from '../../xenstored/core/ports.ts';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from './coredriver.ts';
 
 const GUEST = 5;
 

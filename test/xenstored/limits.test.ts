@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import type { Link } from '../../xenstored/core/link.ts';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from './coredriver.ts';
 
 /** A host with the named guests, each with a home of its own, and a board that all may write and read. */
 function host(...domids: number[]): { driver: CoreDriver; guests: Link[] } {

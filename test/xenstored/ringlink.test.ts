@@ -3,9 +3,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { RingReader, RingWriter } from '../../osdep/ring/bytering.ts';
 import { Ring } from '../../xenstored/wire/ops.ts';
+import type { GuestRing } from '../conformance/guestring.ts';
+import type { Link } from '../conformance/link.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import type { GuestRing } from '../kit/guestring.ts';
-import type { Link } from '../kit/link.ts';
 import { ask, next, request } from './daemonprocess.ts';
 
 const GUEST = 3;

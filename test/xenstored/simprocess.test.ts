@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { HvmParam } from '../../osdep/ctrl.ts';
 import { Virq } from '../../osdep/evtchn.ts';
 import type { RemoteSimPlatform } from '../../osdep/sim/client.ts';
-import { GuestRing, MemoryPage } from '../kit/guestring.ts';
-import { type Link, socketLink } from '../kit/link.ts';
+import { GuestRing, MemoryPage } from '../conformance/guestring.ts';
+import { type Link, socketLink } from '../conformance/link.ts';
 import { Rig } from '../osdep/sim-process-kit.ts';
 import { ask, DaemonProcess, next, request } from './daemonprocess.ts';
 

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { OpName } from '../../xenstored/wire/ops.ts';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from './coredriver.ts';
 import { StoreModel } from './store-model.ts';
 
 const paths = ['/a', '/a/b', '/a/b/c', '/a/d', '/e', '/e/f', '/e/f/g/h'];

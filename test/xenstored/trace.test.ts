@@ -3,8 +3,8 @@ import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Link } from '../conformance/link.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import type { Link } from '../kit/link.ts';
 import { ask, next } from './daemonprocess.ts';
 
 const STAMP = '\\d{8} \\d\\d:\\d\\d:\\d\\d';

@@ -4,7 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import type { Link } from '../../xenstored/core/link.ts';
-import { CoreDriver } from '../kit/coredriver.ts';
+import { CoreDriver } from './coredriver.ts';
 
 interface Size {
   readonly domains: number;

@@ -1,7 +1,7 @@
 /** Domains and their rings: introduction, release, death, the ring page (docs/misc/xenstore.txt, xenstore-ring.txt). */
 import { encodeMessage } from '../../../xenstored/wire/frame.ts';
 import { Op } from '../../../xenstored/wire/ops.ts';
-import { BAD_PORT } from '../../kit/peers.ts';
+import { BAD_PORT } from '../peers.ts';
 import { bytes } from '../play.ts';
 import { at, type Chapter, node, type Step, watch } from '../row.ts';
 
