@@ -40,9 +40,9 @@ export class SteppedScheduler implements Scheduler {
     this.#tasks.push(task);
   }
 
-  /** Runs one task, or else the next timer, at its time. False when there is neither. */
-  step(): boolean {
-    return this.#runTask() || this.#runTimer(Number.POSITIVE_INFINITY);
+  /** Runs one task, or else the next timer that is due by `untilMs`, at its time. False when there is neither. */
+  step(untilMs: number = Number.POSITIVE_INFINITY): boolean {
+    return this.#runTask() || this.#runTimer(untilMs);
   }
 
   /** Runs until nothing is left to do. An endless run is an error of the test: it throws after `maxSteps`. */

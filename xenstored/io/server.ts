@@ -29,8 +29,10 @@ export interface ServerOptions {
   readonly platform: Platform | undefined;
   /** Differs from boot to boot of the machine: a store of another one is not taken up. */
   readonly boot: string;
-  /** A listening socket, which becomes the server's own. */
-  readonly listener: number;
+  /** A listening socket, which becomes the server's own. `undefined`: no sockets; the platform tells of events by itself. */
+  readonly listener: number | undefined;
+  /** Runs its argument soon. Default: in this process's loop. */
+  readonly defer?: (callback: () => void) => void;
   readonly log: Log;
   /** The daemon cannot go on: nothing that is not safe has left it, and the process has to end. */
   readonly fatal: (error: unknown) => void;
@@ -71,7 +73,7 @@ export class Server {
   }
 
   private constructor(
-    { options, log, fatal }: ServerOptions,
+    { options, log, fatal, defer = setImmediate }: ServerOptions,
     parts: { machine: AnyMachine; clock: Clock; keeper: Keeper },
   ) {
     const { machine, clock, keeper } = parts;
@@ -110,7 +112,7 @@ export class Server {
       rings: machine,
       keeper,
       clock,
-      defer: setImmediate,
+      defer,
       log: (level, text) => log(level, text),
       fatal,
     });
@@ -142,6 +144,14 @@ export class Server {
   }
 
   #serve({ listener, fatal }: ServerOptions, machine: AnyMachine, clock: Clock): void {
+    const poller = listener === undefined ? undefined : this.#listen(listener, clock);
+    if (!(machine instanceof PlatformMachine)) return;
+    const lost = () => fatal(new OsError(Errno.ENODEV, 'the hypervisor is gone'));
+    const rings = new RingServer({ loop: this.loop, machine, poller, lost });
+    this.#closers.unshift(() => rings.close());
+  }
+
+  #listen(listener: number, clock: Clock): Poller {
     const poller = new Poller({ spinUs: 60 });
     poller.onTurn(() => this.loop.end());
     const sockets = new SocketServer({
@@ -155,10 +165,7 @@ export class Server {
       () => sockets.close(),
       () => poller.close(),
     );
-    if (!(machine instanceof PlatformMachine)) return;
-    const lost = () => fatal(new OsError(Errno.ENODEV, 'the hypervisor is gone'));
-    const rings = new RingServer({ loop: this.loop, machine, poller, lost });
-    this.#closers.unshift(() => rings.close());
+    return poller;
   }
 
   async #openCapture(clock: Clock): Promise<void> {
