@@ -85,6 +85,11 @@ export class PacketPool {
     return base + HEADROOM_BYTES;
   }
 
+  /** Bytes that fit into it, whatever its length. */
+  capacity(packet: number): number {
+    return this.isLarge(packet) ? MAX_PACKET_BYTES : SMALL_MAX_BYTES;
+  }
+
   isLarge(packet: number): boolean {
     return packet >= this.#small;
   }
