@@ -14,6 +14,7 @@ const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
+const MSG_WAITALL = 0x100;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
@@ -106,6 +107,18 @@ export function sendAll(fd: Descriptor, buffer: Uint8Array): number {
     const count = ffi.send(fd, rest, rest.length, MSG_NOSIGNAL);
     if (count === rest.length) return 0;
     if (count >= 0) rest = rest.subarray(count);
+    else if (ffi.errno() !== Errno.EINTR) return -ffi.errno();
+  }
+  return 0;
+}
+
+/** Fills all of `buffer` from a socket that waits: 0, or minus an error number; ECONNRESET at the end of the stream. */
+export function receiveAll(fd: Descriptor, buffer: Uint8Array): number {
+  for (let rest = buffer; rest.length > 0; ) {
+    const count = ffi.recv(fd, rest, rest.length, MSG_WAITALL);
+    if (count === rest.length) return 0;
+    if (count > 0) rest = rest.subarray(count);
+    else if (count === 0) return -Errno.ECONNRESET;
     else if (ffi.errno() !== Errno.EINTR) return -ffi.errno();
   }
   return 0;

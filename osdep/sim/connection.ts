@@ -9,7 +9,16 @@ import type { Descriptor } from '../os/ffi.ts';
 import { type Poller, READABLE, WRITABLE } from '../os/poll.ts';
 import { close, recv, WOULD_BLOCK } from '../os/sock.ts';
 import { EventPipe } from './eventpipe.ts';
-import { decodeBody, encodeFrame, FrameReader, Kind, MAX_ATTACH_BYTES, type SentReply } from './protocol.ts';
+import {
+  decodeBody,
+  encodeCopied,
+  encodeFrame,
+  FrameReader,
+  Kind,
+  MAX_ATTACH_BYTES,
+  type SentReply,
+} from './protocol.ts';
+import type { SharedTable } from './sharedtable.ts';
 
 /** Why a connection ended, if its process just went away. */
 export const GONE = 'its process is gone';
@@ -39,6 +48,8 @@ export class Connection {
   restartable = false;
   /** Mappings that were made for this process. */
   readonly maps: Set<number> = new Set();
+  /** Tables of copies, in those of them that have one. */
+  readonly copyTables: Map<number, SharedTable> = new Map();
   readonly #files = new Map<number, EventPipe>();
   readonly #poller: Poller;
   readonly #fd: Descriptor;
@@ -88,11 +99,23 @@ export class Connection {
     this.#flush();
   }
 
+  /** Answers a request for copies. */
+  copied(errno: number): void {
+    if (this.#closed) return;
+    this.#outbox.push({ bytes: encodeCopied(errno), descriptors: [], sent: undefined });
+    this.#flush();
+  }
+
   /** Makes the pipe of a new event channel file and answers with its other end. Throws OsError. */
   openFile(handle: number): void {
     const pipe = new EventPipe(this.#poller);
     this.#files.set(handle, pipe);
     this.reply({ value: { handle } }, 'plain', [pipe.readEnd], () => pipe.closeReadEnd());
+  }
+
+  forgetMap(map: number): void {
+    this.maps.delete(map);
+    this.copyTables.delete(map);
   }
 
   forgetFile(handle: number): void {
@@ -118,6 +141,7 @@ export class Connection {
     close(this.#fd);
     for (const file of this.#files.values()) file.close();
     this.#files.clear();
+    this.copyTables.clear();
     this.#outbox.length = 0;
   }
 

@@ -1,46 +1,42 @@
-/** Grant copies by table on the simulator. Knows no packets and no disks. */
+/** Grant copies by table on the simulator: memory and copying are the machine's. Knows no packets and no disks. */
 import { Errno, OsError } from '../errno.ts';
-import { type Copier, type CopySegment, type CopyTable, type Gnttab, GrantStatus } from '../gnttab.ts';
+import { type Copier, type CopyTable, GrantStatus } from '../gnttab.ts';
 import { PAGE_SIZE } from '../mapping.ts';
-import { type MappedArea, mapPieces } from '../os/mmap.ts';
+import { SimMapping } from './area.ts';
+import type { CopyMemory, Machine } from './machine.ts';
+
+const NOTHING = new Uint8Array(0);
 
 export class SimCopier implements Copier {
-  readonly #gnttab: Gnttab;
-  readonly #area: MappedArea;
+  readonly #length: number;
+  readonly #opened: CopyMemory;
+  readonly #mapping: SimMapping;
+  #memory: Uint8Array;
 
-  constructor(gnttab: Gnttab, memoryBytes: number) {
+  constructor(machine: Machine, memoryBytes: number) {
     if (!(memoryBytes > 0) || memoryBytes % PAGE_SIZE !== 0) throw new OsError(Errno.EINVAL, 'open a copier');
-    this.#gnttab = gnttab;
-    this.#area = mapPieces([{ fd: undefined, offset: 0, length: memoryBytes }], 'rw');
+    this.#length = memoryBytes;
+    this.#opened = machine.openCopies(memoryBytes);
+    const { map, area } = this.#opened;
+    this.#mapping = new SimMapping(machine, map, area, area.bytes.length / PAGE_SIZE, true);
+    this.#memory = area.bytes.subarray(0, memoryBytes);
   }
 
   get memory(): Uint8Array {
-    return this.#area.bytes;
+    return this.#memory;
   }
 
   copy(table: CopyTable): void {
-    const memory = this.#area.bytes;
-    const segments = Array.from({ length: table.count }, (_, i): CopySegment => {
-      const length = table.lengths[i]!;
-      const position = table.positions[i]!;
-      if (position + length > this.#area.length) throw new RangeError('a copy outside of the memory');
-      const guest = { domid: table.domids[i]!, ref: table.grefs[i]!, offset: table.offsets[i]! };
-      const ours = { bytes: memory.subarray(position, position + length) };
-      return table.toGuest[i] === 1
-        ? { source: ours, dest: guest, length }
-        : { source: guest, dest: ours, length };
-    });
-    let statuses: readonly number[] = [];
-    try {
-      statuses = this.#gnttab.grantCopy(segments);
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
+    const { count, positions, lengths } = table;
+    for (let i = 0; i < count; i++) {
+      if (positions[i]! + lengths[i]! > this.#length) throw new RangeError('a copy outside of the memory');
     }
-    for (let i = 0; i < table.count; i++) table.statuses[i] = statuses[i] ?? GrantStatus.GENERAL_ERROR;
+    const done = this.#mapping.mapped && this.#opened.copy(table) === 0;
+    if (!done) table.statuses.fill(GrantStatus.GENERAL_ERROR, 0, count);
   }
 
   close(): void {
-    this.#gnttab.close();
-    this.#area.unmap();
+    this.#memory = NOTHING;
+    this.#mapping.unmap();
   }
 }

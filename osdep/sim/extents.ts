@@ -8,6 +8,7 @@ import { createMemory, reopenReadOnly } from '../os/fdpass.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { type MappedArea, mapDescriptor } from '../os/mmap.ts';
 import { close } from '../os/sock.ts';
+import { copyBytes, type Stretch } from './copybytes.ts';
 import type { Memory } from './world/effects.ts';
 
 const PAGE = 4096;
@@ -18,7 +19,8 @@ interface Extent {
   readonly owner: number;
   readOnlyFd: Descriptor | undefined;
   area: MappedArea | undefined;
-  words: Int32Array | undefined;
+  /** Of the whole area, once it is mapped. */
+  stretch: Stretch | undefined;
 }
 
 export class Extents implements Memory {
@@ -46,7 +48,7 @@ export class Extents implements Memory {
         owner,
         readOnlyFd: undefined,
         area: undefined,
-        words: undefined,
+        stretch: undefined,
       });
     } catch (error) {
       if (error instanceof OsError) return false;
@@ -69,24 +71,35 @@ export class Extents implements Memory {
   }
 
   read(extent: number, offset: number, length: number): Uint8Array {
-    return this.#bytes(extent).slice(offset, offset + length);
+    return this.#stretch(extent).bytes.slice(offset, offset + length);
   }
 
   write(extent: number, offset: number, bytes: Uint8Array): void {
-    this.#bytes(extent).set(bytes, offset);
+    this.#stretch(extent).bytes.set(bytes, offset);
+  }
+
+  copy(source: number, sourceOffset: number, dest: number, destOffset: number, length: number): void {
+    copyBytes(this.#stretch(source), sourceOffset, this.#stretch(dest), destOffset, length);
   }
 
   load32(extent: number, offset: number): number {
-    return Atomics.load(this.#words(extent), offset >> 2) >>> 0;
+    return Atomics.load(this.#stretch(extent).words, offset >> 2) >>> 0;
   }
 
   compareExchange32(extent: number, offset: number, expected: number, replacement: number): number {
-    return Atomics.compareExchange(this.#words(extent), offset >> 2, expected | 0, replacement | 0) >>> 0;
+    const { words } = this.#stretch(extent);
+    return Atomics.compareExchange(words, offset >> 2, expected | 0, replacement | 0) >>> 0;
   }
 
   and16(extent: number, offset: number, mask: number): void {
     const shift = (offset & 2) * 8;
-    Atomics.and(this.#words(extent), offset >> 2, ~((~mask & 0xffff) << shift));
+    Atomics.and(this.#stretch(extent).words, offset >> 2, ~((~mask & 0xffff) << shift));
+  }
+
+  /** The last bytes of an extent, for the hypervisor itself; not to be used once the extent is freed. */
+  tail(extent: number, length: number): Uint8Array {
+    const { bytes } = this.#stretch(extent);
+    return bytes.subarray(bytes.length - length);
   }
 
   /** A descriptor to send to somebody who may have the extent like that. It stays the hypervisor's to close. */
@@ -103,18 +116,13 @@ export class Extents implements Memory {
     return found;
   }
 
-  #bytes(extent: number): Uint8Array {
+  #stretch(extent: number): Stretch {
     const found = this.#find(extent);
-    found.area ??= mapDescriptor(found.fd, 0, found.length, 'rw');
-    return found.area.bytes;
-  }
-
-  #words(extent: number): Int32Array {
-    const found = this.#find(extent);
-    if (found.words === undefined) {
-      const { buffer, byteOffset, byteLength } = this.#bytes(extent);
-      found.words = new Int32Array(buffer, byteOffset, byteLength / 4);
-    }
-    return found.words;
+    if (found.stretch !== undefined) return found.stretch;
+    found.area = mapDescriptor(found.fd, 0, found.length, 'rw');
+    const { bytes } = found.area;
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    found.stretch = { bytes, words };
+    return found.stretch;
   }
 }

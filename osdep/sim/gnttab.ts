@@ -86,7 +86,7 @@ export class SimGnttab implements Gnttab {
 
   openCopier(memoryBytes: number): Copier {
     this.#check();
-    return new SimCopier(new SimGnttab(this.#machine), memoryBytes);
+    return new SimCopier(this.#machine, memoryBytes);
   }
 
   dmabufExpFromRefs(): number {

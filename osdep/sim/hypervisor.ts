@@ -9,6 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Errno, OsError } from '../errno.ts';
+import { PAGE_SIZE } from '../mapping.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { Poller, READABLE } from '../os/poll.ts';
 import { accept, close, listen, raiseOpenFiles, WOULD_BLOCK } from '../os/sock.ts';
@@ -16,6 +17,7 @@ import { COPIES_PER_REQUEST } from './batches.ts';
 import { Connection, GONE } from './connection.ts';
 import { Extents } from './extents.ts';
 import { hasBytes, Kind, MAX_BODY_BYTES, MAX_CONTROL_BODY_BYTES, type TokenArgs } from './protocol.ts';
+import { SharedTable, TABLE_BYTES, TABLE_ROWS } from './sharedtable.ts';
 import { type Effect, type Limits, type MappedMemory, type Reply, World } from './world.ts';
 
 export interface HypervisorOptions {
@@ -117,6 +119,8 @@ export class Hypervisor {
           port: body.readUInt32LE(4),
         });
         return true;
+      case Kind.COPY:
+        return body.length === 8 && this.#copy(from, domid, body.readUInt32LE(0), body.readUInt32LE(4));
       case Kind.CALL:
         return this.#call(from, domid, from.decode(body));
       case Kind.OPEN_EVENTS:
@@ -165,13 +169,31 @@ export class Hypervisor {
       return true;
     }
     if (op === 'evtchnClose') from.forgetFile((args as { handle: number }).handle);
-    if (op === 'unmap') from.maps.delete((args as { map: number }).map);
+    if (op === 'unmap') from.forgetMap((args as { map: number }).map);
     if (op === 'writeConsole') this.#print(domid, (args as { text: string }).text);
     if (reply.memory === undefined) {
       from.reply({ value: reply.value }, hasBytes(op) ? 'bytes' : 'plain');
     } else {
-      this.#replyMapped(from, domid, reply.value as { map: number }, reply.memory);
+      const value = reply.value as { map: number };
+      if (op === 'gntdevCopier') this.#openTable(from, value.map, reply.memory);
+      this.#replyMapped(from, domid, value, reply.memory);
     }
+    return true;
+  }
+
+  /** Its place is the end of the memory; who asked for less has none. */
+  #openTable(from: Connection, map: number, { runs }: MappedMemory): void {
+    const [run] = runs;
+    if (run === undefined || run.pages * PAGE_SIZE <= TABLE_BYTES) return;
+    from.copyTables.set(map, new SharedTable(this.#extents.tail(run.extent, TABLE_BYTES)));
+  }
+
+  /** The table stays where it is: whatever its owner makes of it meanwhile, a row is checked as it is used. */
+  #copy(from: Connection, domid: number, map: number, count: number): boolean {
+    const table = from.copyTables.get(map);
+    if (table === undefined || count > TABLE_ROWS) return false;
+    table.count = count;
+    from.copied(this.#world.copyByTable(domid, map, table));
     return true;
   }
 

@@ -4,20 +4,21 @@
  * here, and scattered frames have no common view: across processes both are as on real Xen.
  */
 import type { Clock } from '../clock.ts';
-import { Errno, OsError } from '../errno.ts';
+import { OsError } from '../errno.ts';
+import type { CopyTable } from '../gnttab.ts';
 import { PAGE_SIZE } from '../mapping.ts';
 import { type FaultOdds, type Faults, noFaults, seededFaults } from './faults.ts';
-import type { Area, EventSource, Machine } from './machine.ts';
+import type { EventSource, Machine } from './machine.ts';
 import { LocalMemory } from './memory.ts';
 import { platformOn, type SimPlatform } from './platform.ts';
 import { SeededRandom } from './random.ts';
 import { LiveScheduler, type Scheduler, SteppedScheduler } from './schedule.ts';
+import { SeparateMemory } from './separatememory.ts';
 import {
   type Args,
   type Effect,
   type Limits,
   type MappedMemory,
-  type MappingOp,
   type OpName,
   type Value,
   World,
@@ -27,6 +28,11 @@ export interface LocalOptions {
   readonly seed?: number;
   readonly limits?: Partial<Limits>;
   readonly faults?: FaultOdds;
+  /**
+   * `shared` (default): all mappings of a page are the same JavaScript memory. `separate`: each is a mapping of its own, as across processes, which
+   * loses the page for good when it is unmapped, whoever still holds a view.
+   */
+  readonly mappings?: 'shared' | 'separate';
   /** Told of every request and every effect, in order; a line begins with the time in milliseconds. */
   readonly trace?: (line: string) => void;
 }
@@ -97,7 +103,7 @@ export class LocalHost<S extends Scheduler = Scheduler> {
   readonly scheduler: S;
   readonly random: SeededRandom;
   readonly #world: World;
-  readonly #memory = new LocalMemory();
+  readonly #memory: LocalMemory | SeparateMemory;
   readonly #faults: Faults;
   readonly #trace: ((line: string) => void) | undefined;
   readonly #sources = new Map<number, LocalEvents>();
@@ -107,6 +113,7 @@ export class LocalHost<S extends Scheduler = Scheduler> {
     this.scheduler = scheduler;
     this.random = random;
     this.#trace = options.trace;
+    this.#memory = options.mappings === 'separate' ? new SeparateMemory() : new LocalMemory();
     this.#faults = options.faults === undefined ? noFaults : seededFaults(random, options.faults);
     this.#world = new World({
       memory: this.#memory,
@@ -119,9 +126,12 @@ export class LocalHost<S extends Scheduler = Scheduler> {
     return this.scheduler.clock;
   }
 
-  /** A domain's view of the machine. Domain 0 exists from the start, others once they are created. */
-  platformFor(domid: number): SimPlatform {
-    return platformOn(this.#machineFor(domid));
+  /**
+   * A domain's view of the machine. Domain 0 exists from the start, others once they are created. `through`: what stands between the domain's
+   * libraries and the machine, for tests that look on or cut in.
+   */
+  platformFor(domid: number, through: (machine: Machine) => Machine = (machine) => machine): SimPlatform {
+    return platformOn(through(this.#machineFor(domid)));
   }
 
   /** As if the process that runs this domain had died. */
@@ -144,17 +154,22 @@ export class LocalHost<S extends Scheduler = Scheduler> {
   }
 
   #machineFor(domid: number): Machine {
+    const callMapped: Machine['callMapped'] = (op, args) => {
+      const { value, memory } = this.#request(domid, op, args);
+      if (memory === undefined) {
+        throw new Error(`${op} gave no memory`);
+      }
+      return { value, area: this.#memory.area(memory) };
+    };
     return {
       domid,
       clock: this.clock,
       random: this.random,
       call: (op, args) => this.#request(domid, op, args).value,
-      callMapped: <K extends MappingOp>(op: K, args: Args<K>) => {
-        const { value, memory } = this.#request(domid, op, args);
-        if (memory === undefined) {
-          throw new Error(`${op} gave no memory`);
-        }
-        return { value, area: this.#area(memory) };
+      callMapped,
+      openCopies: (memoryBytes) => {
+        const { value, area } = callMapped('gntdevCopier', { pages: memoryBytes / PAGE_SIZE });
+        return { map: value.map, area, copy: (table) => this.#copy(domid, value.map, table) };
       },
       openEvents: () => {
         const { handle } = this.#request(domid, 'evtchnOpen', {}).value;
@@ -182,6 +197,12 @@ export class LocalHost<S extends Scheduler = Scheduler> {
       throw new OsError(reply.errno, `domain ${domid}: ${op}`);
     }
     return reply;
+  }
+
+  #copy(domid: number, map: number, table: CopyTable): number {
+    const result = this.#world.copyByTable(domid, map, table);
+    this.#trace?.(`${this.#stamp()} d${domid} copies ${table.count} -> ${result}`);
+    return result;
   }
 
   #settle(): void {
@@ -220,30 +241,6 @@ export class LocalHost<S extends Scheduler = Scheduler> {
     } else {
       arrive();
     }
-  }
-
-  #area(memory: MappedMemory): Area {
-    const views = memory.runs.map((run) =>
-      run.extent === 0
-        ? new Uint8Array(run.pages * PAGE_SIZE)
-        : this.#memory.view(run.extent, run.page, run.pages),
-    );
-    const pages = views.flatMap((view) =>
-      Array.from({ length: view.length / PAGE_SIZE }, (_, index) =>
-        view.subarray(index * PAGE_SIZE, (index + 1) * PAGE_SIZE),
-      ),
-    );
-    return {
-      get bytes(): Uint8Array {
-        const [whole] = views;
-        if (whole === undefined || views.length > 1) {
-          throw new OsError(Errno.EOPNOTSUPP, 'one view of scattered frames');
-        }
-        return whole;
-      },
-      page: (index) => pages[index] ?? new Uint8Array(0),
-      release: () => {},
-    };
   }
 }
 

@@ -3,6 +3,7 @@
  * or over a socket to the hypervisor process. The libraries are written once against this. Knows no library.
  */
 import type { Clock, Random } from '../clock.ts';
+import type { CopyTable } from '../gnttab.ts';
 import type { Args, MappingOp, OpName, Value } from './world/requests.ts';
 
 /** A mapped area, as Mapping wants it. `release` only takes the bytes away; the world is told with `unmap`. */
@@ -27,6 +28,15 @@ export interface EventSource {
   close(): void;
 }
 
+/** Memory for copies by table. */
+export interface CopyMemory {
+  readonly map: number;
+  /** May be longer than was asked for; what is beyond that is the machine's. */
+  readonly area: Area;
+  /** 0 and the statuses, or an error number: a row was refused, or the domain is no more. Positions have been checked. */
+  copy(table: CopyTable): number;
+}
+
 export interface Machine {
   readonly domid: number;
   readonly clock: Clock;
@@ -35,6 +45,8 @@ export interface Machine {
   call<K extends OpName>(op: K, args: Args<K>): Value<K>;
   /** Performs a request that maps memory. */
   callMapped<K extends MappingOp>(op: K, args: Args<K>): { readonly value: Value<K>; readonly area: Area };
+  /** Does `gntdevCopier`; `unmap` ends it. `memoryBytes`: whole pages. */
+  openCopies(memoryBytes: number): CopyMemory;
   /** Does `evtchnOpen`, and takes the new file's events. */
   openEvents(): EventSource;
   close(): void;

@@ -1,6 +1,10 @@
 /** Memory of a world within one process: an ArrayBuffer for each extent. Knows nothing of frames or domains. */
+import { Errno, OsError } from '../errno.ts';
 import { PAGE_SIZE } from '../mapping.ts';
+import { copyBytes } from './copybytes.ts';
+import type { Area } from './machine.ts';
 import type { Memory } from './world/effects.ts';
+import type { MappedMemory } from './world/requests.ts';
 
 interface Extent {
   readonly bytes: Uint8Array;
@@ -33,6 +37,10 @@ export class LocalMemory implements Memory {
     this.#at(extent).bytes.set(bytes, offset);
   }
 
+  copy(source: number, sourceOffset: number, dest: number, destOffset: number, length: number): void {
+    copyBytes(this.#at(source), sourceOffset, this.#at(dest), destOffset, length);
+  }
+
   load32(extent: number, offset: number): number {
     return Atomics.load(this.#at(extent).words, offset >> 2) >>> 0;
   }
@@ -46,10 +54,29 @@ export class LocalMemory implements Memory {
     Atomics.and(this.#at(extent).halves, offset >> 1, mask);
   }
 
-  /** The pages themselves. */
-  view(extent: number, page: number, pages: number): Uint8Array {
-    const { bytes } = this.#at(extent);
-    return new Uint8Array(bytes.buffer, page * PAGE_SIZE, pages * PAGE_SIZE);
+  /** The pages themselves. Scattered ones have no common view (EOPNOTSUPP). */
+  area({ runs }: MappedMemory): Area {
+    const views = runs.map(({ extent, page, pages }) =>
+      extent === 0
+        ? new Uint8Array(pages * PAGE_SIZE)
+        : new Uint8Array(this.#at(extent).bytes.buffer, page * PAGE_SIZE, pages * PAGE_SIZE),
+    );
+    const pages = views.flatMap((view) =>
+      Array.from({ length: view.length / PAGE_SIZE }, (_, index) =>
+        view.subarray(index * PAGE_SIZE, (index + 1) * PAGE_SIZE),
+      ),
+    );
+    return {
+      get bytes(): Uint8Array {
+        const [whole] = views;
+        if (whole === undefined || views.length > 1) {
+          throw new OsError(Errno.EOPNOTSUPP, 'one view of scattered frames');
+        }
+        return whole;
+      },
+      page: (index) => pages[index] ?? new Uint8Array(0),
+      release: () => {},
+    };
   }
 
   /** How many extents are in use. */

@@ -3,9 +3,10 @@
  * codec for the requests of world/requests.ts. Knows no socket. A reader of frames never trusts their lengths.
  *
  * A frame is a header of 8 bytes (u32 length of the body, u32 kind, little-endian) and the body. To the hypervisor:
- * ATTACH, CALL, OPEN_EVENTS and TOKEN, which are answered one by one, NOTIFY and UNMASK, which are not. From it: REPLY
- * alone; descriptors that belong to it travel beside the bytes. Bodies are JSON, followed by the bytes that it names;
- * those of NOTIFY and UNMASK are two u32: an event channel file and a port.
+ * ATTACH, CALL, OPEN_EVENTS and TOKEN, which are answered one by one with REPLY, and COPY, with COPIED; NOTIFY and UNMASK are
+ * not answered. Descriptors that belong to a REPLY travel beside the bytes. Bodies are JSON, followed by the bytes that it names; but
+ * those of NOTIFY and UNMASK are two u32, an event channel file and a port, and so are those of COPY, a mapping and how many rows of
+ * the table in it; that of COPIED is one, an error number or 0.
  */
 import type { OpName } from './world/requests.ts';
 
@@ -17,6 +18,8 @@ export const Kind = {
   OPEN_EVENTS: 5,
   TOKEN: 6,
   REPLY: 7,
+  COPY: 8,
+  COPIED: 9,
 } as const;
 
 export const HEADER_BYTES = 8;
@@ -126,15 +129,26 @@ export function decodeBody(body: Buffer): unknown {
   });
 }
 
-/** A frame of a file and a port, into `target`. */
-export function encodePortFrame(target: Buffer, kind: number, handle: number, port: number): void {
+/** A frame of two numbers (a file and a port, a mapping and rows), into `target`. */
+export function encodePairFrame(target: Buffer, kind: number, first: number, second: number): void {
   target.writeUInt32LE(8, 0);
   target.writeUInt32LE(kind, 4);
-  target.writeUInt32LE(handle >>> 0, 8);
-  target.writeUInt32LE(port >>> 0, 12);
+  target.writeUInt32LE(first >>> 0, 8);
+  target.writeUInt32LE(second >>> 0, 12);
 }
 
-export const PORT_FRAME_BYTES: number = HEADER_BYTES + 8;
+export const PAIR_FRAME_BYTES: number = HEADER_BYTES + 8;
+
+/** The answer to COPY. */
+export function encodeCopied(errno: number): Buffer {
+  const frame = Buffer.allocUnsafe(COPIED_FRAME_BYTES);
+  frame.writeUInt32LE(4, 0);
+  frame.writeUInt32LE(Kind.COPIED, 4);
+  frame.writeUInt32LE(errno, 8);
+  return frame;
+}
+
+export const COPIED_FRAME_BYTES: number = HEADER_BYTES + 4;
 
 /** Cuts a stream of bytes into frames. */
 export class FrameReader {

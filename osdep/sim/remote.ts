@@ -6,29 +6,32 @@
 
 import type { Clock, Random } from '../clock.ts';
 import { Errno, errnoName, OsError } from '../errno.ts';
+import type { CopyTable } from '../gnttab.ts';
 import { systemClock, systemRandom } from '../os/clock.ts';
 import { receiveWithDescriptors } from '../os/fdpass.ts';
 import type { Descriptor } from '../os/ffi.ts';
 import { type MappedArea, mapPieces } from '../os/mmap.ts';
 import { HUNG_UP } from '../os/poll.ts';
-import { close, connectBlocking, sendAll } from '../os/sock.ts';
+import { close, connectBlocking, receiveAll, sendAll } from '../os/sock.ts';
 import { batchesOf } from './batches.ts';
 import { LoopMember } from './loop.ts';
-import type { Area, EventSource, Machine } from './machine.ts';
+import type { Area, CopyMemory, EventSource, Machine } from './machine.ts';
 import {
   type Attached,
+  COPIED_FRAME_BYTES,
   decodeBody,
   encodeFrame,
-  encodePortFrame,
+  encodePairFrame,
   HEADER_BYTES,
   hasBytes,
   Kind,
   MAX_ATTACH_BYTES,
-  PORT_FRAME_BYTES,
+  PAIR_FRAME_BYTES,
   type SentReply,
   type TokenArgs,
 } from './protocol.ts';
 import { RemoteEvents } from './remote-events.ts';
+import { SharedTable, TABLE_BYTES, TABLE_ROWS } from './sharedtable.ts';
 import type { Args, CopyResult, MappingOp, OpName, Value } from './world/requests.ts';
 
 const PAGE = 4096;
@@ -53,7 +56,8 @@ export class RemoteMachine implements Machine {
   /** Files whose events come here, and the ports that are bound through them. */
   readonly #ports = new Map<number, Set<number>>();
   readonly #sources = new Set<RemoteEvents>();
-  readonly #portFrame = Buffer.alloc(PORT_FRAME_BYTES);
+  readonly #copied = Buffer.alloc(COPIED_FRAME_BYTES);
+  readonly #pairFrame = Buffer.alloc(PAIR_FRAME_BYTES);
   #inbox: Buffer = Buffer.alloc(64 * 1024);
   #open = true;
 
@@ -121,6 +125,24 @@ export class RemoteMachine implements Machine {
     }
   }
 
+  openCopies(memoryBytes: number): CopyMemory {
+    const pages = (memoryBytes + TABLE_BYTES) / PAGE;
+    const { value, area } = this.callMapped('gntdevCopier', { pages });
+    const { map } = value;
+    const shared = new SharedTable(area.bytes.subarray(memoryBytes));
+    const copy = (table: CopyTable): number => {
+      for (let from = 0; from < table.count; from += TABLE_ROWS) {
+        const count = Math.min(TABLE_ROWS, table.count - from);
+        shared.take(table, from, count);
+        const errno = this.#copyRows(map, count);
+        if (errno !== 0) return errno;
+        shared.giveStatuses(table, from);
+      }
+      return 0;
+    };
+    return { map, area, copy };
+  }
+
   openEvents(): EventSource {
     const descriptors: Descriptor[] = [];
     const { value } = this.#ask(encodeFrame(Kind.OPEN_EVENTS, {}, 'plain'), 'evtchnOpen', descriptors);
@@ -176,9 +198,20 @@ export class RemoteMachine implements Machine {
     );
   }
 
+  /** Rows of the table in that memory: 0, or an error number. */
+  #copyRows(map: number, count: number): number {
+    encodePairFrame(this.#pairFrame, Kind.COPY, map, count);
+    const answer = this.#copied;
+    if (!this.#open || sendAll(this.#fd, this.#pairFrame) < 0 || receiveAll(this.#fd, answer) < 0) {
+      setImmediate(() => this.#lost());
+      return Errno.ECONNRESET;
+    }
+    return answer.readUInt32LE(HEADER_BYTES);
+  }
+
   #post(kind: number, handle: number, port: number): void {
-    encodePortFrame(this.#portFrame, kind, handle, port);
-    this.#send(this.#portFrame, 'event channel');
+    encodePairFrame(this.#pairFrame, kind, handle, port);
+    this.#send(this.#pairFrame, 'event channel');
   }
 
   #send(frame: Buffer, what: string): void {

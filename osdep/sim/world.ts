@@ -4,6 +4,7 @@
  * only through what it is given; time and chance do not exist here. The pieces are in world/, one subject a file.
  */
 import { Errno } from '../errno.ts';
+import type { CopyTable } from '../gnttab.ts';
 import type { Handlers } from './world/calls.ts';
 import { deviceCalls } from './world/calls-devices.ts';
 import { domainCalls } from './world/calls-domains.ts';
@@ -25,6 +26,7 @@ import { Maps } from './world/maps.ts';
 import { fail } from './world/outcome.ts';
 import type { Args, OpName, Reply } from './world/requests.ts';
 import { type Domain, type Limits, State } from './world/state.ts';
+import { copyByTable } from './world/tablecopies.ts';
 
 export type { Effect, Memory } from './world/effects.ts';
 export type { Args, MappedMemory, MappingOp, OpName, Reply, Requests, Run, Value } from './world/requests.ts';
@@ -91,6 +93,19 @@ export class World {
     }
     const handler = this.#handlers[op as OpName] as (caller: Domain, args: unknown) => Reply;
     return handler(caller, args);
+  }
+
+  /**
+   * Grant copies between guests and memory that `gntdevCopier` made, `map`: 0, or ESRCH without such a caller, EBADF without such memory, EINVAL for a
+   * copy that leaves its page or the memory (those before it have been done). Nothing is allocated, and there is never an effect.
+   */
+  copyByTable(domid: number, map: number, table: CopyTable): number {
+    const caller = this.#state.domains.get(domid);
+    if (caller === undefined || caller.life !== 'alive') {
+      return Errno.ESRCH;
+    }
+    const record = caller.maps.get(map);
+    return record?.forCopies === true ? copyByTable(this.#state, caller, record, table) : Errno.EBADF;
   }
 
   /** The process that ran a domain is gone: the domain crashed, and is taken down. */

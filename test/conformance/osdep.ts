@@ -8,6 +8,7 @@ import { OsError } from '../../osdep/errno.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
 import { callSuite } from './osdep/call.ts';
+import { copierSuite } from './osdep/copier.ts';
 import { deviceSuite } from './osdep/devices.ts';
 import { domainSuite } from './osdep/domains.ts';
 import { evtchnSuite } from './osdep/evtchn.ts';
@@ -129,6 +130,7 @@ export function osdepConformance(
     };
     evtchnSuite(bench);
     grantSuite(bench);
+    copierSuite(bench);
     foreignSuite(bench);
     domainSuite(bench);
     deviceSuite(bench);

@@ -19,6 +19,8 @@ export function grantCalls(parts: Parts): Pick<Handlers, Extract<OpName, `gnt${s
     gntdevMap: (caller, { refs, writable, notify }) =>
       hasRoom(caller, refs.length) ? parts.devices.map(caller, refs, writable, notify) : fail(Errno.ENOMEM),
     gntdevCopy: (caller, { ops }) => parts.devices.copy(caller, ops),
+    gntdevCopier: (caller, { pages }) =>
+      hasRoom(caller, pages) ? parts.devices.copier(caller, pages) : fail(Errno.ENOMEM),
     gntallocShare: (caller, { domid, count, peerWritable, notify }) =>
       hasRoom(caller)
         ? parts.devices.share(caller, selfOr(parts.state, caller, domid), count, peerWritable, notify)

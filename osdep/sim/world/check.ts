@@ -87,6 +87,7 @@ const shapes: Record<OpName, Check> = {
   evtchnReset: ofDomain,
   gntdevMap: shape({ refs: listOf(shape({ domid: count, ref: count })), writable: flag, notify }),
   gntdevCopy: copies,
+  gntdevCopier: shape({ pages: count }),
   gntallocShare: shape({ domid: count, count, peerWritable: flag, notify }),
   gnttabMap: shape({ ops: listOf(shape({ domid: count, ref: count, flags: count })) }),
   gnttabCopy: copies,

@@ -5,8 +5,9 @@
 import { Errno } from '../../errno.ts';
 import { type GrantRef, GrantStatus, type UnmapNotify } from '../../gnttab.ts';
 import { PAGE_SIZE } from '../../mapping.ts';
+import { ENTRIES_PER_FRAME } from './entries.ts';
 import type { Frames } from './frames.ts';
-import { ENTRIES_PER_FRAME, type Grants } from './grants.ts';
+import type { Grants } from './grants.ts';
 import type { Mapped, Maps } from './maps.ts';
 import { done, type Fail, fail, type Outcome } from './outcome.ts';
 import type { CopyOp, CopyResult, MappedMemory, MapResult } from './requests.ts';
@@ -79,6 +80,17 @@ export class Devices {
       results.push(this.#grants.copy(caller, op));
     }
     return done({ results });
+  }
+
+  /** Memory of a domain's own for copies by table. */
+  copier(caller: Domain, pages: number): Mapped | Fail {
+    if (pages === 0) {
+      return fail(Errno.EINVAL);
+    }
+    const frames = this.#frames.allocate(caller, pages, 'free');
+    return frames === undefined
+      ? fail(Errno.ENOMEM)
+      : this.#maps.add(caller, { frames, writable: true, forCopies: true });
   }
 
   share(

@@ -12,6 +12,7 @@ export interface Memory {
   /** A private copy. */
   read(extent: number, offset: number, length: number): Uint8Array;
   write(extent: number, offset: number, bytes: Uint8Array): void;
+  copy(source: number, sourceOffset: number, dest: number, destOffset: number, length: number): void;
   /** Aligned, atomic, little-endian, as the three below. */
   load32(extent: number, offset: number): number;
   /** The result is what was there before. */

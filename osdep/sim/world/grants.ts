@@ -5,19 +5,21 @@
  */
 import { GrantFlag, GrantStatus } from '../../gnttab.ts';
 import { PAGE_SIZE } from '../../mapping.ts';
+import {
+  type Access,
+  ATTEMPTS,
+  ENTRIES_PER_FRAME,
+  ENTRY_SIZE,
+  entryOffset,
+  gfnIn,
+  mark,
+  PIN_LIMIT,
+  tableFrame,
+  unmark,
+} from './entries.ts';
 import type { Frames } from './frames.ts';
 import type { CopyEnd, CopyOp, CopyResult } from './requests.ts';
 import type { ActiveGrant, Domain, Frame, Maptrack, State } from './state.ts';
-
-const ENTRY_SIZE = 8;
-export const ENTRIES_PER_FRAME: number = PAGE_SIZE / ENTRY_SIZE;
-
-/** A counter of pins that reached this takes no more. */
-const PIN_LIMIT = 128;
-/** A granter who keeps changing an entry under our hands is refused after so many attempts. */
-const ATTEMPTS = 5;
-
-export type Access = 'r' | 'rw';
 
 interface Entry {
   readonly extent: number;
@@ -201,12 +203,13 @@ export class Grants {
         return GrantStatus.GENERAL_ERROR;
       }
     }
-    if (!this.#mark(entry, caller.domid, access, active === undefined)) {
+    const { extent, offset } = entry;
+    if (!mark(this.#state.memory, extent, offset, caller.domid, access, active === undefined)) {
       return GrantStatus.GENERAL_ERROR;
     }
     const used = active ?? this.#activate(caller, granter, ref, entry);
     if (used === undefined) {
-      this.#unmark(entry, 'both');
+      unmark(this.#state.memory, extent, offset, 'both');
       return GrantStatus.BAD_PAGE;
     }
     if (access === 'rw') {
@@ -219,7 +222,7 @@ export class Grants {
 
   #activate(caller: Domain, granter: Domain, ref: number, entry: Entry): ActiveGrant | undefined {
     // Whatever the granter writes there from now on, this is the frame.
-    const gfn = this.#state.memory.load32(entry.extent, entry.offset + 4);
+    const gfn = gfnIn(this.#state.memory, entry.extent, entry.offset);
     const frame = granter.p2m.get(gfn);
     if (frame === undefined) {
       return undefined;
@@ -227,31 +230,6 @@ export class Grants {
     const active: ActiveGrant = { domid: caller.domid, frame, readers: 0, writers: 0 };
     granter.grants.set(ref, active);
     return active;
-  }
-
-  /** Checks an entry and sets the hypervisor's bits in one step. Type and grantee count only the first time. */
-  #mark(entry: Entry, domid: number, access: Access, first: boolean): boolean {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const seen = this.#state.memory.load32(entry.extent, entry.offset);
-      const type = seen & (GrantFlag.TYPE_MASK | GrantFlag.SUB_PAGE);
-      if (first && (type !== GrantFlag.PERMIT_ACCESS || seen >>> 16 !== domid)) {
-        return false;
-      }
-      if (access === 'rw' && (seen & GrantFlag.READONLY) !== 0) {
-        return false;
-      }
-      const bits = GrantFlag.READING | (access === 'rw' ? GrantFlag.WRITING : 0);
-      const wanted = (seen | bits) >>> 0;
-      if (this.#state.memory.compareExchange32(entry.extent, entry.offset, seen, wanted) === seen) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  #unmark(entry: Entry, bits: 'both' | 'writing'): void {
-    const mask = bits === 'both' ? GrantFlag.READING | GrantFlag.WRITING : GrantFlag.WRITING;
-    this.#state.memory.and16(entry.extent, entry.offset, ~mask & 0xffff);
   }
 
   #unpin(granter: Domain, ref: number, active: ActiveGrant, access: Access): void {
@@ -263,7 +241,7 @@ export class Grants {
     const entry = this.#entry(granter, ref);
     const idle = active.readers + active.writers === 0;
     if (entry !== undefined && (idle || active.writers === 0)) {
-      this.#unmark(entry, idle ? 'both' : 'writing');
+      unmark(this.#state.memory, entry.extent, entry.offset, idle ? 'both' : 'writing');
     }
     if (idle) {
       granter.grants.delete(ref);
@@ -272,16 +250,7 @@ export class Grants {
   }
 
   #entry(granter: Domain, ref: number): Entry | undefined {
-    if (!Number.isInteger(ref) || ref < 0) {
-      return undefined;
-    }
-    const frame = granter.grantFrames[Math.floor(ref / ENTRIES_PER_FRAME)];
-    if (frame === undefined) {
-      return undefined;
-    }
-    return {
-      extent: frame.extent,
-      offset: frame.page * PAGE_SIZE + (ref % ENTRIES_PER_FRAME) * ENTRY_SIZE,
-    };
+    const frame = tableFrame(granter, ref);
+    return frame && { extent: frame.extent, offset: entryOffset(frame, ref) };
   }
 }

@@ -20,6 +20,8 @@ export interface NewMap {
   readonly refs?: readonly number[];
   readonly clearByte?: number | undefined;
   readonly notifyPort?: number | undefined;
+  /** One extent of the domain's own, for copies by table. */
+  readonly forCopies?: boolean;
 }
 
 export interface Mapped {
@@ -56,6 +58,7 @@ export class Maps {
       refs: area.refs ?? [],
       clearByte: area.clearByte,
       notifyPort: area.notifyPort,
+      forCopies: area.forCopies === true,
     };
     domain.maps.set(record.map, record);
     domain.mappedPages += record.pages;

@@ -96,6 +96,8 @@ export interface GrantRequests {
   gntdevMap: Op<{ refs: readonly GrantRef[]; writable: boolean; notify?: UnmapNotify }, MapResult>;
   /** GNTTABOP_copy, and EINVAL for what the device refuses before asking the hypervisor. */
   gntdevCopy: Op<{ ops: readonly CopyOp[] }, { results: CopyResult[] }>;
+  /** Memory for copies by table, which are no requests of this kind: see World.copyByTable. */
+  gntdevCopier: Op<{ pages: number }, MapResult>;
   /** Pages of /dev/xen/gntalloc; `unmap` ends the sharing. */
   gntallocShare: Op<
     { domid: number; count: number; peerWritable: boolean; notify?: UnmapNotify },
@@ -202,6 +204,7 @@ export type Value<K extends OpName> = Requests[K]['value'];
 /** Requests whose answer comes with memory. */
 export type MappingOp =
   | 'gntdevMap'
+  | 'gntdevCopier'
   | 'gntallocShare'
   | 'gnttabSetup'
   | 'ownMap'

@@ -70,6 +70,7 @@ export interface MapRecord {
   readonly refs: readonly number[];
   readonly clearByte: number | undefined;
   readonly notifyPort: number | undefined;
+  readonly forCopies: boolean;
 }
 
 export interface IoreqServer {
