@@ -33,6 +33,7 @@ export const Errno = {
   ENOTEMPTY: 39,
   ENODATA: 61,
   EPROTO: 71,
+  EBADFD: 77,
   EOVERFLOW: 75,
   EMSGSIZE: 90,
   EOPNOTSUPP: 95,

@@ -30,11 +30,15 @@ function declareBackground<F extends (...args: never[]) => void>(prototype: stri
 }
 
 type WithBytes = (fd: Descriptor, bytes: Pointer, length: number) => number;
+/** `vectors`: struct iovec's. */
+type Scattered = (fd: Descriptor, vectors: Pointer, count: number) => number;
 type WithAddress = (fd: Descriptor, address: Pointer, length: number) => number;
 
 // Descriptors
 export const read: WithBytes = declare('int64_t read(int fd, void *bytes, size_t length)');
 export const write: WithBytes = declare('int64_t write(int fd, void *bytes, size_t length)');
+export const readv: Scattered = declare('int64_t readv(int fd, void *vectors, int count)');
+export const writev: Scattered = declare('int64_t writev(int fd, void *vectors, int count)');
 export const open: (path: string, flags: number, mode: number) => Descriptor = declare(
   'int open(const char *path, int flags, int mode)',
 );
@@ -197,6 +201,8 @@ export const prlimit: (pid: number, resource: number, next: Pointer, previous: P
 export const prctl: (option: number, argument: number) => number = declare(
   'int prctl(int option, unsigned long argument)',
 );
+/** Goes to another namespace: of networks, say. This thread alone. */
+export const setns: (fd: Descriptor, kind: number) => number = declare('int setns(int fd, int kind)');
 export const umask: (mask: number) => number = declare('uint32_t umask(uint32_t mask)');
 
 /** Why the last call failed: a positive error number. Only meaningful right after a failure. */
