@@ -45,8 +45,8 @@ export interface BackendDevice<K> {
   reconfigure?(): Promise<void>;
   /** Somebody (perhaps ourselves) has written a key of the own directory. */
   changed?(key: string): void;
-  /** Gives back what `open` acquired. */
-  close(): Promise<void> | void;
+  /** Gives back what `open` acquired. `gone`: there is no such device any more; `stop`: a successor may go on with it. */
+  close(why: 'gone' | 'stop'): Promise<void> | void;
 }
 
 /** A device's way back to its handshake. */

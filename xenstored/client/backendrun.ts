@@ -65,7 +65,7 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     await this.#sight?.close();
     await this.idle;
     await this.#closed;
-    await this.#letGo();
+    await this.#letGo('stop');
   }
 
   protected async find(): Promise<Backend<K> | undefined> {
@@ -164,7 +164,7 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
         await this.#sight?.close();
         this.#sight = undefined;
         // However long that takes: the next device of this name waits for it, nobody else does.
-        this.#closed = this.#letGo();
+        this.#closed = this.#letGo('gone');
         void this.#closed.then(() => this.reset('own'));
         break;
     }
@@ -252,13 +252,13 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     }
   }
 
-  async #letGo(): Promise<void> {
+  async #letGo(why: 'gone' | 'stop'): Promise<void> {
     const device = this.#device;
     const connected = this.#connected;
     this.#device = undefined;
     this.#connected = false;
     if (connected) await this.#unfailing('disconnect', async () => device?.disconnect());
-    await this.#unfailing('close', async () => device?.close());
+    await this.#unfailing('close', async () => device?.close(why));
   }
 
   async #disconnect(): Promise<void> {

@@ -70,8 +70,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
   static async open(options: DeviceOptions): Promise<VifDevice> {
     const { link, places } = options;
     const order = await link.read(readVifOrder());
-    const { frontendDomid: domid, devid } = link.device;
-    return new VifDevice(options, order, places({ domid, devid }, order));
+    return new VifDevice(options, order, await places(link, order));
   }
 
   readFront(): ReturnType<typeof readVifFront> {
@@ -91,7 +90,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const member = { vif, hands, onBroken: (reason: string) => link.broken(reason) };
     this.#connection = { hands, member };
     exchange.add(member);
-    this.#place.connected(front);
+    this.#place.connected(vif, front);
     if (how === 'attach') hands.notify();
     const queues = front.queues.length;
     const verb = how === 'fresh' ? 'connected' : 'taken over';
@@ -108,7 +107,11 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     connection.hands.close();
   }
 
-  close(): void {
-    this.#place.close();
+  changed(key: string): void {
+    this.#place.changed(key);
+  }
+
+  close(why: 'gone' | 'stop'): void {
+    this.#place.close(why);
   }
 }

@@ -2,8 +2,10 @@
  * A network of interfaces and its way out, and where an interface is put: what the exchange takes turns with, and what a device asks for. Knows
  * neither the store nor what a way out is made of.
  */
+import type { BackendLink } from '../../../xenstored/client/backend.ts';
 import type { VifFrontKeys, VifOrder } from '../../../xenstored/xenbus/vif.ts';
 import type { Network } from '../core/network.ts';
+import type { Vif } from '../core/vif.ts';
 
 /** A network's way out; its port is the network's already. */
 export interface Wire {
@@ -20,21 +22,17 @@ export interface Lan {
   wire: Wire | undefined;
 }
 
-/** Which of the guests' interfaces: as in the names of network devices and directories. */
-export interface VifName {
-  readonly domid: number;
-  readonly devid: number;
-}
-
 /** Where an interface is plugged in, from when it is ordered until it is detached. */
 export interface Place {
   readonly lan: Lan;
-  /** A guest has connected; what is behind its interface may be sent to it from now on. */
-  connected(front: VifFrontKeys): void;
+  /** A guest has connected; what is behind its interface may send to it from now on. */
+  connected(vif: Vif, front: VifFrontKeys): void;
   disconnected(): void;
-  /** Given back. */
-  close(): void;
+  /** A key of the backend's directory has been written. */
+  changed(key: string): void;
+  /** `gone`: there is no such interface any more; `stop`: a successor goes on with it. */
+  close(why: 'gone' | 'stop'): void;
 }
 
-/** Finds the place of an interface. Throws an Error of one line. */
-export type Places = (name: VifName, order: VifOrder) => Place;
+/** Finds the place of an interface. Rejects with an Error of one line. */
+export type Places = (link: BackendLink, order: VifOrder) => Promise<Place>;

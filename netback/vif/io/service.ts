@@ -8,7 +8,7 @@ import type { BackendService } from '../../../xenstored/client/backend.ts';
 import type { VifFrontKeys } from '../../../xenstored/xenbus/vif.ts';
 import { VifDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
-import type { Places } from './lan.ts';
+import type { Place, Places } from './lan.ts';
 
 export interface VifsOptions {
   readonly platform: Pick<Platform, 'clock' | 'random' | 'openEvtchn' | 'openGnttab'>;
@@ -29,7 +29,8 @@ export function serveVifs({ platform, log }: VifsOptions): Vifs {
   const ports = new Ports(platform.openEvtchn());
   const exchange = new Exchange(gnttab, clock, random.u32());
   const lan = exchange.openLan();
-  const places: Places = () => ({ lan, connected() {}, disconnected() {}, close() {} });
+  const place: Place = { lan, connected() {}, disconnected() {}, changed() {}, close() {} };
+  const places: Places = async () => place;
   return {
     service: {
       kind: 'vif',
