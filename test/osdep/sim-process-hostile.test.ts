@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Errno } from '../../osdep/errno.ts';
 import type { RemoteSimPlatform } from '../../osdep/sim/client.ts';
-import { encodeFrame, Kind } from '../../osdep/sim/protocol.ts';
+import { encodeFrame, encodePairFrame, Kind, PAIR_FRAME_BYTES } from '../../osdep/sim/protocol.ts';
+import { TABLE_BYTES, TABLE_ROWS } from '../../osdep/sim/sharedtable.ts';
 import { hypervisorPaths } from '../../osdep/sim/start.ts';
 import { type Guest, nextPort, RawDomain, Rig } from './sim-process-kit.ts';
 
@@ -151,6 +152,19 @@ function broken(change: (frame: Buffer) => void, value: unknown = {}): Buffer {
   return frame;
 }
 
+/** A request for copies. */
+function copies(map: number, rows: number): Buffer {
+  const frame = Buffer.alloc(PAIR_FRAME_BYTES);
+  encodePairFrame(frame, Kind.COPY, map, rows);
+  return frame;
+}
+
+/** Memory for copies, of so many pages. */
+function openCopies(domain: RawDomain, pages: number): number {
+  domain.tell(Kind.CALL, { op: 'gntdevCopier', args: { pages } });
+  return (domain.receive() as { value: { map: number } }).value.map;
+}
+
 test.each<[string, (domain: RawDomain) => void, string]>([
   ['noise', (domain) => domain.send(Buffer.alloc(64, 0xa5)), 'too long'],
   ['a length beyond the limit', (domain) => domain.send(Buffer.from([0, 0, 0, 64, 2, 0, 0, 0])), 'too long'],
@@ -169,6 +183,13 @@ test.each<[string, (domain: RawDomain) => void, string]>([
     'trouble',
   ],
   ['no request', (domain) => domain.tell(Kind.CALL, null), 'none'],
+  ['copies without memory for them', (domain) => domain.send(copies(1, 1)), 'none'],
+  ['copies in memory that has no table', (domain) => domain.send(copies(openCopies(domain, 1), 1)), 'none'],
+  [
+    'more copies than a table has',
+    (domain) => domain.send(copies(openCopies(domain, 1 + TABLE_BYTES / 4096), TABLE_ROWS + 1)),
+    'none',
+  ],
   ['an event without a port', (domain) => domain.send(Buffer.from([0, 0, 0, 0, 3, 0, 0, 0])), 'none'],
 ])('%s costs its author the connection and so the domain', async (_name, attempt, why) => {
   const domain = new RawDomain(rig);
@@ -193,6 +214,54 @@ test('requests of another shape are answered with an error', () => {
   expect(ask('gntdevMap', { refs: [{ domid: 0, ref: 1e300 }], writable: true })).not.toBe(0);
   expect(ask('gntallocShare', { domid: 0, count: 1e15, peerWritable: true })).not.toBe(0);
   domain.close();
+});
+
+test('a table of copies that says anything at all is answered, and reaches nothing that was not granted', async () => {
+  const { domid, token } = rig.createDomain();
+  const { ref, bytes } = grant(domid, 'r');
+  const others = grant(bystander.domid, 'rw');
+  const guest = await rig.guest(
+    `const fds = [];
+     const { map } = ask('gntdevCopier', { pages: 1 + ${TABLE_BYTES} / 4096 }, fds).value;
+     const all = new Uint8Array(ffi.viewOf(ffi.mmap(null, 4096 + ${TABLE_BYTES}, 3, 1, fds[0], 0), 4096 + ${TABLE_BYTES}));
+     const go = (rows) => {
+       const frame = Buffer.alloc(16);
+       frame.writeUInt32LE(8, 0); frame.writeUInt32LE(Kind.COPY, 4); frame.writeUInt32LE(map, 8); frame.writeUInt32LE(rows, 12);
+       sock.sendAll(socket, frame);
+       const answer = Buffer.alloc(12);
+       return sock.receiveAll(socket, answer) < 0 ? 'closed' : answer.readUInt32LE(8);
+     };
+     const { SharedTable } = await import('${new URL('../../dist/osdep/sim/sharedtable.js', import.meta.url).href}');
+     const table = new SharedTable(all.subarray(4096));
+     all.fill(0xff, 4096);
+     const ones = go(${TABLE_ROWS});
+     let answers = new Set();
+     for (let round = 0, seed = 1; round < 300; round++) {
+       for (let i = 4096; i < all.length; i++) all[i] = (seed = (seed * 1103515245 + 12345) >>> 0) >>> 16;
+       answers.add(go(round));
+     }
+     const row = (toGuest, gref) => {
+       table.domids[0] = 0; table.grefs[0] = gref; table.offsets[0] = 0; table.positions[0] = 0; table.lengths[0] = 64; table.toGuest[0] = toGuest;
+       all.fill(0x41, 0, 64);
+       return [go(1), table.statuses[0]];
+     };
+     say({ ones, answers: [...answers].sort(), write: row(1, ${ref}), stranger: row(0, ${others.ref}), read: row(0, ${ref}), first: all[0] });`,
+    token,
+    'raw',
+  );
+  bytes[0] = 7;
+  expect(await guest.hears()).toEqual({
+    ones: Errno.EINVAL,
+    answers: [0, Errno.EINVAL],
+    write: [0, -1],
+    stranger: [0, -1],
+    read: [0, 0],
+    first: 7,
+  });
+  expect([...bytes.slice(0, 2), others.bytes[0]]).toEqual([7, 0, 0]);
+  served(10);
+  await guest.kill();
+  await expectOnlyItDied(domid);
 });
 
 /** How many requests of a bystander are answered while that goes on. */
