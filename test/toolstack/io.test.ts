@@ -30,6 +30,7 @@ const state: HostState = {
   since: '2026-01-01T00:00:00.000Z',
   socket: '/s',
   url: undefined,
+  uplink: undefined,
   processes: [],
   domains: [],
 };

@@ -2,7 +2,9 @@
  * A host as its file describes it, and the ordered steps that bring it up. The file's shape is that of host.schema.json, beside the
  * shipped hosts. Knows the order, and what each step takes back; not how any of it is done.
  */
+import { type Device, type DeviceFiles, deviceMistakes, devicesOf } from './devices.ts';
 import type { Step } from './plan.ts';
+import type { Uplink } from './uplink.ts';
 
 export interface HostFile {
   readonly name: string;
@@ -19,10 +21,33 @@ export interface HostFile {
     /** 0: any that is free. */
     readonly port: number;
   };
+  /** Left out: no disks. */
+  readonly blkback?: ServiceFile;
+  /** Left out: no network. */
+  readonly netback?: ServiceFile & {
+    /** The machine's way in; left out: guests reach each other only. */
+    readonly uplink?: Uplink;
+  };
   readonly guests: readonly GuestFile[];
 }
 
-export interface GuestFile {
+/** A backend in a domain of its own. */
+export interface ServiceFile {
+  /** MiB. */
+  readonly memoryMb: number;
+  /** Further flags of the program. */
+  readonly args: readonly string[];
+}
+
+/** Backends by their program's name. */
+export const services = ['blkback', 'netback'] as const;
+
+export type ServiceName = (typeof services)[number];
+
+/** Who serves a kind of device. */
+export const serviceOf: Readonly<Record<Device['kind'], ServiceName>> = { vbd: 'blkback', vif: 'netback' };
+
+export interface GuestFile extends DeviceFiles {
   readonly name: string;
   /** MiB. */
   readonly memoryMb: number;
@@ -42,6 +67,11 @@ export type HostAction =
         | 'connectStore'
         | 'disconnectStore';
     }
+  | {
+      readonly kind: 'createService' | 'destroyService' | 'startService' | 'stopService';
+      readonly service: ServiceName;
+    }
+  | { readonly kind: 'attach' | 'detach'; readonly guest: GuestFile; readonly device: Device }
   | { readonly kind: 'createGuest' | 'destroyGuest' | 'startGuest' | 'stopGuest'; readonly guest: GuestFile }
   | { readonly kind: 'acquaint' };
 
@@ -54,7 +84,16 @@ export function mistakes(host: HostFile): string[] {
       .filter((other) => other === name || !names.includes(other))
       .map((other) => `guest ${name} greets ${other}, which is no other guest`),
   );
-  return [...twice.map((name) => `there are two guests called ${name}`), ...unknown];
+  const own = services.filter((service) => names.includes(service) && host[service] !== undefined);
+  return [
+    ...twice.map((name) => `there are two guests called ${name}`),
+    ...own.map((name) => `a guest is called ${name}, as a service of the host is`),
+    ...unknown,
+    ...deviceMistakes(host.guests, {
+      blkback: host.blkback !== undefined,
+      netback: host.netback !== undefined,
+    }),
+  ];
 }
 
 export function hostPlan(host: HostFile): Step<HostAction>[] {
@@ -78,13 +117,21 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     },
     { name: 'connect to the store', run: { kind: 'connectStore' }, undo: { kind: 'disconnectStore' } },
     ...(host.admin ? [adminStep] : []),
-    ...guests.map(
-      (guest): Step<HostAction> => ({
+    ...services.filter((service) => host[service] !== undefined).flatMap(serviceSteps),
+    ...guests.flatMap((guest, place): Step<HostAction>[] => [
+      {
         name: `create guest ${guest.name}`,
         run: { kind: 'createGuest', guest },
         undo: { kind: 'destroyGuest', guest },
-      }),
-    ),
+      },
+      ...devicesOf(guest, place).map(
+        (device): Step<HostAction> => ({
+          name: `attach ${device.name} to guest ${guest.name}`,
+          run: { kind: 'attach', guest, device },
+          undo: { kind: 'detach', guest, device },
+        }),
+      ),
+    ]),
     // Only now are all their ids known.
     { name: 'tell the guests of each other', run: { kind: 'acquaint' } },
     ...guests.map(
@@ -102,3 +149,18 @@ const adminStep: Step<HostAction> = {
   run: { kind: 'start', process: 'admin' },
   undo: { kind: 'stop', process: 'admin' },
 };
+
+function serviceSteps(service: ServiceName): Step<HostAction>[] {
+  return [
+    {
+      name: `create the domain of ${service}`,
+      run: { kind: 'createService', service },
+      undo: { kind: 'destroyService', service },
+    },
+    {
+      name: `start ${service}`,
+      run: { kind: 'startService', service },
+      undo: { kind: 'stopService', service },
+    },
+  ];
+}

@@ -11,7 +11,15 @@ export interface GuestOptions {
   readonly store: Client;
   readonly clock: Clock;
   print(text: string): void;
+  /** Another guest may be heard; whoever it is may be looked up with `find`. Until the signal. */
+  readonly onNeighbour?: (domid: string, find: Find, signal: AbortSignal) => Promise<void>;
 }
+
+/** Reads a node of another guest; undefined: absent, or not for us yet. */
+export type Find = (key: string) => Promise<string | undefined>;
+
+/** What those may read whom it greets. */
+const OPEN = ['data/greeting', 'data/address'];
 
 const MINUTE_MS = 60_000;
 
@@ -26,12 +34,14 @@ export class Guest {
   readonly #clock: Clock;
   readonly #print: (text: string) => void;
   readonly #ending = new AbortController();
+  readonly #onNeighbour: NonNullable<GuestOptions['onNeighbour']>;
   #name = '';
 
-  constructor({ store, clock, print }: GuestOptions) {
+  constructor({ store, clock, print, onNeighbour = async () => {} }: GuestOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#print = print;
+    this.#onNeighbour = onNeighbour;
   }
 
   /** Lives until it is told to shut down, or `end` is called, and answers with how (a ShutdownReason). */
@@ -43,6 +53,7 @@ export class Guest {
       await store.write('control/feature-poweroff', '1');
       await store.write('control/feature-reboot', '1');
       await store.write('data/greeting', `hello from ${this.#name}`);
+      await store.write('data/address', '');
       const lives = [this.#greet(), this.#obey()];
       this.#print(`guest is ready: ${this.#name}`);
       // Whichever fails or ends takes the other with it.
@@ -66,13 +77,15 @@ export class Guest {
         .split(' ')
         .filter((id) => /^\d+$/.test(id));
       const own = Number(await this.#store.readText('domid'));
-      await this.#store.setPerms('data/greeting', [
-        `n${own}`,
-        ...others.map((id): `r${number}` => `r${Number(id)}`),
-      ]);
+      const readers = others.map((id): `r${number}` => `r${Number(id)}`);
+      for (const key of OPEN) await this.#store.setPerms(key, [`n${own}`, ...readers]);
       for (const other of others.filter((id) => !heard.has(id))) {
         heard.add(other);
+        const find: Find = (key) => this.#tryRead(`/local/domain/${other}/${key}`);
         void this.#hear(other);
+        this.#onNeighbour(other, find, signal).catch((error: unknown) => {
+          if (!signal.aborted) this.#print(`domain ${other}: ${error}`);
+        });
       }
     }
     return undefined;

@@ -13,8 +13,10 @@ import type { ProcessState } from './state.ts';
 export interface Job {
   readonly name: string;
   readonly policy: Policy;
-  /** Asked before each start: a restart may want other arguments, or something made first. */
+  /** Asked before each start: a restart may want other arguments. */
   command(): Command;
+  /** Done before each start but the first. If it fails, so does the start. */
+  again?(): Promise<void>;
   ready?(match: RegExpExecArray): void;
 }
 
@@ -103,7 +105,9 @@ export class Crew {
   #perform(member: Member, effect: Effect): void {
     switch (effect.kind) {
       case 'spawn':
-        this.#spawn(member);
+        this.#spawn(member).catch((error: unknown) =>
+          this.#step(member, { kind: 'exited', how: reasonOf(error) }),
+        );
         break;
       case 'kill':
         member.child?.kill(effect.signal);
@@ -118,30 +122,31 @@ export class Crew {
     }
   }
 
-  #spawn(member: Member): void {
-    const { name } = member.job;
-    try {
-      const command = member.job.command();
-      this.#log.info({ process: name, args: command.args }, 'starting');
-      const child: Child = new Child(command, join(this.#logs, `${name}.log`), {
-        ready: (match) => {
-          member.job.ready?.(match);
-          this.#step(member, { kind: 'ready' });
-          if (member.supervisor.restarts > 0) this.#events.note(`${name} serves again`);
-          settle(member, 'ready');
-        },
-        exited: (how) => {
-          member.child = undefined;
-          member.tail = child.tail;
-          this.#log.info({ process: name }, how);
-          this.#step(member, { kind: 'exited', how });
-        },
-      });
-      member.child = child;
-    } catch (error) {
-      // Not from within the step that asked for it.
-      setImmediate(() => this.#step(member, { kind: 'exited', how: reasonOf(error) }));
+  async #spawn(member: Member): Promise<void> {
+    const { job, supervisor } = member;
+    const { name } = job;
+    if (job.again !== undefined && supervisor.restarts > 0) {
+      await job.again();
+      if (supervisor.phase !== 'starting') throw new Error('stopped before it was started');
     }
+    const command = job.command();
+    this.#log.info({ process: name, args: command.args }, 'starting');
+    const child: Child = new Child(command, join(this.#logs, `${name}.log`), {
+      ready: (match) => {
+        member.job.ready?.(match);
+        this.#step(member, { kind: 'ready' });
+        if (member.supervisor.restarts > 0) this.#events.note(`${name} serves again`);
+        settle(member, 'ready');
+      },
+      exited: (how) => {
+        member.child = undefined;
+        member.tail = child.tail;
+        this.#log.info({ process: name }, how);
+        this.#step(member, { kind: 'exited', how });
+      },
+    });
+    member.child = child;
+    this.#events.changed();
   }
 
   #over(member: Member, phase: 'stopped' | 'ended' | 'failed', text: string): void {

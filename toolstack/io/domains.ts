@@ -103,13 +103,22 @@ export class Domains {
       },
       forget: () => this.forget(store, domid, uuid),
       ring: () => {
-        ring = this.#makeRing(domid, storeDomid, wanted.memoryMb * PAGES_PER_MB - 1);
+        ring = this.#makeRing(domid, storeDomid, storeGfn(wanted.memoryMb));
       },
       details: () => store.transaction((tx) => writeAll(tx, details(spec(), ring))),
       introduce: () => store.introduce(domid, ring.gfn, ring.port),
     };
     await carryOut(new Plan(domainPlan), { perform: (action) => perform[action]() });
     return { domid, uuid, name: wanted.name, memoryMb: wanted.memoryMb };
+  }
+
+  /** Gives a domain whose process has ended a new way to its store. */
+  async reconnect(store: Client, storeDomid: number, { domid, memoryMb }: Domain): Promise<void> {
+    const gfn = storeGfn(memoryMb);
+    const port = this.#ctrl.evtchnAllocUnbound(domid, storeDomid);
+    this.#ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
+    await store.write(`/local/domain/${domid}/store/port`, `${port}`);
+    await store.introduce(domid, gfn, port);
   }
 
   unpause(domid: number): void {
@@ -150,7 +159,13 @@ export class Domains {
   }
 }
 
-async function writeAll(store: Store, nodes: readonly NodeSpec[]): Promise<void> {
+/** The last of its frames. */
+function storeGfn(memoryMb: number): number {
+  return memoryMb * PAGES_PER_MB - 1;
+}
+
+/** In their order. */
+export async function writeAll(store: Store, nodes: readonly NodeSpec[]): Promise<void> {
   for (const { path, value, perms } of nodes) {
     await store.write(path, value);
     if (perms !== undefined) await store.setPerms(path, perms);

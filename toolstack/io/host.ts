@@ -5,19 +5,23 @@
 import { join } from 'node:path';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
-import { type GuestFile, type HostAction, type HostFile, hostPlan } from '../core/host.ts';
+import { type HostAction, type HostFile, hostPlan, type ServiceName, serviceOf } from '../core/host.ts';
 import { Plan } from '../core/plan.ts';
 import { defaultPolicy } from '../core/supervise.ts';
+import { obstacle, type Uplink } from '../core/uplink.ts';
 import { carryOut } from './carry.ts';
-import { CLEAN_EXIT, type Command } from './child.ts';
+import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
 import { Crew } from './crew.ts';
-import { type Domain, Domains } from './domains.ts';
+import { Domains } from './domains.ts';
 import { reasonOf } from './fault.ts';
+import { Guests, guestProcess } from './guests.ts';
 import { type Log, openLog } from './log.ts';
-import { guest as guestProgram, xenstoreAdmin, xenstored } from './programs.ts';
+import { hasInterface, readNetwork } from './network.ts';
+import { blkback, guest as guestProgram, netback, xenstoreAdmin, xenstored } from './programs.ts';
 import { type RunDirectory, self } from './rundir.ts';
-import type { HostState } from './state.ts';
+import { Services, type Surroundings } from './services.ts';
+import type { DomainState, HostState } from './state.ts';
 
 export interface Hypervisor<P extends Platform = Platform> {
   /** How it is started. */
@@ -39,9 +43,6 @@ export interface HostEvents {
   down(): void;
 }
 
-/** How a guest's end is told that was its own doing. */
-const SHUT_DOWN = 'it shut down';
-
 export class Host<P extends Platform> {
   readonly #file: HostFile;
   readonly #run: RunDirectory;
@@ -50,7 +51,8 @@ export class Host<P extends Platform> {
   readonly #log: Log;
   readonly #crew: Crew;
   readonly #plan: Plan<HostAction>;
-  readonly #guests = new Map<string, Domain>();
+  readonly #guests: Guests;
+  readonly #services: Services;
   readonly #since = new Date().toISOString();
   readonly #ending = new AbortController();
   #phase: HostState['phase'] = 'starting';
@@ -62,6 +64,7 @@ export class Host<P extends Platform> {
   #store: Client | undefined;
   #adminPort: number;
   #url: string | undefined;
+  #uplink: Uplink | undefined;
 
   constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor<P>, events: HostEvents) {
     this.#file = file;
@@ -75,6 +78,20 @@ export class Host<P extends Platform> {
         if (this.#phase === 'up' && this.#crew.isAlive('hypervisor')) events.print(text);
       },
       over: (name, phase, text) => this.#over(name, phase, text),
+    });
+    this.#guests = new Guests({
+      crew: this.#crew,
+      run: run.path,
+      command: (domid) => guestProgram(this.#environment(domid, 'ends with its process')),
+      changed: () => this.#changed(),
+      print: (text) => events.print(text),
+      leaving: () => this.#phase === 'stopping',
+    });
+    this.#services = new Services({
+      file,
+      crew: this.#crew,
+      command: (service, domid) => this.#serviceCommand(service, domid),
+      ending: this.#ending.signal,
     });
     this.#plan = new Plan(hostPlan(file));
     this.#adminPort = file.admin?.port ?? 0;
@@ -126,15 +143,20 @@ export class Host<P extends Platform> {
       since: this.#since,
       socket: this.socket,
       url: this.#url,
+      uplink: this.#uplink,
       processes: this.#crew.states(),
-      domains: [
-        { domid: 0, name: 'Domain-0', memoryMb: 0 },
-        ...(this.#storeDomid === undefined
-          ? []
-          : [{ domid: this.#storeDomid, name: 'xenstored', memoryMb: this.#file.xenstored.memoryMb }]),
-        ...[...this.#guests.values()].map(({ domid, name, memoryMb }) => ({ domid, name, memoryMb })),
-      ],
+      domains: [...this.#ownDomains(), ...this.#guests.states()],
     };
+  }
+
+  /** All but the guests. */
+  #ownDomains(): DomainState[] {
+    const { memoryMb } = this.#file.xenstored;
+    const store =
+      this.#storeDomid === undefined ? [] : [{ domid: this.#storeDomid, name: 'xenstored', memoryMb }];
+    return [{ domid: 0, name: 'Domain-0', memoryMb: 0 }, ...store, ...this.#services.all()].map(
+      ({ domid, name, memoryMb }) => ({ domid, name, memoryMb, devices: [] }),
+    );
   }
 
   #carryOut(): Promise<boolean> {
@@ -164,16 +186,30 @@ export class Host<P extends Platform> {
         return this.#connectStore();
       case 'disconnectStore':
         return this.#store!.close();
+      case 'createService':
+        return this.#services.create(action.service, this.#there());
+      case 'startService':
+        return this.#startService(action.service);
+      case 'stopService':
+        return this.#crew.stop(action.service);
+      case 'destroyService':
+        return this.#destroyService(action.service);
       case 'createGuest':
-        return this.#createGuest(action.guest);
+        return this.#guests.create(action.guest, this.#there());
       case 'destroyGuest':
-        return this.#destroyGuest(action.guest.name);
+        return this.#guests.destroy(action.guest.name, this.#there());
+      case 'attach': {
+        const { domid } = this.#services.domain(serviceOf[action.device.kind]);
+        return this.#guests.attach(action.guest.name, action.device, domid, this.#there());
+      }
+      case 'detach':
+        return this.#guests.detach(action.guest.name, action.device, this.#there());
       case 'startGuest':
-        return this.#startGuest(action.guest);
+        return this.#guests.start(action.guest.name, this.#there());
       case 'stopGuest':
         return this.#crew.stop(guestProcess(action.guest.name));
       case 'acquaint':
-        return this.#acquaint();
+        return this.#guests.acquaint(this.#file.guests, this.#there());
     }
   }
 
@@ -237,53 +273,46 @@ export class Host<P extends Platform> {
     void this.#watchReleases(store);
   }
 
-  /** A guest that shut itself down is taken away; of one whose process ended we hear anyway. */
   async #watchReleases(store: Client): Promise<void> {
     try {
       for await (const _ of store.watch('@releaseDomain')) {
-        for (const { name, domid } of this.#guests.values()) {
-          const process = guestProcess(name);
-          if (this.#phase !== 'up' || !this.#crew.isAlive(process) || !this.#domains!.isOver(domid)) continue;
-          await this.#crew.stop(process);
-          await this.#guestGone(name, SHUT_DOWN);
-        }
+        if (this.#phase === 'up') await this.#guests.reap(this.#there());
       }
     } catch (error) {
       this.#log.warn(`no longer watching for domains that end: ${reasonOf(error)}`);
     }
   }
 
-  async #createGuest(guest: GuestFile): Promise<void> {
-    this.#guests.set(guest.name, await this.#domains!.create(this.#store!, this.#storeDomid!, guest));
-    this.#changed();
+  /** What there is from the step that connects to the store on. */
+  #there(): Surroundings {
+    return { domains: this.#domains!, store: this.#store!, storeDomid: this.#storeDomid! };
   }
 
-  async #destroyGuest(name: string): Promise<void> {
-    const domain = this.#guests.get(name);
-    if (domain === undefined) return;
-    this.#guests.delete(name);
-    this.#domains!.destroy(domain.domid);
-    // A store that is about to go with the host need not forget first.
-    if (this.#phase !== 'stopping') await this.#domains!.forget(this.#store!, domain.domid, domain.uuid);
-    this.#changed();
+  async #startService(service: ServiceName): Promise<void> {
+    const wanted = service === 'netback' ? this.#file.netback?.uplink : undefined;
+    const against = wanted && obstacle(wanted, readNetwork());
+    if (against === undefined) this.#uplink = wanted;
+    await this.#services.start(service, this.#there());
+    if (wanted === undefined) return;
+    const reason =
+      against ?? (hasInterface(wanted.name) ? undefined : `netback could not make it, see its log`);
+    if (reason === undefined) return;
+    this.#uplink = undefined;
+    this.#events.print(`no way from this machine to its guests, who reach each other only: ${reason}`);
   }
 
-  async #startGuest(guest: GuestFile): Promise<void> {
-    const { domid } = this.#guests.get(guest.name)!;
-    this.#domains!.unpause(domid);
-    await this.#crew.start({
-      name: guestProcess(guest.name),
-      policy: { ...defaultPolicy, onExit: 'gone' },
-      command: () => guestProgram(this.#environment(domid, 'ends with its process')),
-    });
+  #serviceCommand(service: ServiceName, domid: number): Command {
+    const domain = this.#environment(domid, 'outlives its process');
+    const run = this.#run.path;
+    return service === 'blkback'
+      ? blkback(run, this.#file.blkback!, domain)
+      : netback(run, this.#file.netback!, this.#uplink, domain);
   }
 
-  /** Each guest finds the ids of those it greets below its `vm-data/greets`. */
-  async #acquaint(): Promise<void> {
-    for (const { name, greets } of this.#file.guests) {
-      const ids = greets.map((other) => this.#guests.get(other)!.domid).join(' ');
-      await this.#store!.write(`/local/domain/${this.#guests.get(name)!.domid}/vm-data/greets`, ids);
-    }
+  async #destroyService(service: ServiceName): Promise<void> {
+    const { domid, uuid } = this.#services.take(service);
+    this.#domains!.destroy(domid);
+    if (this.#phase !== 'stopping') await this.#domains!.forget(this.#store!, domid, uuid);
   }
 
   #over(name: string, phase: 'ended' | 'failed', text: string): void {
@@ -296,23 +325,8 @@ export class Host<P extends Platform> {
       this.#events.broken(`the host cannot go on without its ${name}: ${text}`);
       return;
     }
-    const guest = this.#file.guests.find((one) => guestProcess(one.name) === name);
-    if (guest === undefined) {
-      this.#events.print(`${name} does not come up (${text}); the host goes on without it`);
-      return;
-    }
-    void this.#guestGone(guest.name, text === CLEAN_EXIT ? SHUT_DOWN : text);
-  }
-
-  async #guestGone(name: string, how: string): Promise<void> {
-    const domain = this.#guests.get(name);
-    if (domain === undefined) return;
-    try {
-      await this.#destroyGuest(name);
-      this.#events.print(`guest ${name} (domain ${domain.domid}) is gone: ${how}`);
-    } catch (error) {
-      this.#events.print(`guest ${name} (domain ${domain.domid}): ${reasonOf(error)}`);
-    }
+    if (this.#guests.ended(name, text, this.#there())) return;
+    this.#events.print(`${name} does not come up (${text}); the host goes on without it`);
   }
 
   #enter(phase: HostState['phase']): void {
@@ -332,8 +346,4 @@ export class Host<P extends Platform> {
     this.#control?.close();
     this.#control = undefined;
   }
-}
-
-function guestProcess(name: string): string {
-  return `guest-${name}`;
 }

@@ -3,7 +3,8 @@
  * nothing of when they are started.
  */
 import { join } from 'node:path';
-import type { HostFile } from '../core/host.ts';
+import type { HostFile, ServiceFile } from '../core/host.ts';
+import type { Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
 import { packageRoot } from './hostfile.ts';
 
@@ -34,6 +35,26 @@ export function xenstored(
 export function xenstoreAdmin(run: string, port: number): Command {
   const flags = ['--run', run, '--port', `${port}`, '--token-file', join(run, 'admin.token')];
   return program('xenstored/admin/main.js', flags, lifeline, /xenstore-admin is ready at (\S+)/);
+}
+
+export function blkback(run: string, { args }: ServiceFile, domain: Environment): Command {
+  return backend('blkback/main.js', run, args, domain);
+}
+
+/** `uplink` left out: guests reach each other only. */
+export function netback(
+  run: string,
+  { args }: ServiceFile,
+  uplink: Uplink | undefined,
+  domain: Environment,
+): Command {
+  const way = uplink === undefined ? [] : ['--uplink', uplink.name, '--uplink-address', uplink.address];
+  return backend('netback/vif/main.js', run, [...way, ...args], domain);
+}
+
+function backend(path: string, run: string, args: readonly string[], domain: Environment): Command {
+  const flags = ['--platform', 'sim', '--run', run, ...args];
+  return program(path, flags, { ...domain, ...lifeline }, /ready for domain/);
 }
 
 export function guest(domain: Environment): Command {

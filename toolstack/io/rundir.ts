@@ -23,10 +23,13 @@ import { type HostState, readState } from './state.ts';
 /** What a host puts there. A directory with anything else in it is not cleared, whatever it is. */
 const OURS: ReadonlySet<string> = new Set([
   'admin.token',
+  'blkback',
   'control',
+  'disks',
   'hypervisor',
   'lock',
   'logs',
+  'netback',
   'state.json',
   'state.json.new',
   'xenstored',

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Uplink } from '../core/uplink.ts';
 import type { ProcessId } from './identity.ts';
 
 export interface HostState {
@@ -16,6 +17,8 @@ export interface HostState {
   readonly socket: string;
   /** Of xenstore-admin, once there is one. */
   readonly url: string | undefined;
+  /** The machine's way in to the guests, if there is one. */
+  readonly uplink: Uplink | undefined;
   readonly processes: readonly ProcessState[];
   readonly domains: readonly DomainState[];
 }
@@ -33,6 +36,8 @@ export interface DomainState {
   readonly domid: number;
   readonly name: string;
   readonly memoryMb: number;
+  /** For people: `xvda alice.img`. */
+  readonly devices: readonly string[];
 }
 
 /** `--run`, STUBDOM0_RUN, or a place that fits who asks. */

@@ -1,0 +1,182 @@
+/**
+ * The disks and network interfaces of a host file, and what the store says of each: the keys that libxl writes (libxl_disk.c, libxl_nic.c). Knows
+ * no store and no file system.
+ */
+import { type DeviceSpec, deviceNodes } from '../../xenstored/xenbus/attach.ts';
+import { backendPath, type DeviceName } from '../../xenstored/xenbus/path.ts';
+import type { NodeSpec } from './domain.ts';
+
+export interface DiskFile {
+  /** `xvda`; left out: the next letter. */
+  readonly vdev?: string;
+  /** A name below the run directory's `disks`, or an absolute path; left out: after the guest and vdev. */
+  readonly file?: string;
+  /** MiB, of one that is made. */
+  readonly sizeMb: number;
+  readonly mode: 'r' | 'w';
+}
+
+export interface VifFile {
+  /** Left out: one of Xen's, by the guest's place in the file. */
+  readonly mac?: string;
+  /** `10.53.0.2/24`; left out: none, the guest sees frames and answers none. */
+  readonly address?: string;
+  readonly mtu?: number;
+}
+
+/** As they stand in a host file. */
+export interface DeviceFiles {
+  readonly disks: readonly DiskFile[];
+  readonly vifs: readonly VifFile[];
+}
+
+export interface Disk {
+  readonly kind: 'vbd';
+  /** `xvda` */
+  readonly name: string;
+  readonly devid: number;
+  readonly file: string;
+  readonly sizeMb: number;
+  readonly mode: 'r' | 'w';
+}
+
+export interface Vif {
+  readonly kind: 'vif';
+  /** `vif0` */
+  readonly name: string;
+  readonly devid: number;
+  readonly mac: string;
+  readonly address: string | undefined;
+  readonly mtu: number | undefined;
+}
+
+export type Device = Disk | Vif;
+
+/** A guest's devices with everything filled in. `place`: of the guest, from 0. */
+export function devicesOf(
+  { name, disks, vifs }: DeviceFiles & { readonly name: string },
+  place: number,
+): Device[] {
+  return [
+    ...disks.map((disk, index): Disk => {
+      const vdev = disk.vdev ?? `xvd${String.fromCharCode(97 + index)}`;
+      const { sizeMb, mode, file = `${name}-${vdev}.img` } = disk;
+      return { kind: 'vbd', name: vdev, devid: diskNumber(vdev), file, sizeMb, mode };
+    }),
+    ...vifs.map((vif, index): Vif => {
+      const mac = vif.mac?.toLowerCase() ?? xenMac(place, index);
+      const { address, mtu } = vif;
+      return { kind: 'vif', name: `vif${index}`, devid: index, mac, address, mtu };
+    }),
+  ];
+}
+
+/** The number that names `xvda` to `xvdz` (xen/docs/man/xen-vbd-interface.7.pandoc). */
+function diskNumber(vdev: string): number {
+  const disk = vdev.charCodeAt(3) - 97;
+  return disk < 16 ? (202 << 8) | (disk << 4) : (1 << 28) | (disk << 8);
+}
+
+/** Below Xen's prefix: the interface, and the guest counted from 1. */
+function xenMac(place: number, index: number): string {
+  const bytes = [0x00, 0x16, 0x3e, index, (place + 1) >> 8, (place + 1) & 0xff];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** Who serves a device, and whom. */
+export function deviceName(device: Device, backendDomid: number, frontendDomid: number): DeviceName {
+  return { backendDomid, kind: device.kind, frontendDomid, devid: device.devid };
+}
+
+/** The nodes that order a device, to be written in one transaction. `path`: of a disk's file. */
+export function orderNodes(device: Device, name: DeviceName, path: string): NodeSpec[] {
+  return deviceNodes(device.kind === 'vbd' ? diskSpec(device, name, path) : vifSpec(device, name)).map(
+    ({ path, value, perms }) => ({ path, value, perms: perms.map(permEntry) }),
+  );
+}
+
+function diskSpec({ name, devid, mode }: Disk, device: DeviceName, path: string): DeviceSpec {
+  return {
+    device,
+    backend: {
+      params: path,
+      type: 'phy',
+      dev: name,
+      mode,
+      removable: '0',
+      bootable: '1',
+      'device-type': 'disk',
+      'discard-enable': '1',
+    },
+    frontend: { 'virtual-device': `${devid}`, 'device-type': 'disk' },
+    frontendReadOnly: {},
+  };
+}
+
+function vifSpec({ devid, mac, mtu, address }: Vif, device: DeviceName): DeviceSpec {
+  const size = mtu === undefined ? undefined : { mtu: `${mtu}` };
+  const ip = address === undefined ? undefined : { ip: address.split('/')[0]! };
+  return {
+    device,
+    backend: { handle: `${devid}`, type: 'vif', mac, ...size, ...ip },
+    frontend: { handle: `${devid}` },
+    frontendReadOnly: { mac, ...size },
+  };
+}
+
+function permEntry(text: string): NonNullable<NodeSpec['perms']>[number] {
+  return { letter: text[0] as 'n' | 'r' | 'w' | 'b', domid: Number(text.slice(1)) };
+}
+
+/** How libxl asks a backend to let go of a device, if it is there. */
+export function detachNodes(device: DeviceName): NodeSpec[] {
+  const back = backendPath(device);
+  return [
+    { path: `${back}/online`, value: '0' },
+    { path: `${back}/state`, value: '5' },
+  ];
+}
+
+/** For people: `xvda alice.img`, `vif0 10.53.0.2/24`. */
+export function deviceText(device: Device): string {
+  return `${device.name} ${device.kind === 'vbd' ? device.file : (device.address ?? device.mac)}`;
+}
+
+/** What host files cannot say by their shape alone, of the devices of all guests. */
+export function deviceMistakes(
+  guests: readonly (DeviceFiles & { readonly name: string })[],
+  services: { readonly blkback: boolean; readonly netback: boolean },
+): string[] {
+  const wrong: string[] = [];
+  const writers = new Map<string, string>();
+  const readers = new Map<string, string>();
+  const macs = new Map<string, string>();
+  const addresses = new Map<string, string>();
+  const once = (taken: Map<string, string>, key: string, owner: string, text: string): void => {
+    const other = taken.get(key);
+    if (other !== undefined) wrong.push(`${owner} and ${other} ${text} ${key}`);
+    else taken.set(key, owner);
+  };
+  for (const [place, guest] of guests.entries()) {
+    if (guest.disks.length > 0 && !services.blkback)
+      wrong.push(`guest ${guest.name} has disks, and the host no blkback`);
+    if (guest.vifs.length > 0 && !services.netback)
+      wrong.push(`guest ${guest.name} has vifs, and the host no netback`);
+    const names = new Map<string, string>();
+    for (const device of devicesOf(guest, place)) {
+      const owner = `${guest.name}'s ${device.name}`;
+      once(names, device.name, owner, 'are both called');
+      if (device.kind === 'vif') {
+        once(macs, device.mac, owner, 'have the same mac');
+        if (device.address !== undefined)
+          once(addresses, device.address.split('/')[0]!, owner, 'have the same address');
+        continue;
+      }
+      const other = device.mode === 'w' ? readers.get(device.file) : writers.get(device.file);
+      if (other !== undefined) wrong.push(`${owner} and ${other} share ${device.file}, which one writes to`);
+      if (device.mode === 'w') once(writers, device.file, owner, 'both write to');
+      else readers.set(device.file, owner);
+    }
+  }
+  return wrong;
+}

@@ -1,0 +1,90 @@
+/**
+ * Attaches devices to guests and takes them away again, through the store, and makes the files that disks are in. Knows no ring, and no backend but
+ * by its domain's number.
+ */
+import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Client } from '../../xenstored/client/index.ts';
+import { backendPath, type DeviceName, frontendPath, libxlPath } from '../../xenstored/xenbus/path.ts';
+import { type Device, detachNodes, deviceName, orderNodes } from '../core/devices.ts';
+import { writeAll } from './domains.ts';
+import { Fault, reasonOf } from './fault.ts';
+
+const MIB = 1 << 20;
+/** XenbusStateClosed. */
+const CLOSED = '6';
+/** libxl's patience with a backend that does not close. */
+const PATIENCE_MS = 10_000;
+
+/** Where the file of a disk is, for a host in this run directory. */
+export function diskPath(run: string, file: string): string {
+  return resolve(join(run, 'disks'), file);
+}
+
+/** Makes the file if it is missing, without taking its space yet. Throws Fault. */
+export function makeDisk(path: string, sizeMb: number): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fd = openSync(path, 'wx', 0o600);
+    try {
+      ftruncateSync(fd, sizeMb * MIB);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new Fault(reasonOf(error));
+  }
+}
+
+export interface Ends {
+  readonly backendDomid: number;
+  readonly frontendDomid: number;
+}
+
+/** Orders a device. `path`: of a disk's file, which is there. */
+export async function attach(
+  store: Client,
+  device: Device,
+  { backendDomid, frontendDomid }: Ends,
+  path: string,
+): Promise<DeviceName> {
+  const name = deviceName(device, backendDomid, frontendDomid);
+  await store.transaction(async (tx) => {
+    for (const tree of [frontendPath(name), backendPath(name), libxlPath(name)]) {
+      if (await tx.exists(tree)) await tx.rm(tree);
+    }
+    await writeAll(tx, orderNodes(device, name, path));
+  });
+  return name;
+}
+
+/** Takes devices from a guest that is no more: nothing of them is left in the store. Their backends have ten seconds to let go. */
+export async function detach(store: Client, devices: readonly DeviceName[]): Promise<void> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  for (const device of devices) {
+    await store.transaction(async (tx) => {
+      if (await tx.exists(backendPath(device))) await writeAll(tx, detachNodes(device));
+      // A guest's end does not answer any more; that it is missing is the answer.
+      for (const tree of [frontendPath(device), libxlPath(device)]) {
+        if (await tx.exists(tree)) await tx.rm(tree);
+      }
+    });
+  }
+  await Promise.all(devices.map((device) => closed(store, device, signal)));
+  for (const device of devices) {
+    await store.transaction(async (tx) => {
+      const path = backendPath(device);
+      if (await tx.exists(path)) await tx.rm(path);
+      const guest = dirname(path);
+      if ((await tx.exists(guest)) && (await tx.directory(guest)).length === 0) await tx.rm(guest);
+    });
+  }
+}
+
+async function closed(store: Client, device: DeviceName, signal: AbortSignal): Promise<void> {
+  const path = `${backendPath(device)}/state`;
+  for await (const _ of store.watch(path, { signal })) {
+    const state = await store.findText(path);
+    if (state === undefined || state === CLOSED) return;
+  }
+}

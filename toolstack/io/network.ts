@@ -1,0 +1,78 @@
+/**
+ * The machine's own network, as far as a way in to the guests could get into its way: may interfaces be made, which there are, which ranges are in use.
+ * Changes nothing.
+ */
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Network } from '../core/uplink.ts';
+
+/** Bit of a capability set (linux/capability.h). */
+const CAP_NET_ADMIN = 12n;
+
+/** Is there an interface of this name? */
+export function hasInterface(name: string): boolean {
+  return existsSync(`/sys/class/net/${name}`);
+}
+
+export function readNetwork(): Network {
+  return {
+    privileged: ((effectiveCapabilities() >> CAP_NET_ADMIN) & 1n) === 1n,
+    tun: canOpen('/dev/net/tun'),
+    interfaces: list('/sys/class/net'),
+    ranges: [...addresses(), ...routes()],
+  };
+}
+
+function effectiveCapabilities(): bigint {
+  const set = /^CapEff:\s*([0-9a-f]+)$/m.exec(text('/proc/self/status'))?.[1];
+  return BigInt(`0x${set ?? '0'}`);
+}
+
+function addresses(): Network['ranges'] {
+  return Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
+    all.flatMap(({ family, cidr }) =>
+      family === 'IPv4' && cidr !== null ? [{ range: cidr, interface: name }] : [],
+    ),
+  );
+}
+
+/** Of the main table: interface, target and mask in hexadecimal, the lowest byte first. */
+function routes(): Network['ranges'] {
+  return text('/proc/net/route')
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const fields = line.trim().split('\t');
+      const [name, target, mask] = [fields[0], fields[1], fields[7]];
+      if (name === undefined || target === undefined || mask === undefined) return [];
+      const bits = [...Number.parseInt(mask, 16).toString(2)].filter((bit) => bit === '1').length;
+      const bytes = target.match(/../g)!.reverse();
+      const address = bytes.map((byte) => Number.parseInt(byte, 16)).join('.');
+      return [{ range: `${address}/${bits}`, interface: name }];
+    });
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function list(path: string): readonly string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function canOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
