@@ -84,8 +84,9 @@ class DiskDevice implements FrontendDevice {
       },
       onLeave: (how) => {
         this.#wanted = how === 'to come back';
-        link.close();
-        if (this.#wanted) link.open();
+        this.#fruitless = 0;
+        if (this.#connection !== undefined) link.close();
+        else if (this.#wanted) link.open();
       },
     });
   }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RawDisks } from '../../blkback/disk/raw.ts';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
-import { blkfront } from '../../blkback/front/driver.ts';
+import { type BlkfrontOptions, blkfront } from '../../blkback/front/driver.ts';
 import type { Medium } from '../../blkback/io/medium.ts';
 import { type Disks, serveDisks } from '../../blkback/io/service.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
@@ -135,15 +135,22 @@ export class DiskHost {
     return { domid, platform, store };
   }
 
-  async guest(ringPages = 1): Promise<DiskGuest> {
-    const { domid, platform, store } = await this.bareGuest();
+  async guest(options: Partial<BlkfrontOptions> = {}): Promise<DiskGuest> {
+    return this.driven(await this.bareGuest(), options);
+  }
+
+  /** A guest's driver, started: for the first time, or by the next kernel after a kexec. */
+  async driven(
+    { domid, platform, store }: Omit<DiskGuest, 'disk' | 'halt'>,
+    options: Partial<BlkfrontOptions> = {},
+  ): Promise<DiskGuest> {
     const disks = new Map<number, FrontDisk>();
     const waiting = new Map<number, (disk: FrontDisk) => void>();
     const onDisk = (devid: number, disk: FrontDisk): void => {
       disks.set(devid, disk);
       waiting.get(devid)?.(disk);
     };
-    const driven = await runFrontends(blkfront({ platform, ringPages, onDisk }), { store });
+    const driven = await runFrontends(blkfront({ platform, onDisk, ...options }), { store });
     this.#drivers.push(driven);
     return {
       domid,
@@ -151,9 +158,7 @@ export class DiskHost {
       store,
       halt: async () => {
         await driven.close();
-        await store.close();
         this.#drivers.splice(this.#drivers.indexOf(driven), 1);
-        this.#stores.splice(this.#stores.indexOf(store), 1);
       },
       disk: async (devid) =>
         disks.get(devid) ?? (await new Promise((resolve) => waiting.set(devid, resolve))),

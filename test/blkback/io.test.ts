@@ -64,7 +64,7 @@ describe('a disk', () => {
 
   test('of several pages of ring, under more requests than it has slots', async () => {
     host.file('a.img', 16384);
-    const guest = await host.guest(4);
+    const guest = await host.guest({ ringPages: 4 });
     await attachDisk(host.dom0, guest.domid, 51712, { params: `${host.directory}/a.img` });
     const disk = await guest.disk(51712);
     await Promise.all(Array.from({ length: 400 }, (_, i) => disk.write(i * 40, pattern(40, i))));
