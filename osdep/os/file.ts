@@ -41,9 +41,11 @@ export interface IoQueueOptions {
   readonly engines?: readonly EngineName[];
   /**
    * A request is done: bytes transferred (0 for those that transfer none), or minus an error number. Fewer bytes than asked for
-   * only at the end of the file. The tag may be taken again from now on. Called in turns of the poller, or by `reap`.
+   * only at the end of the file. The tag may be taken again from now on. Called in turns of the poller, by `advance` or by `reap`.
    */
   onDone(tag: number, result: number): void;
+  /** So much for now: after one or several `onDone`. */
+  onTold?(): void;
 }
 
 const ALL: readonly EngineName[] = ['io_uring', 'libaio', 'threads'];
@@ -63,6 +65,9 @@ export class IoQueue {
   readonly refused: readonly string[];
   readonly #poller: Poller;
   readonly #onDone: (tag: number, result: number) => void;
+  readonly #onTold: (() => void) | undefined;
+  /** Something was told since `onTold`. */
+  #told = false;
   readonly #requests: IoRequests;
   readonly #bounces: Bounces;
   readonly #eventFd: ffi.Descriptor;
@@ -81,12 +86,13 @@ export class IoQueue {
   #whenIdle: (() => void) | undefined;
 
   /** Throws OsError if none of the engines is granted. */
-  constructor({ poller, depth = 256, maxVectors = 256, engines = ALL, onDone }: IoQueueOptions) {
+  constructor({ poller, depth = 256, maxVectors = 256, engines = ALL, onDone, onTold }: IoQueueOptions) {
     if (!(depth >= 1 && depth <= 16384)) throw new RangeError(`a queue ${depth} deep (1 to 16384)`);
     if (!(maxVectors >= 1 && maxVectors <= 1024)) throw new RangeError(`${maxVectors} vectors (1 to 1024)`);
     this.depth = depth;
     this.#poller = poller;
     this.#onDone = onDone;
+    this.#onTold = onTold;
     this.#requests = new IoRequests(depth, maxVectors);
     this.#bounces = new Bounces(this.#requests);
     this.#pending = new Uint16Array(depth);
@@ -175,11 +181,25 @@ export class IoQueue {
 
   /** Hands over what was begun. Never calls back. */
   submit(): void {
-    const count = this.#pendingCount;
-    this.#pendingCount = 0;
-    for (let i = 0; i < count; i++) this.#start(this.#pending[i]!);
+    this.#startPending();
     this.#main.submit();
     if (this.#main !== this.#threads) this.#threads.submit();
+  }
+
+  /** Hands over what was begun and tells of what is done by then, in one call to the kernel: nobody is woken for what is done at once. */
+  advance(): void {
+    this.#startPending();
+    this.reap();
+  }
+
+  /** Whether `reap` would tell of something. Costs a look at memory: for those who look out for a while. */
+  get ready(): boolean {
+    return this.#settledCount > 0 || this.#main.ready;
+  }
+
+  /** False: whoever set it looks by himself for a while, and the poller need not wake him; then true, and one last look. */
+  set waking(wanted: boolean) {
+    this.#main.waking(wanted);
   }
 
   /** Tells of what is done already, for who cannot wait for the poller's next turn. */
@@ -188,6 +208,7 @@ export class IoQueue {
     this.#reaping = true;
     let finished = false;
     try {
+      if (this.#main !== this.#threads) this.#threads.submit();
       this.#main.reap();
       while (this.#settledCount > 0) {
         const last = --this.#settledCount;
@@ -204,6 +225,10 @@ export class IoQueue {
       // A callback threw: the rest is told in a turn of its own.
       if (!finished) this.#kick();
     }
+    if (this.#told) {
+      this.#told = false;
+      this.#onTold?.();
+    }
     this.#leaveIfIdle();
   }
 
@@ -215,6 +240,7 @@ export class IoQueue {
     this.#closing ??= new Promise((resolve) => {
       this.submit();
       this.#whenIdle = resolve;
+      this.waking = true;
       this.#kick();
     });
     return this.#closing;
@@ -238,6 +264,12 @@ export class IoQueue {
     if (disk.kind === 'block') return this.#begin(Op.IOCTL, disk, offset, length, discardRequest(secure));
     if (secure) return this.#begin(Op.NOTHING, disk, offset, length, Errno.EOPNOTSUPP);
     return this.#begin(Op.FALLOCATE, disk, offset, length, PUNCH);
+  }
+
+  #startPending(): void {
+    const count = this.#pendingCount;
+    this.#pendingCount = 0;
+    for (let i = 0; i < count; i++) this.#start(this.#pending[i]!);
   }
 
   #start(slot: number): void {
@@ -295,6 +327,7 @@ export class IoQueue {
     this.#bounces.end(slot, result);
     this.#requests.give(slot);
     disk.release();
+    this.#told = true;
     this.#onDone(slot, result);
   }
 

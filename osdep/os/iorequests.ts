@@ -177,8 +177,12 @@ export interface IoEngine {
   accepts(slot: number): boolean;
   push(slot: number): void;
   submit(): void;
-  /** Tells of what is done: bytes, or minus an error number. */
+  /** Hands over what was gathered, then tells of what is done: bytes, or minus an error number. */
   reap(): void;
+  /** Whether `reap` would tell of something; a look at memory. */
+  readonly ready: boolean;
+  /** False: whoever `reap`s looks by himself, and need not be woken by the descriptor; where that can be told to the kernel. */
+  waking(wanted: boolean): void;
   /** With nothing in flight. */
   close(): void;
 }

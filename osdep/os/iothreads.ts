@@ -43,7 +43,15 @@ export class ThreadEngine implements IoEngine {
   }
 
   /** Answers arrive by themselves. */
-  reap(): void {}
+  get ready(): boolean {
+    return false;
+  }
+
+  waking(): void {}
+
+  reap(): void {
+    this.submit();
+  }
 
   close(): void {}
 

@@ -83,6 +83,7 @@ export class UringEngine implements IoEngine {
   /** Up to where entries are written, and how many of them the kernel has not taken. */
   #sqTail: number;
   #waiting = 0;
+  #waking = true;
 
   /** Throws OsError where the kernel does not have it, or refuses it (EPERM, ENOSYS: containers do). */
   constructor(owner: IoOwner) {
@@ -177,6 +178,17 @@ export class UringEngine implements IoEngine {
     if (this.#waiting > 0) this.#enter(0);
   }
 
+  /** Whether an answer is there, or is when the kernel is entered. */
+  get ready(): boolean {
+    const rings = this.#rings;
+    return this.#behind() || rings[this.#cqHeadAt]! !== Atomics.load(rings, this.#cqTailAt);
+  }
+
+  waking(wanted: boolean): void {
+    this.#waking = wanted;
+    this.#quiet(wanted ? 0 : CQ_EVENTFD_DISABLED);
+  }
+
   /** While we look there is nothing to wake us for: the kernel would, for each answer that we come for. */
   reap(): void {
     do {
@@ -184,9 +196,9 @@ export class UringEngine implements IoEngine {
       try {
         this.#take();
       } finally {
-        this.#quiet(0);
+        if (this.#waking) this.#quiet(0);
       }
-    } while (this.#something());
+    } while (this.ready);
   }
 
   #take(): void {
@@ -210,12 +222,6 @@ export class UringEngine implements IoEngine {
   /** Whether the kernel has answers that it gives when it is entered. */
   #behind(): boolean {
     return (Atomics.load(this.#rings, this.#sqFlagsAt) & (SQ_TASKRUN | SQ_CQ_OVERFLOW)) !== 0;
-  }
-
-  /** Whether an answer came before waking us was allowed again. */
-  #something(): boolean {
-    const rings = this.#rings;
-    return this.#behind() || rings[this.#cqHeadAt]! !== Atomics.load(rings, this.#cqTailAt);
   }
 
   #quiet(flags: number): void {

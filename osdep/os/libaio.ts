@@ -6,6 +6,7 @@
 import { Errno, OsError } from '../errno.ts';
 import * as ffi from './ffi.ts';
 import { type IoEngine, type IoOwner, type IoRequests, Op, TWO_32 } from './iorequests.ts';
+import { kernelWords } from './mmap.ts';
 
 const numbers: Partial<Record<string, readonly [number, number, number, number]>> = {
   x64: [206, 207, 208, 209],
@@ -21,10 +22,16 @@ const IOCB_WORDS = 16;
 const IOCB_BYTES = 64;
 const EVENT_WORDS = 8;
 
+// A context's address is that of the ring of answers, struct aio_ring: u32 id, number, head, tail, magic.
+const [RING_HEAD, RING_TAIL, RING_MAGIC, RING_WORDS] = [2, 3, 4, 8];
+const MAGIC = 0xa10a_10a1 | 0;
+
 export class AioEngine implements IoEngine {
   readonly #owner: IoOwner;
   readonly #requests: IoRequests;
   readonly #context: bigint;
+  /** Undefined: of a kind that we do not know. */
+  #ring: Int32Array | undefined;
   readonly #setup: number;
   readonly #destroy: number;
   readonly #getEvents: number;
@@ -34,6 +41,8 @@ export class AioEngine implements IoEngine {
   readonly #blocksAddress: number;
   readonly #pointers: Uint32Array;
   #waiting = 0;
+  /** The kernel had no room for all of them. */
+  #refused = false;
   readonly #events: Int32Array;
   #next = 0;
   #count = 0;
@@ -49,6 +58,8 @@ export class AioEngine implements IoEngine {
     const context = new BigUint64Array(1);
     if (ffi.aioSetup(this.#setup, depth, context) < 0) throw new OsError(ffi.errno(), 'io_setup');
     this.#context = context[0]!;
+    const ring = kernelWords(this.#context, RING_WORDS);
+    this.#ring = ring[RING_MAGIC] === MAGIC ? ring : undefined;
     this.#blocks = new Uint32Array(depth * IOCB_WORDS);
     this.#blocksAddress = Number(ffi.addressOf(this.#blocks));
     this.#pointers = new Uint32Array(depth * 2);
@@ -80,6 +91,7 @@ export class AioEngine implements IoEngine {
   }
 
   submit(): void {
+    this.#refused = false;
     let done = 0;
     while (done < this.#waiting) {
       const pointers = done === 0 ? this.#pointers : this.#pointers.subarray(done * 2);
@@ -91,6 +103,7 @@ export class AioEngine implements IoEngine {
       const errno = taken < 0 ? ffi.errno() : Errno.EAGAIN;
       if (errno === Errno.EAGAIN || errno === Errno.EINTR || errno === Errno.ENOMEM) {
         this.#owner.kick();
+        this.#refused = true;
         break;
       }
       // The first of them is what the kernel will not have.
@@ -101,23 +114,37 @@ export class AioEngine implements IoEngine {
     this.#waiting -= done;
   }
 
+  get ready(): boolean {
+    const ring = this.#ring;
+    return ring !== undefined && Atomics.load(ring, RING_HEAD) !== Atomics.load(ring, RING_TAIL);
+  }
+
+  /** The descriptor belongs to the request here, whoever looks. */
+  waking(): void {}
+
   reap(): void {
     const events = this.#events;
-    for (;;) {
-      while (this.#next < this.#count) {
-        const at = this.#next++ * EVENT_WORDS;
-        this.#owner.complete(events[at]!, events[at + 4]!);
+    do {
+      if (this.#waiting > 0) this.submit();
+      for (;;) {
+        while (this.#next < this.#count) {
+          const at = this.#next++ * EVENT_WORDS;
+          this.#owner.complete(events[at]!, events[at + 4]!);
+        }
+        this.#next = 0;
+        this.#count = 0;
+        if (this.#ring !== undefined && !this.ready) break;
+        const { depth } = this.#requests;
+        const count = ffi.aioGetEvents(this.#getEvents, this.#context, 0, depth, events, null);
+        if (count <= 0) break;
+        this.#count = count;
       }
-      const { depth } = this.#requests;
-      const count = ffi.aioGetEvents(this.#getEvents, this.#context, 0, depth, events, null);
-      this.#next = 0;
-      this.#count = Math.max(count, 0);
-      if (this.#count === 0) break;
-    }
-    if (this.#waiting > 0) this.submit();
+      // What is done in part is handed over again.
+    } while (this.#waiting > 0 && !this.#refused);
   }
 
   close(): void {
+    this.#ring = undefined;
     ffi.aioDestroy(this.#destroy, this.#context);
   }
 

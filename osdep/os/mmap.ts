@@ -150,6 +150,11 @@ export function mapPieces(pieces: readonly Piece[], protection: Protection): Map
   return new MappedArea(address, length, protection);
 }
 
+/** Words that the kernel has mapped by itself, at an address that it gave. Whoever ends that does not look at them afterwards. */
+export function kernelWords(address: bigint, count: number): Int32Array {
+  return new Int32Array(viewOf(address, count * 4));
+}
+
 /** Maps one stretch of a file or device, shared. */
 export function mapDescriptor(
   fd: Descriptor,
