@@ -2,7 +2,7 @@
  * A whole host for packets in this process: a store, a control domain that serves interfaces, guests with a driver of ours and a host behind it, a
  * toolstack that attaches them. On a simulated machine that goes by itself.
  */
-import { netfront } from '../../netback/vif/front/driver.ts';
+import { type NetfrontWishes, netfront } from '../../netback/vif/front/driver.ts';
 import { NetHost } from '../../netback/vif/front/host.ts';
 import { serveVifs, type Vifs } from '../../netback/vif/io/service.ts';
 import type { Platform } from '../../osdep/platform.ts';
@@ -33,6 +33,7 @@ export type NetGuest = BareGuest & DrivenGuest;
 export async function driveGuest(
   { platform, store }: { readonly platform: Platform; readonly store: Client },
   address: string,
+  wishes: Partial<NetfrontWishes> = {},
 ): Promise<DrivenGuest & { readonly close: () => Promise<void> }> {
   const { clock } = platform;
   const frames: Uint8Array[] = [];
@@ -42,12 +43,13 @@ export async function driveGuest(
   });
   const driver = netfront({
     platform,
+    wishes,
     onInterface: ({ mac, send }) => {
       const made = new NetHost({ mac, address, send, clock });
       connected(made);
-      return (frame) => {
+      return (frame, meta) => {
         frames.push(frame);
-        made.receive(frame);
+        made.receive(frame, meta);
       };
     },
   });
@@ -117,9 +119,9 @@ export class PacketHost {
     return { domid, platform, store };
   }
 
-  async guest(address: string): Promise<NetGuest> {
+  async guest(address: string, wishes?: Partial<NetfrontWishes>): Promise<NetGuest> {
     const bare = await this.bareGuest();
-    const { close, ...driven } = await driveGuest(bare, address);
+    const { close, ...driven } = await driveGuest(bare, address, wishes);
     this.#closing.push(close);
     return { ...bare, ...driven };
   }

@@ -1,6 +1,7 @@
 // Packets through real rings, grants and a real store: guests find and ping each other through the backend, frames of any length come
 // as they went, and a guest that breaks the rules costs itself alone.
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { NetfrontWishes } from '../../netback/vif/front/driver.ts';
 import { ethernet, ipv4, udp } from '../../netback/vif/front/frames.ts';
 import type { SharedPages } from '../../osdep/gntshr.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
@@ -20,10 +21,10 @@ function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
 }
 
-async function guests(count: number): Promise<readonly NetGuest[]> {
+async function guests(count: number, wishes?: Partial<NetfrontWishes>): Promise<readonly NetGuest[]> {
   const all: NetGuest[] = [];
   for (let i = 1; i <= count; i++) {
-    const guest = await host.guest(`10.0.0.${i}`);
+    const guest = await host.guest(`10.0.0.${i}`, wishes);
     await attachVif(host.dom0, guest.domid, `00:16:3e:00:00:0${i}`);
     await guest.host;
     all.push(guest);
@@ -94,7 +95,14 @@ async function rawGuest(mac: string): Promise<{
 }
 
 test('a blank checksum is filled in for who wants it whole', async () => {
-  const [one] = await guests(2);
+  const accepts = {
+    sg: true,
+    gsoTcpv4: false,
+    gsoTcpv6: false,
+    ipv4CsumOffload: false,
+    ipv6CsumOffload: false,
+  };
+  const [one] = await guests(2, { accepts });
   const { tx, pages, notify } = await rawGuest('00:16:3e:00:00:09');
   for (const length of [33, 1000, 1001]) {
     const datagram = udp({ fromPort: 9, toPort: 9, data: pattern(length) }, '10.0.0.9', '10.0.0.1');

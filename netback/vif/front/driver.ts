@@ -1,77 +1,126 @@
 /**
- * The network driver of a simulated guest: what the handshake's runner (xenstored/client) asks of a driver, and the guest's interfaces by their
- * numbers. One pair of rings and one port an interface. Knows nothing of what is in a frame.
+ * The network driver of a simulated guest: what the handshake's runner (xenstored/client) asks of a driver, and the guest's interfaces as their users see
+ * them. Reads what the backend offers and publishes rings, ports and features. Knows nothing of what is in a frame.
  */
 import type { Evtchn } from '../../../osdep/evtchn.ts';
 import type { Platform } from '../../../osdep/platform.ts';
 import type { FrontendDevice, FrontendDriver, FrontendLink } from '../../../xenstored/client/frontend.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
 import { Checker, type KeyReader, parseMac } from '../../../xenstored/xenbus/value.ts';
-import { readVifBack } from '../../../xenstored/xenbus/vif.ts';
+import { readVifBack, type VifBackKeys, type VifFeatures } from '../../../xenstored/xenbus/vif.ts';
+import type { Control } from './controlring.ts';
+import type { FrameCounts, FrameMeta } from './meta.ts';
 import { FrontNic } from './nic.ts';
+import type { PumpControl } from './pump.ts';
 
+/** A connected interface. After it was closed and connected again there is another one. */
 export interface Interface {
   readonly devid: number;
   /** Six bytes. */
   readonly mac: Uint8Array;
-  /** Sends a frame, or loses it. */
-  send(frame: Uint8Array): void;
+  /** The largest packet behind an Ethernet header, in bytes. */
+  readonly mtu: number;
+  readonly queues: number;
+  /** What the backend takes. */
+  readonly offered: VifFeatures;
+  readonly counts: Readonly<FrameCounts>;
+  /** Aborts when it is closed. */
+  readonly closed: AbortSignal;
+  /** What may be ordered about queues; undefined: the backend has no control ring. */
+  readonly control: Control | undefined;
+  /**
+   * Sends a frame of 14 to 65535 bytes, or loses it; without scatter-gather 4096. Throws RangeError for what the backend does not take (`offered`).
+   */
+  send(frame: Uint8Array, meta?: FrameMeta): void;
+  /** With multicast control, packets for a group come in after this only; six bytes. False: refused, or there is no such control. */
+  join(group: Uint8Array): Promise<boolean>;
+  leave(group: Uint8Array): Promise<boolean>;
+  /** For measuring: a source of one frame in a queue of its own choice. */
+  pump(queue: number, frame: Uint8Array, meta?: FrameMeta): PumpControl;
+  /** For measuring: from now on frames are counted, and not handed over. */
+  countOnly(): void;
 }
+
+/** What to ask for, where the backend offers it. */
+export interface NetfrontWishes {
+  readonly queues: number;
+  readonly splitPorts: boolean;
+  readonly controlRing: boolean;
+  /** Only groups that were joined. */
+  readonly multicastControl: boolean;
+  /** Notify of buffers. Without, the backend has to look. */
+  readonly rxNotify: boolean;
+  /** What may come in. */
+  readonly accepts: VifFeatures;
+}
+
+const defaultWishes: NetfrontWishes = {
+  queues: 1,
+  splitPorts: true,
+  controlRing: true,
+  multicastControl: false,
+  rxNotify: true,
+  accepts: { sg: true, gsoTcpv4: true, gsoTcpv6: true, ipv4CsumOffload: true, ipv6CsumOffload: true },
+};
 
 export interface NetfrontOptions {
   readonly platform: Pick<Platform, 'openEvtchn' | 'openGntshr'>;
-  /** An interface is connected; what is returned is called with each frame that comes. */
-  readonly onInterface: (nic: Interface) => (frame: Uint8Array) => void;
+  /** `defaultWishes`, but for these. */
+  readonly wishes?: Partial<NetfrontWishes>;
+  /** An interface is connected; what is returned is called with each frame that comes, whose bytes are its own. */
+  readonly onInterface: (nic: Interface) => (frame: Uint8Array, meta: FrameMeta) => void;
 }
 
-export function netfront({ platform, onInterface }: NetfrontOptions): FrontendDriver {
+export function netfront({ platform, wishes, onInterface }: NetfrontOptions): FrontendDriver {
   const gntshr = platform.openGntshr();
   const evtchn: Evtchn = platform.openEvtchn();
-  const nics = new Map<number, FrontNic>();
+  const wanted = { ...defaultWishes, ...wishes };
+  const events = new Map<number, () => void>();
   evtchn.onReadable(() => {
     for (let port = evtchn.pending(); port !== undefined; port = evtchn.pending()) {
       evtchn.unmask(port);
-      nics.get(port)?.event();
+      events.get(port)?.();
     }
   });
   const open = (link: FrontendLink): FrontendDevice => {
     let nic: FrontNic | undefined;
-    let receive: (frame: Uint8Array) => void = () => {};
+    let back: VifBackKeys;
+    let receive: (frame: Uint8Array, meta: FrameMeta) => void = () => {};
+    let closed = new AbortController();
     return {
       async share(): Promise<Keys> {
-        const { rxCopy } = await link.readBack(readVifBack());
-        if (!rxCopy) throw new Error('the backend does not copy');
+        back = await link.readBack(readVifBack());
+        if (!back.rxCopy) throw new Error('the backend does not copy');
+        receive = () => {};
         nic = new FrontNic({
           gntshr,
           evtchn,
           backendDomid: link.backendDomid,
-          onFrame: (frame) => receive(frame),
+          queues: Math.min(wanted.queues, back.maxQueues),
+          splitPorts: wanted.splitPorts && back.splitEventChannels,
+          controlRing: wanted.controlRing && back.ctrlRing,
+          offered: back.features,
+          accepted: wanted.accepts,
+          onPort: (port, event) => events.set(port, event),
+          onFrame: (frame, meta) => receive(frame, meta),
           onBroken: (reason) => link.broken(reason),
         });
-        nics.set(nic.port, nic);
-        return {
-          'tx-ring-ref': `${nic.txRingRef}`,
-          'rx-ring-ref': `${nic.rxRingRef}`,
-          'event-channel': `${nic.port}`,
-          'request-rx-copy': '1',
-          'feature-rx-notify': '1',
-          'feature-sg': '1',
-          'feature-no-csum-offload': '1',
-        };
+        return { ...nic.keys, ...wishKeys(wanted, back) };
       },
       async activate(): Promise<void> {
-        const mac = await link.read(readMac());
+        const own = await link.read(readOwn());
         const made = nic!;
-        receive = onInterface({ devid: link.devid, mac, send: (frame) => made.send(frame) });
+        closed = new AbortController();
+        receive = onInterface(interfaceOf({ link, nic: made, back, wanted, own, closed: closed.signal }));
         made.activate();
       },
       async quiesce(gone: AbortSignal): Promise<void> {
+        closed.abort();
         await nic?.quiesce(gone);
       },
       release(): void {
-        if (nic === undefined) return;
-        nics.delete(nic.port);
-        nic.release();
+        for (const port of nic?.ports ?? []) events.delete(port);
+        nic?.release();
         nic = undefined;
       },
     };
@@ -79,9 +128,61 @@ export function netfront({ platform, onInterface }: NetfrontOptions): FrontendDr
   return { kind: 'vif', published: 4, open };
 }
 
-function* readMac(): KeyReader<Uint8Array> {
+/** Each is written, yes or no: there may be others in the directory, of a former backend's time. */
+function wishKeys({ accepts, multicastControl, rxNotify }: NetfrontWishes, back: VifBackKeys): Keys {
+  const flag = (is: boolean): string => (is ? '1' : '0');
+  return {
+    'request-rx-copy': '1',
+    'feature-rx-notify': flag(rxNotify),
+    'feature-sg': flag(accepts.sg),
+    'feature-gso-tcpv4': flag(accepts.gsoTcpv4),
+    'feature-gso-tcpv6': flag(accepts.gsoTcpv6),
+    'feature-no-csum-offload': flag(!accepts.ipv4CsumOffload),
+    'feature-ipv6-csum-offload': flag(accepts.ipv6CsumOffload),
+    'request-multicast-control': flag(multicastControl && back.multicastControl),
+  };
+}
+
+interface InterfaceParts {
+  readonly link: FrontendLink;
+  readonly nic: FrontNic;
+  readonly back: VifBackKeys;
+  readonly wanted: NetfrontWishes;
+  readonly own: Own;
+  readonly closed: AbortSignal;
+}
+
+function interfaceOf({ link, nic, back, wanted, own, closed }: InterfaceParts): Interface {
+  const filters = wanted.multicastControl && back.multicastControl;
+  return {
+    devid: link.devid,
+    ...own,
+    queues: nic.queues,
+    offered: back.features,
+    counts: nic.counts,
+    closed,
+    control: nic.control,
+    send: (frame, meta) => nic.send(frame, meta),
+    join: async (group) => filters && nic.amend('join', group),
+    leave: async (group) => filters && nic.amend('leave', group),
+    pump: (queue, frame, meta = {}) => nic.pump(queue, frame, meta),
+    countOnly() {
+      nic.counting = true;
+    },
+  };
+}
+
+interface Own {
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+}
+
+function* readOwn(): KeyReader<Own> {
   const check = new Checker();
   const mac = parseMac((yield 'mac') ?? '');
   if (mac === undefined) check.fail('mac', 'missing, or not a MAC address');
-  return check.result(Uint8Array.from(mac ?? []));
+  return check.result({
+    mac: Uint8Array.from(mac ?? []),
+    mtu: check.number('mtu', yield 'mtu', 68, 0xffff, 1500),
+  });
 }

@@ -20,6 +20,7 @@ import {
   Protocol,
   udp,
 } from './frames.ts';
+import { type FrameMeta, NO_META } from './meta.ts';
 
 const BROADCAST = new Uint8Array(6).fill(0xff);
 const NOBODY = new Uint8Array(6);
@@ -72,7 +73,7 @@ export class NetHost {
   }
 
   /** A frame has come. */
-  receive(frame: Uint8Array): void {
+  receive(frame: Uint8Array, { csum }: FrameMeta = NO_META): void {
     const opened = openEthernet(frame);
     if (opened?.type === EtherType.ARP) this.#arp(opened.payload);
     if (opened?.type !== EtherType.IPV4) return;
@@ -80,7 +81,7 @@ export class NetHost {
     if (packet?.to !== this.#options.address) return;
     const back = frame.slice(6, 12);
     if (packet.protocol === Protocol.ICMP) this.#icmp(back, packet);
-    if (packet.protocol === Protocol.UDP) this.#udp(back, packet);
+    if (packet.protocol === Protocol.UDP) this.#udp(back, packet, csum === undefined);
   }
 
   async #resolve(to: string): Promise<Uint8Array> {
@@ -111,9 +112,9 @@ export class NetHost {
       this.#ip(back, from, Protocol.ICMP, icmpEcho({ ...echo, type: Echo.REPLY }));
   }
 
-  #udp(back: Uint8Array, packet: Ipv4): void {
+  #udp(back: Uint8Array, packet: Ipv4, check: boolean): void {
     const { from, to } = packet;
-    const datagram = openUdp(packet);
+    const datagram = openUdp(packet, check);
     if (datagram === undefined) return;
     const { fromPort, toPort, data } = datagram;
     // Two that echo would not come to an end.
