@@ -23,6 +23,11 @@ export interface Evtchn {
   onReadable(callback: () => void): () => void;
   /** Next port that fired, now masked, or undefined. Never blocks. */
   pending(): number | undefined;
+  /**
+   * As many as there are, or as fit into `ports`: how many. Fewer than fit: there are no more. For whoever has them all looked at before waiting again;
+   * a port may have been unbound by then.
+   */
+  pendingAll(ports: Uint32Array): number;
   /** Lets a port fire again. A port that is not ours or not masked is ignored, as Linux does. */
   unmask(port: number): void;
   /** A new port, waiting for `domid`, who need not exist yet, to bind to it. ENOSPC. */

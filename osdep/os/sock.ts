@@ -138,7 +138,7 @@ export function pipe(): { readonly readEnd: Descriptor; readonly writeEnd: Descr
 }
 
 /** Reads what is there: bytes, 0 at the end, or minus an error number. For non-blocking descriptors of any kind. */
-export function read(fd: Descriptor, buffer: Uint8Array, length: number = buffer.length): number {
+export function read(fd: Descriptor, buffer: ArrayBufferView, length: number = buffer.byteLength): number {
   const count = ffi.read(fd, buffer, length);
   return count < 0 ? -ffi.errno() : count;
 }

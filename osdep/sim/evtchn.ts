@@ -9,6 +9,8 @@ export class SimEvtchn implements Evtchn {
   readonly #machine: Machine;
   readonly #handles: HandleRegistry;
   readonly #source: EventSource;
+  /** Of the two calls that are made for every event. */
+  readonly #args = { handle: 0, port: 0 };
   #open = true;
   #restrictedTo: number | undefined;
   /** The device refuses a second restriction even to the same domain, which the registry has to bear. */
@@ -40,8 +42,14 @@ export class SimEvtchn implements Evtchn {
     return this.#open ? this.#source.take() : undefined;
   }
 
+  pendingAll(ports: Uint32Array): number {
+    return this.#open ? this.#source.takeAll(ports) : 0;
+  }
+
   unmask(port: number): void {
-    this.#machine.call('evtchnUnmask', { handle: this.#handle(), port });
+    this.#args.handle = this.#handle();
+    this.#args.port = port;
+    this.#machine.call('evtchnUnmask', this.#args);
   }
 
   bindUnboundPort(domid: number): number {
@@ -66,7 +74,9 @@ export class SimEvtchn implements Evtchn {
   }
 
   notify(port: number): void {
-    this.#machine.call('evtchnNotify', { handle: this.#handle(), port });
+    this.#args.handle = this.#handle();
+    this.#args.port = port;
+    this.#machine.call('evtchnNotify', this.#args);
   }
 
   restrict(domid: number): void {

@@ -58,6 +58,14 @@ class LocalEvents implements EventSource {
     return this.#arrived.shift();
   }
 
+  takeAll(ports: Uint32Array): number {
+    let count = 0;
+    while (count < ports.length && this.#arrived.length > 0) {
+      ports[count++] = this.#arrived.shift()!;
+    }
+    return count;
+  }
+
   onReadable(callback: () => void): () => void {
     this.#listeners.add(callback);
     if (this.#arrived.length > 0) {

@@ -22,6 +22,8 @@ export interface EventSource {
   readonly fd: number;
   /** The next port that fired, or undefined. Never blocks. */
   take(): number | undefined;
+  /** As Evtchn.pendingAll. */
+  takeAll(ports: Uint32Array): number;
   /** As Evtchn.onReadable. */
   onReadable(callback: () => void): () => void;
   /** Takes the source away; the file itself is closed with `evtchnClose` before. */
@@ -41,7 +43,7 @@ export interface Machine {
   readonly domid: number;
   readonly clock: Clock;
   readonly random: Random;
-  /** Performs a request, or throws OsError with the world's errno. */
+  /** Performs a request, or throws OsError with the world's errno. Keeps nothing of `args`. */
   call<K extends OpName>(op: K, args: Args<K>): Value<K>;
   /** Performs a request that maps memory. */
   callMapped<K extends MappingOp>(op: K, args: Args<K>): { readonly value: Value<K>; readonly area: Area };

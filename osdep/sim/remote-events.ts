@@ -1,6 +1,6 @@
 /**
- * A domain's end of one event channel file: ports come four bytes each through a pipe that the hypervisor writes. One
- * is read at a time, so that the descriptor stays readable exactly as long as something is pending, as Linux's is.
+ * A domain's end of one event channel file: ports come four bytes each through a pipe that the hypervisor writes. As many are read as are
+ * asked for, so that the descriptor stays readable exactly as long as something is pending, as Linux's is.
  */
 import type { Descriptor } from '../os/ffi.ts';
 import { EDGE, type Poller, READABLE } from '../os/poll.ts';
@@ -37,6 +37,11 @@ export class RemoteEvents implements EventSource {
 
   take(): number | undefined {
     return this.#open && read(this.fd, bytes) === 4 ? bytes.readUInt32LE(0) : undefined;
+  }
+
+  takeAll(ports: Uint32Array): number {
+    const length = this.#open ? read(this.fd, ports) : 0;
+    return length > 0 ? length >> 2 : 0;
   }
 
   onReadable(callback: () => void): () => void {

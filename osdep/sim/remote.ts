@@ -35,6 +35,7 @@ import { SharedTable, TABLE_BYTES, TABLE_ROWS } from './sharedtable.ts';
 import type { Args, CopyResult, MappingOp, OpName, Value } from './world/requests.ts';
 
 const PAGE = 4096;
+const nothing = {};
 
 export interface RemoteOptions {
   readonly socket: string;
@@ -87,7 +88,7 @@ export class RemoteMachine implements Machine {
       // What the answer would be is known here, so that nobody has to wait for it.
       if (this.#ports.get(handle)?.has(port)) {
         this.#post(op === 'evtchnNotify' ? Kind.NOTIFY : Kind.UNMASK, handle, port);
-        return {} as Value<K>;
+        return nothing as Value<K>;
       }
     }
     if (op === 'gntdevCopy' || op === 'gnttabCopy') {

@@ -112,6 +112,21 @@ export class XenEvtchn implements Evtchn {
     return undefined;
   }
 
+  pendingAll(ports: Uint32Array): number {
+    let count = 0;
+    if (this.#fd >= 0 && this.#doubtful.length === 0) {
+      const length = read(this.#fd, ports, ports.byteLength);
+      if (length < 0 && errno() === Errno.EAGAIN) return 0;
+      if (length >= 0) count = this.#ownAmong(ports, length / 4);
+      if (length >= 0 && length < ports.byteLength) return count;
+    }
+    // The kernel may have more, or has lost some: one by one.
+    for (let port = this.#more(ports, count); port !== undefined; port = this.#more(ports, count)) {
+      ports[count++] = port;
+    }
+    return count;
+  }
+
   unmask(port: number): void {
     this.#words[0] = port;
     write(this.#open(), this.#bytes, 4);
@@ -165,6 +180,20 @@ export class XenEvtchn implements Evtchn {
     this.#callbacks.clear();
     this.#fd = -1;
     closeDevice(fd);
+  }
+
+  /** Takes out those that were unbound while they lay in the kernel's queue. */
+  #ownAmong(ports: Uint32Array, count: number): number {
+    if (this.#ports === undefined) return count;
+    let own = 0;
+    for (let i = 0; i < count; i++) {
+      if (this.#ports.has(ports[i]!)) ports[own++] = ports[i]!;
+    }
+    return own;
+  }
+
+  #more(ports: Uint32Array, count: number): number | undefined {
+    return count < ports.length ? this.pending() : undefined;
   }
 
   #bound(port: number): number {

@@ -18,7 +18,7 @@ const kernel = vi.hoisted(() => ({
   /** Mapping a device fails. */
   refusesMaps: false,
   error: 0,
-  /** What a read of the event channels gives, one a time: a port, or a negative error number. */
+  /** What a read of the event channels gives, as many as fit: ports, or a negative error number. */
   events: [] as number[],
 }));
 
@@ -61,9 +61,10 @@ vi.mock('../../osdep/os/ffi.ts', async (original) => {
       const event = kernel.events[0] ?? -Errno.EAGAIN;
       kernel.error = event < 0 ? -event : 0;
       if (event < 0) return -1;
-      kernel.events.shift();
-      new DataView((bytes as Uint8Array).buffer).setUint32(0, event, true);
-      return length;
+      const ports = new Uint32Array((bytes as Uint8Array).buffer);
+      let read = 0;
+      while (read * 4 < length && (kernel.events[0] ?? -1) >= 0) ports[read++] = kernel.events.shift()!;
+      return read * 4;
     },
     errno: () => kernel.error || ffi.errno(),
   } satisfies typeof Ffi;
@@ -265,6 +266,18 @@ describe('event channels', () => {
     expect(new Set(told).size).toBe(2);
     kernel.events = [told[0]!];
     expect(evtchn.pending()).toBe(told[0]);
+  });
+
+  test('are taken all at once, but for those that are unbound now and with those that were lost', () => {
+    const evtchn = bind(5, 6, 7);
+    evtchn.unbind(5);
+    const ports = new Uint32Array(2);
+    kernel.events = [5, 7, 6];
+    expect([evtchn.pendingAll(ports), ...ports]).toEqual([2, 7, 6]);
+    expect(evtchn.pendingAll(ports)).toBe(0);
+    kernel.events = [-Errno.EFBIG];
+    expect(evtchn.pendingAll(ports)).toBe(2);
+    expect(new Set(ports)).toEqual(new Set([6, 7]));
   });
 });
 

@@ -61,6 +61,26 @@ export function evtchnSuite(bench: Bench): void {
       expect(await heard(bench, evtchnA), 'two that collapsed into one').toEqual([portA]);
     });
 
+    test('what fired is taken all at once as well, as many as fit', async () => {
+      const [a, b] = await bench.pair();
+      const evtchnA = a.platform.openEvtchn();
+      const evtchnB = b.platform.openEvtchn();
+      const taken = new Uint32Array(4);
+      expect(evtchnB.pendingAll(taken)).toBe(0);
+      const ports = [1, 2, 3, 4, 5, 6].map(() =>
+        evtchnB.bindInterdomain(a.domid, evtchnA.bindUnboundPort(b.domid)),
+      );
+      await bench.machine.settle();
+      expect(evtchnB.pendingAll(taken)).toBe(4);
+      const first = [...taken];
+      expect(evtchnB.pendingAll(taken)).toBe(2);
+      expect([...first, ...taken.slice(0, 2)].sort((x, y) => x - y)).toEqual(ports);
+      expect(evtchnB.pendingAll(taken)).toBe(0);
+      evtchnB.unmask(ports[3]!);
+      evtchnA.notify(bench.control.platform.openCtrl().evtchnStatus(b.domid, ports[3]!).remotePort!);
+      expect(await heard(bench, evtchnB)).toEqual([ports[3]]);
+    });
+
     test('there is a descriptor to wait on, where the platform has them', () => {
       const evtchn = bench.control.platform.openEvtchn();
       expect(evtchn.fd >= 0).toBe(bench.supports.descriptors);
