@@ -3,17 +3,26 @@
  * netback: picks the machine, and serves the network interfaces that toolstacks order in its backend directory, until it is told to stop.
  * Whoever starts it again goes on with guests that are connected. Decides nothing else.
  */
+import { join } from 'node:path';
 import { runBackend } from '../../xenstored/client/program.ts';
+import { flags, wiringOf } from './io/flags.ts';
 import { serveVifs } from './io/service.ts';
 
 runBackend({
   name: 'netback',
   about:
-    'Serves network interfaces for guests: every device below /local/domain/<own>/backend/vif, as it comes and goes. All are on one network.',
+    'Serves network interfaces for guests: every device below /local/domain/<own>/backend/vif, as it comes and goes.',
   platform: async (wanted, run) => {
     const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
     if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
     return (await import('../../osdep/xen/platform.ts')).xenPlatform();
   },
-  service: ({ platform, log }) => serveVifs({ platform, log }).service,
+  flags,
+  service: async ({ platform, domid, run, store, log }, values) => {
+    const wiring = wiringOf(values, platform.name === 'sim' ? 'switch' : 'tap');
+    const recordDir = join(run, 'netback', `${domid}`);
+    const vifs = serveVifs({ platform, wiring, recordDir, log });
+    await vifs.sweep((path) => store.exists(`${path}/state`));
+    return vifs.service;
+  },
 });

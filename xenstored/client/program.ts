@@ -2,10 +2,11 @@
  * A backend as a program: its flags, its machine, its store, and its life from a command line to a signal. Knows no kind of device and picks no
  * machine by itself.
  */
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Platform } from '../../osdep/platform.ts';
 import { type BackendService, serveBackends } from './backend.ts';
 import { connect } from './connect.ts';
+import type { Client } from './store.ts';
 
 /** Where a service runs. */
 export interface ServiceHost {
@@ -13,7 +14,22 @@ export interface ServiceHost {
   readonly domid: number;
   /** The host's run directory. */
   readonly run: string;
+  readonly store: Client;
   readonly log: (line: string) => void;
+}
+
+/** Flags of a program's own, as given. */
+export type FlagValues = Readonly<
+  Record<string, string | boolean | readonly (string | boolean)[] | undefined>
+>;
+
+export interface ProgramFlags {
+  /** For `parseArgs`. */
+  readonly options: NonNullable<ParseArgsConfig['options']>;
+  /** Lines of two blanks, flag, meaning. */
+  readonly help: string;
+  /** Before anything else is done. Throws an Error of one line. */
+  readonly check: (values: FlagValues) => void;
 }
 
 export interface BackendProgram<K> {
@@ -21,7 +37,8 @@ export interface BackendProgram<K> {
   /** What `--help` says between the line of flags and their list. */
   readonly about: string;
   readonly platform: (wanted: 'sim' | 'xen' | undefined, run: string) => Promise<Platform>;
-  readonly service: (host: ServiceHost) => BackendService<K>;
+  readonly flags?: ProgramFlags;
+  readonly service: (host: ServiceHost, flags: FlagValues) => BackendService<K> | Promise<BackendService<K>>;
 }
 
 const flags = `
@@ -40,15 +57,22 @@ export function runBackend<K>(program: BackendProgram<K>): void {
 
 async function serve<K>(program: BackendProgram<K>, log: (line: string) => void): Promise<void> {
   const { values } = parseArgs({
-    options: { platform: { type: 'string' }, run: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      ...program.flags?.options,
+      platform: { type: 'string' },
+      run: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
   const { platform: wanted, run = process.env.STUBDOM0_RUN ?? '/run/stubdom0' } = values;
   if (values.help) {
+    const own = program.flags === undefined ? '' : ' [FLAGS]';
     process.stdout.write(
-      `usage: ${program.name} [--platform xen|sim] [--run DIR]\n\n${program.about}\n${flags}`,
+      `usage: ${program.name} [--platform xen|sim] [--run DIR]${own}\n\n${program.about}\n${flags}${program.flags?.help ?? ''}`,
     );
     return;
   }
+  program.flags?.check(values);
   if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
     throw new Error(`--platform ${wanted}: neither xen nor sim`);
   const platform = await program.platform(wanted, run);
@@ -57,7 +81,8 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   const store = await connect({ ...way, first: 'wait' });
   // On real Xen a driver domain's kernel does not tell; its store does.
   const domid = platform.domid ?? Number(await store.readText('domid'));
-  const served = await serveBackends(program.service({ platform, domid, run, log }), { store, domid, log });
+  const service = await program.service({ platform, domid, run, store, log }, values);
+  const served = await serveBackends(service, { store, domid, log });
   log(`ready for domain ${domid}'s devices`);
   const stop = (): void => {
     void served.close().then(() => process.exit(0));
