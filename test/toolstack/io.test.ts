@@ -208,8 +208,17 @@ test('a host file with a mistake is told where it is', () => {
     [{ name: 'a', more: 1 }, 'the host must NOT have additional properties (more)'],
     [{ name: 'a', guests: [{ name: 'b', memoryMb: 0 }] }, 'guests.0.memoryMb must be >= 1'],
     [{ name: 'a', admin: { port: 70000 } }, 'admin.port must be <= 65535'],
-    [{ name: 'a', xenstored: { database: '../x' } }, 'xenstored.database must match pattern'],
+    [{ name: 'a', xenstored: { database: '../x' } }, 'xenstored.database must be like db'],
     [{ name: 'a', guests: [{ name: 'b' }, { name: 'b' }] }, 'there are two guests called b'],
+    [
+      { name: 'a', netback: {}, guests: [{ name: 'b', vifs: [{ address: '10.53.0.256/24' }] }] },
+      'guests.0.vifs.0.address must be like 10.53.0.2/24',
+    ],
+    [{ name: 'a', guests: [{ name: 'b', disks: [{}] }] }, 'guest b has disks, and the host no blkback'],
+    [
+      { name: 'a', blkback: {}, guests: [{ name: 'blkback' }] },
+      'a guest is called blkback, as a service of the host is',
+    ],
     [{ name: 'a', guests: [{ name: 'b', greets: ['c'] }] }, 'guest b greets c, which is no other guest'],
   ];
   for (const [host, message] of rows) {

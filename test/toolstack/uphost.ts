@@ -63,10 +63,12 @@ export class UpHost {
   #waiting: (() => void)[] = [];
   #over = false;
 
-  constructor(file: object) {
+  /** `via`: a command in front, that becomes ours. */
+  constructor(file: object, via: readonly string[] = []) {
     const host = this.writeHost(file);
+    const words = [...via, process.execPath, program, 'up', '--run', this.run, '--host', host];
     // A process group of its own, as a shell would give it one.
-    this.child = spawn(process.execPath, [program, 'up', '--run', this.run, '--host', host], {
+    this.child = spawn(words[0]!, words.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
       env: { ...process.env, ...another },

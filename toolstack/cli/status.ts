@@ -1,4 +1,5 @@
 /** `stubdom0 status` and `stubdom0 list`: what a running host says of itself, as tables or as JSON. */
+import { deviceText } from '../core/devices.ts';
 import { askStatus } from '../io/control.ts';
 import { Fault } from '../io/fault.ts';
 import { type HostState, readState } from '../io/state.ts';
@@ -41,8 +42,13 @@ export async function list(run: string): Promise<number> {
   const { domains } = await stateOf(run);
   console.log(
     table([
-      ['NAME', 'ID', 'MEM'],
-      ...domains.map(({ name, domid, memoryMb }) => [name, `${domid}`, `${memoryMb}`]),
+      ['NAME', 'ID', 'MEM', 'DEVICES'],
+      ...domains.map(({ name, domid, memoryMb, devices }) => [
+        name,
+        `${domid}`,
+        `${memoryMb}`,
+        devices.map(deviceText).join(', '),
+      ]),
     ]),
   );
   return 0;

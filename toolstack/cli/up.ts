@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { deviceText } from '../core/devices.ts';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
 import { readHostFile, shippedHost } from '../io/hostfile.ts';
@@ -56,31 +57,43 @@ export async function up(options: UpOptions): Promise<number> {
   return 0;
 }
 
-function welcome(state: HostState, run: string): string {
-  const guests = state.domains.filter(({ name }) => name !== 'Domain-0' && name !== 'xenstored');
-  const store = `XENSTORED_PATH=${state.socket}`;
+function welcome({ host, domains, processes, socket, url, uplink }: HostState, run: string): string {
+  const guests = domains.filter(({ role }) => role === 'guest');
+  const width = Math.max(0, ...guests.map(({ name }) => name.length));
+  const reached = uplink === undefined ? undefined : firstAddress(guests);
+  const first = guests[0];
+  const home = `/local/domain/${first?.domid}`;
   const lines = [
-    `stubdom0: host ${state.host} is up: ${state.processes.length} processes, ${guests.length} guests`,
-    `  store  ${state.socket}`,
-    ...(state.url === undefined ? [] : [`  admin  ${state.url} (token in ${run}/admin.token)`]),
+    `stubdom0: host ${host} is up: ${processes.length} processes, ${guests.length} guests`,
+    `  store  ${socket}`,
+    ...(url === undefined ? [] : [`  admin  ${url} (token in ${run}/admin.token)`]),
+    ...(uplink === undefined ? [] : [`  net    ${uplink.name}, ${uplink.address}`]),
     `  logs   ${run}/logs`,
+    ...guests.map(({ name, domid, devices }) =>
+      `  guest  ${name.padEnd(width)}  domain ${domid}  ${devices.map(deviceText).join(', ')}`.trimEnd(),
+    ),
     '',
     'Try, in another shell:',
-    `  ${store} xenstore-ls -f`,
-    `  ${store} xenstore-watch /local/domain`,
-    ...guests
-      .slice(0, 1)
-      .map(({ domid }) => `  ${store} xenstore-write /local/domain/${domid}/control/shutdown poweroff`),
-    ...(state.url === undefined
+    `  export XENSTORED_PATH=${socket} STUBDOM0_RUN=${run}`,
+    '  xenstore-ls -f                                  # or: npx xenstore ls -f',
+    '  npx stubdom0 status                             # its processes; kill -9 one of them',
+    ...(first === undefined ? [] : [`  xenstore-watch ${home}/data`]),
+    ...(reached === undefined ? [] : [`  ping ${reached}`]),
+    ...(first === undefined ? [] : [`  xenstore-write ${home}/control/shutdown poweroff`]),
+    ...(url === undefined
       ? []
-      : [
-          `  curl -H "Authorization: Bearer $(cat ${run}/admin.token)" "${state.url}/v1/tree?path=/local/domain"`,
-        ]),
-    `  npx stubdom0 status --run ${run}`,
+      : [`  curl -H "Authorization: Bearer $(cat ${run}/admin.token)" "${url}/v1/tree?path=/local/domain"`]),
     '',
     'Ctrl-C takes it down.',
   ];
   return lines.join('\n');
+}
+
+function firstAddress(guests: HostState['domains']): string | undefined {
+  for (const device of guests.flatMap(({ devices }) => devices)) {
+    if (device.kind === 'vif' && device.address !== undefined) return device.address.split('/')[0];
+  }
+  return undefined;
 }
 
 /** Starts the same command without `--detach`, and passes on what it says until it is up. */

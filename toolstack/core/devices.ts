@@ -115,13 +115,18 @@ function diskSpec({ name, devid, mode }: Disk, device: DeviceName, path: string)
 
 function vifSpec({ devid, mac, mtu, address }: Vif, device: DeviceName): DeviceSpec {
   const size = mtu === undefined ? undefined : { mtu: `${mtu}` };
-  const ip = address === undefined ? undefined : { ip: address.split('/')[0]! };
+  const ip = address === undefined ? undefined : { ip: plain(address) };
   return {
     device,
     backend: { handle: `${devid}`, type: 'vif', mac, ...size, ...ip },
     frontend: { handle: `${devid}` },
     frontendReadOnly: { mac, ...size },
   };
+}
+
+/** An address without the length of its prefix. */
+function plain(address: string): string {
+  return address.split('/')[0]!;
 }
 
 function permEntry(text: string): NonNullable<NodeSpec['perms']>[number] {
@@ -145,13 +150,19 @@ export function deviceText(device: Device): string {
 /** What host files cannot say by their shape alone, of the devices of all guests. */
 export function deviceMistakes(
   guests: readonly (DeviceFiles & { readonly name: string })[],
-  services: { readonly blkback: boolean; readonly netback: boolean },
+  services: {
+    readonly blkback: boolean;
+    readonly netback: boolean;
+    /** The machine's own address among them. */
+    readonly uplink?: string | undefined;
+  },
 ): string[] {
   const wrong: string[] = [];
   const writers = new Map<string, string>();
   const readers = new Map<string, string>();
   const macs = new Map<string, string>();
   const addresses = new Map<string, string>();
+  if (services.uplink !== undefined) addresses.set(plain(services.uplink), "the machine's uplink");
   const once = (taken: Map<string, string>, key: string, owner: string, text: string): void => {
     const other = taken.get(key);
     if (other !== undefined) wrong.push(`${owner} and ${other} ${text} ${key}`);
@@ -169,7 +180,7 @@ export function deviceMistakes(
       if (device.kind === 'vif') {
         once(macs, device.mac, owner, 'have the same mac');
         if (device.address !== undefined)
-          once(addresses, device.address.split('/')[0]!, owner, 'have the same address');
+          once(addresses, plain(device.address), owner, 'have the same address');
         continue;
       }
       const other = device.mode === 'w' ? readers.get(device.file) : writers.get(device.file);

@@ -92,6 +92,7 @@ export function mistakes(host: HostFile): string[] {
     ...deviceMistakes(host.guests, {
       blkback: host.blkback !== undefined,
       netback: host.netback !== undefined,
+      uplink: host.netback?.uplink?.address,
     }),
   ];
 }

@@ -2,7 +2,7 @@
  * The guests of a host: their domains, their devices, the process that each is, and their end, whichever way it comes. Knows no step of a plan.
  */
 import type { DeviceName } from '../../xenstored/xenbus/path.ts';
-import { type Device, deviceText } from '../core/devices.ts';
+import type { Device } from '../core/devices.ts';
 import type { GuestFile } from '../core/host.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { CLEAN_EXIT, type Command } from './child.ts';
@@ -124,7 +124,8 @@ export class Guests {
       domid,
       name,
       memoryMb,
-      devices: [...devices.keys()].map(deviceText),
+      role: 'guest',
+      devices: [...devices.keys()],
     }));
   }
 

@@ -154,9 +154,12 @@ export class Host<P extends Platform> {
     const { memoryMb } = this.#file.xenstored;
     const store =
       this.#storeDomid === undefined ? [] : [{ domid: this.#storeDomid, name: 'xenstored', memoryMb }];
-    return [{ domid: 0, name: 'Domain-0', memoryMb: 0 }, ...store, ...this.#services.all()].map(
-      ({ domid, name, memoryMb }) => ({ domid, name, memoryMb, devices: [] }),
-    );
+    return [
+      { domid: 0, name: 'Domain-0', memoryMb: 0, role: 'control', devices: [] },
+      ...[...store, ...this.#services.all()].map(
+        ({ domid, name, memoryMb }): DomainState => ({ domid, name, memoryMb, role: 'service', devices: [] }),
+      ),
+    ];
   }
 
   #carryOut(): Promise<boolean> {

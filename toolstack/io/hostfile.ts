@@ -26,12 +26,15 @@ export function readHostFile(path: string): HostFile {
   } catch (error) {
     throw new Fault(`${path}: ${reasonOf(error)}`);
   }
-  const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: true });
+  const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: true, verbose: true });
   const valid = ajv.compile<HostFile>(JSON.parse(readFileSync(join(hosts, 'host.schema.json'), 'utf8')));
   if (!valid(host)) {
-    const errors = valid.errors!.map(({ instancePath, message, params }) => {
+    const errors = valid.errors!.map(({ instancePath, keyword, message, params, parentSchema }) => {
+      const where = instancePath === '' ? 'the host' : instancePath.slice(1).replaceAll('/', '.');
       const extra = 'additionalProperty' in params ? ` (${params.additionalProperty})` : '';
-      return `${instancePath === '' ? 'the host' : instancePath.slice(1).replaceAll('/', '.')} ${message}${extra}`;
+      // Nobody reads a pattern.
+      if (keyword === 'pattern') return `${where} must be like ${parentSchema!.examples[0]}`;
+      return `${where} ${message}${extra}`;
     });
     throw new Fault(`${path}: ${errors.join('; ')}`);
   }

@@ -2,7 +2,7 @@
  * The machine's own network, as far as a way in to the guests could get into its way: may interfaces be made, which there are, which ranges are in use.
  * Changes nothing.
  */
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Network } from '../core/uplink.ts';
 
@@ -11,14 +11,14 @@ const CAP_NET_ADMIN = 12n;
 
 /** Is there an interface of this name? */
 export function hasInterface(name: string): boolean {
-  return existsSync(`/sys/class/net/${name}`);
+  return interfaces().includes(name);
 }
 
 export function readNetwork(): Network {
   return {
     privileged: ((effectiveCapabilities() >> CAP_NET_ADMIN) & 1n) === 1n,
     tun: canOpen('/dev/net/tun'),
-    interfaces: list('/sys/class/net'),
+    interfaces: interfaces(),
     ranges: [...addresses(), ...routes()],
   };
 }
@@ -26,6 +26,14 @@ export function readNetwork(): Network {
 function effectiveCapabilities(): bigint {
   const set = /^CapEff:\s*([0-9a-f]+)$/m.exec(text('/proc/self/status'))?.[1];
   return BigInt(`0x${set ?? '0'}`);
+}
+
+/** Two lines of headings; then a name and a colon in front of each interface's figures. */
+function interfaces(): readonly string[] {
+  return text('/proc/net/dev')
+    .split('\n')
+    .slice(2)
+    .flatMap((line) => /^\s*(\S+?):/.exec(line)?.[1] ?? []);
 }
 
 function addresses(): Network['ranges'] {
@@ -57,14 +65,6 @@ function text(path: string): string {
     return readFileSync(path, 'latin1');
   } catch {
     return '';
-  }
-}
-
-function list(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
   }
 }
 

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Device } from '../core/devices.ts';
 import type { Uplink } from '../core/uplink.ts';
 import type { ProcessId } from './identity.ts';
 
@@ -36,8 +37,8 @@ export interface DomainState {
   readonly domid: number;
   readonly name: string;
   readonly memoryMb: number;
-  /** For people: `xvda alice.img`. */
-  readonly devices: readonly string[];
+  readonly role: 'control' | 'service' | 'guest';
+  readonly devices: readonly Device[];
 }
 
 /** `--run`, STUBDOM0_RUN, or a place that fits who asks. */
