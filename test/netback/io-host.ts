@@ -2,6 +2,9 @@
  * A whole host for packets in this process: a store, a control domain that serves interfaces, guests with a driver of ours and a host behind it, a
  * toolstack that attaches them. On a simulated machine that goes by itself.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type NetfrontWishes, netfront } from '../../netback/vif/front/driver.ts';
 import { NetHost } from '../../netback/vif/front/host.ts';
 import { serveVifs, type Vifs } from '../../netback/vif/io/service.ts';
@@ -77,6 +80,8 @@ export class PacketHost {
   readonly sim: SimHost;
   readonly dom0: Client;
   readonly log: string[] = [];
+  /** What outlives a backend. */
+  readonly #records: string = mkdtempSync(join(tmpdir(), 'netback-'));
   readonly #closing: (() => Promise<void>)[] = [];
   #backend: { readonly vifs: Vifs; readonly served: Served } | undefined;
 
@@ -94,7 +99,7 @@ export class PacketHost {
 
   async startBackend(): Promise<void> {
     const log = (line: string): void => void this.log.push(line);
-    const vifs = serveVifs({ log, platform: this.sim.machine.platformFor(0) });
+    const vifs = serveVifs({ log, recordDir: this.#records, platform: this.sim.machine.platformFor(0) });
     const served = await serveBackends(vifs.service, { store: this.dom0, domid: 0, log });
     this.#backend = { vifs, served };
   }
@@ -131,5 +136,6 @@ export class PacketHost {
     await this.stopBackend();
     await this.dom0.close();
     await this.sim.stop();
+    rmSync(this.#records, { recursive: true, force: true });
   }
 }

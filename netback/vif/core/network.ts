@@ -10,10 +10,12 @@ import { type PortOptions, type Refusal, Switch } from './switch.ts';
 
 /** What a port does about a packet for it. It takes a reference of its own if it keeps it. */
 export interface Port {
+  /** Bytes of the largest frame that it takes in one piece. */
+  readonly frameMax: number;
   /** 0: it takes it, or has dropped it. Otherwise what has to be done first (`Need`); it has not kept it. */
   enqueue(packet: number, header: Header, now: number): number;
-  /** After that was done, or cannot be. */
-  enqueueAdapted(packet: number, header: Header, now: number): void;
+  /** After that was done, or cannot be. False: it has dropped it. */
+  enqueueAdapted(packet: number, header: Header, now: number): boolean;
   /** It cannot be had: there is no room even for doing that. */
   dropped(): void;
 }
@@ -21,8 +23,11 @@ export interface Port {
 /** What a packet lacks for a port: the checksum has to be filled in, or the packet cut into segments. */
 export const Need = { CHECKSUM: 1, SEGMENTS: 2 } as const;
 
-/** Packets waiting to be adapted, of all ports. */
-const ADAPTATIONS_MAX = 256;
+/** It lacks nothing, but one before it does, and it is not to overtake that. */
+const NEED_ORDER = 4;
+
+/** Packets waiting to be adapted, of all ports; a power of two. */
+const ADAPTATIONS_MAX = 4096;
 
 export class Network {
   readonly pool: PacketPool;
@@ -35,9 +40,12 @@ export class Network {
   readonly #adaptNeeds: Uint8Array = new Uint8Array(ADAPTATIONS_MAX);
   #adaptHead = 0;
   #adaptCount = 0;
-  /** The adaptation taken last: for which port, and what it needs. */
-  adaptPort = 0;
+  /** By port: how many of these are for it. */
+  readonly #adapting: number[] = [];
+  /** The adaptation taken last: what it needs, and of how many bytes a frame may be at most. */
   adaptNeeds = 0;
+  adaptFrameMax = 0;
+  #adaptPort = 0;
 
   /**
    * @param memory the packets', as long as the pool says
@@ -59,6 +67,7 @@ export class Network {
   add(port: Port, options: PortOptions, now: number): number {
     const number = this.#switch.add(options, now);
     this.#ports[number] = port;
+    this.#adapting[number] = 0;
     return number;
   }
 
@@ -66,9 +75,9 @@ export class Network {
     this.#switch.remove(number);
     this.#ports[number] = undefined;
     for (let left = this.#adaptCount; left > 0; left--) {
-      const packet = this.nextAdaptation();
-      if (this.adaptPort === number) this.pool.release(packet);
-      else this.#adapt(packet, this.adaptPort, this.adaptNeeds);
+      const packet = this.#shift();
+      if (this.#adaptPort === number) this.pool.release(packet);
+      else this.#adapt(packet, this.#adaptPort, this.adaptNeeds);
     }
   }
 
@@ -100,7 +109,7 @@ export class Network {
 
   #give(to: number, packet: number, now: number): void {
     const port = this.#ports[to]!;
-    const needs = port.enqueue(packet, this.#header, now);
+    const needs = this.#adapting[to]! > 0 ? NEED_ORDER : port.enqueue(packet, this.#header, now);
     if (needs === 0) return;
     if (this.#adaptCount === ADAPTATIONS_MAX) {
       port.dropped();
@@ -112,25 +121,44 @@ export class Network {
 
   #adapt(packet: number, port: number, needs: number): void {
     const at = (this.#adaptHead + this.#adaptCount++) % ADAPTATIONS_MAX;
+    this.#adapting[port]!++;
     this.#adaptPackets[at] = packet;
     this.#adaptPorts[at] = port;
     this.#adaptNeeds[at] = needs;
   }
 
-  /** A packet to be adapted for `adaptPort`, with its reference: it is not to be changed, others may have it. NONE: there is none. */
-  nextAdaptation(): number {
-    if (this.#adaptCount === 0) return NONE;
+  /** A packet to be adapted, with its reference: it is not to be changed, others may have it. NONE: there is none. */
+  nextAdaptation(now: number): number {
+    while (this.#adaptCount > 0) {
+      const packet = this.#shift();
+      const port = this.#ports[this.#adaptPort]!;
+      if (this.adaptNeeds === NEED_ORDER) {
+        this.#parse(packet);
+        this.adaptNeeds = port.enqueue(packet, this.#header, now);
+      }
+      this.adaptFrameMax = port.frameMax;
+      if (this.adaptNeeds !== 0) return packet;
+      this.pool.release(packet);
+    }
+    return NONE;
+  }
+
+  /** The one that has waited longest. */
+  #shift(): number {
     const at = this.#adaptHead;
     this.#adaptHead = (this.#adaptHead + 1) % ADAPTATIONS_MAX;
     this.#adaptCount--;
-    this.adaptPort = this.#adaptPorts[at]!;
+    this.#adaptPort = this.#adaptPorts[at]!;
     this.adaptNeeds = this.#adaptNeeds[at]!;
+    this.#adapting[this.#adaptPort]!--;
     return this.#adaptPackets[at]!;
   }
 
-  /** One packet made of such a one; the reference comes along. */
-  adapted(port: number, packet: number, now: number): void {
-    if (this.#parse(packet)) this.#ports[port]?.enqueueAdapted(packet, this.#header, now);
+  /** One packet made of the one taken last, or that one; the reference comes along. False: whoever it is for has dropped it. */
+  adapted(packet: number, now: number): boolean {
+    const taken =
+      this.#parse(packet) && this.#ports[this.#adaptPort]!.enqueueAdapted(packet, this.#header, now);
     this.pool.release(packet);
+    return taken;
   }
 }

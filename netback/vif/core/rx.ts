@@ -179,8 +179,8 @@ export class RxQueue {
     return Math.ceil(pool.lengths[packet]! / PAGE_BYTES) + gso + (this.#hashTypes[at] === NONE ? 0 : 1);
   }
 
-  /** Plans the copies of what there are buffers for. Must be followed by `copied` before the next plan. */
-  plan(copies: CopyBatch, now: number): void {
+  /** Plans the copies of what there are buffers for. Must be followed by `copied` before the next plan. False: there is no room for all. */
+  plan(copies: CopyBatch, now: number): boolean {
     this.#firstCopy = copies.count;
     this.#copyCount = 0;
     this.#copyingCount = 0;
@@ -190,13 +190,14 @@ export class RxQueue {
       const slots = this.#slotsOf(packet, at);
       if (slots > this.#unused) {
         if (this.#starvedSince === NONE) this.#starvedSince = now;
-        return;
+        return true;
       }
-      if (slots > copies.room) return;
+      if (slots > copies.room) return false;
       this.#starvedSince = NONE;
       this.#shift();
       this.#scatter(copies, packet, at);
     }
+    return true;
   }
 
   #shift(): void {
@@ -323,6 +324,13 @@ export class RxQueue {
     if (!this.#owner.notifies || this.#unused > 0 || now - this.#starvedSince < stallMs) return;
     this.stalled = true;
     this.clear();
+  }
+
+  /** The end of it: what waits and what was being copied. */
+  close(): void {
+    this.clear();
+    for (let i = 0; i < this.#copyingCount; i++) this.#owner.pool.release(this.#copying[i]!);
+    this.#copyingCount = 0;
   }
 
   /** Drops everything that waits. */

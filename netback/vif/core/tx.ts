@@ -160,6 +160,14 @@ export class TxQueue {
     }
   }
 
+  /** The end of it: what was being copied goes nowhere. */
+  close(): void {
+    for (; this.#copied !== this.#planned; this.#copied = (this.#copied + 1) >>> 0) {
+      const packet = this.#memory[this.#copied & this.#mask]!;
+      if (packet !== NONE) this.#owner.pool.release(packet);
+    }
+  }
+
   /** The next response, 4 bytes. False: there is none, `into` is as it was. */
   response(into: Uint8Array): boolean {
     if (this.#answerSlot === this.#answerEnd) {

@@ -2,7 +2,7 @@
  * The port to the rest of the world: packets for it wait here, bounded, until io has written them. What is behind it (a TAP device, a
  * capture, nothing at all) is not known; it says what it takes without help.
  */
-import { Gso } from './netif.ts';
+import { Gso, MAX_PACKET_BYTES } from './netif.ts';
 import { Need, type Port } from './network.ts';
 import { NONE, PacketFlag, type PacketPool } from './packets.ts';
 import { Statistics } from './statistics.ts';
@@ -17,6 +17,7 @@ export interface UplinkOptions {
 export class Uplink implements Port {
   /** tx is what came from outside, rx what went there. */
   readonly statistics: Statistics = new Statistics();
+  readonly frameMax: number = MAX_PACKET_BYTES;
   readonly #pool: PacketPool;
   readonly #offload: boolean;
   readonly #queue: Int32Array = new Int32Array(QUEUE_MAX);
@@ -41,13 +42,14 @@ export class Uplink implements Port {
     return 0;
   }
 
-  enqueueAdapted(packet: number): void {
+  enqueueAdapted(packet: number): boolean {
     if (this.#count === QUEUE_MAX) {
       this.dropped();
-      return;
+      return false;
     }
     this.#pool.hold(packet);
     this.#queue[(this.#head + this.#count++) % QUEUE_MAX] = packet;
+    return true;
   }
 
   dropped(): void {

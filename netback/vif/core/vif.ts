@@ -10,7 +10,7 @@ import { Credit } from './credit.ts';
 import { EventCredit } from './events.ts';
 import type { Header } from './header.ts';
 import { MulticastFilter } from './multicast.ts';
-import { Gso, PAGE_BYTES } from './netif.ts';
+import { Gso, MAX_PACKET_BYTES, PAGE_BYTES } from './netif.ts';
 import { Need, type Network, type Port } from './network.ts';
 import { PacketFlag } from './packets.ts';
 import { type RxLimits, RxQueue, rxLimits } from './rx.ts';
@@ -33,6 +33,8 @@ export interface VifOptions {
   readonly limits?: RxLimits;
   /** Ours if not given: `guestPort`. */
   readonly port?: Omit<PortOptions, 'mac'>;
+  /** A packet waits for the guest. */
+  readonly onWaiting?: () => void;
 }
 
 export class Vif implements Port, PacketSink {
@@ -40,6 +42,7 @@ export class Vif implements Port, PacketSink {
   readonly events: EventCredit = new EventCredit(IDLE_EVENTS_MAX);
   readonly rx: readonly RxQueue[];
   readonly control: Control;
+  readonly frameMax: number;
   /** The number of its port. */
   readonly port: number;
   /** Why it has to be closed: for its error node. Nothing goes in or out from then on. */
@@ -54,16 +57,19 @@ export class Vif implements Port, PacketSink {
   readonly #steering: Steering;
   readonly #multicast: MulticastFilter = new MulticastFilter();
   readonly #credit: Credit | undefined;
+  readonly #onWaiting: () => void;
   #now = 0;
   #turn = 0;
 
   constructor(network: Network, options: VifOptions, now: number) {
-    const { domid, order, front, offer, limits = rxLimits, port = guestPort } = options;
+    const { domid, order, front, offer, limits = rxLimits, port = guestPort, onWaiting } = options;
     const { pool } = network;
     const { statistics } = this;
     this.#network = network;
     this.#front = front;
     this.filtersMulticast = front.multicastControl;
+    this.frameMax = front.features.sg ? MAX_PACKET_BYTES : PAGE_BYTES;
+    this.#onWaiting = onWaiting ?? (() => {});
     this.#steering = new Steering(front.queues.length);
     this.control = new Control(this.#steering);
     this.#credit = order.rate && Credit.ofRate(order.rate.bytes, order.rate.microseconds, now);
@@ -170,25 +176,30 @@ export class Vif implements Port, PacketSink {
     return (blank && !takesBlank ? Need.CHECKSUM : 0) | (takesGso ? 0 : Need.SEGMENTS);
   }
 
-  enqueueAdapted(packet: number, header: Header, now: number): void {
+  enqueueAdapted(packet: number, header: Header, now: number): boolean {
     const { pool } = this.#network;
-    const fits = this.#front.features.sg || pool.lengths[packet]! <= PAGE_BYTES;
-    if (!fits || !this.carrier || this.failure !== undefined || this.#needs(packet, header) !== 0)
-      this.dropped();
-    else {
+    const fits = pool.lengths[packet]! <= this.frameMax && this.#needs(packet, header) === 0;
+    if (fits && this.carrier && this.failure === undefined) {
       const queue = this.#steering.steer(header);
       const { hashType, hashValue } = this.#steering;
-      if (!this.rx[queue]!.enqueue(packet, hashType, hashValue, now)) this.dropped();
+      if (this.rx[queue]!.enqueue(packet, hashType, hashValue, now)) {
+        this.#onWaiting();
+        return true;
+      }
     }
+    this.dropped();
+    return false;
   }
 
   dropped(): void {
     this.statistics.rxDropped++;
   }
 
-  /** Plans to copy what waits into the buffers that the guest has posted. To be followed by `copiedRx`. */
-  planRx(copies: CopyBatch, now: number): void {
-    for (const queue of this.rx) queue.plan(copies, now);
+  /** Plans to copy what waits into the buffers that the guest has posted. To be followed by `copiedRx`. False: there was no room for all. */
+  planRx(copies: CopyBatch, now: number): boolean {
+    let room = true;
+    for (const queue of this.rx) if (!queue.plan(copies, now)) room = false;
+    return room;
   }
 
   copiedRx(copies: CopyBatch): void {
@@ -201,6 +212,12 @@ export class Vif implements Port, PacketSink {
     return this.events.refill();
   }
 
+  /** Time may pass: nothing waits for buffers, and no port is shut. */
+  get isQuiet(): boolean {
+    for (const queue of this.rx) if (queue.count > 0) return false;
+    return !this.events.shut;
+  }
+
   /** An event of one of its ports came, with or without requests. False: leave the port shut until the next tick. */
   event(useful: boolean): boolean {
     if (!useful) this.statistics.idleEvents++;
@@ -209,9 +226,10 @@ export class Vif implements Port, PacketSink {
     return false;
   }
 
-  /** Nothing comes or goes from now on, and no packet is kept; not between a plan and its end. */
+  /** Nothing comes or goes from now on, and no packet is kept, wherever it was on its way (XSA-457). */
   close(): void {
     this.#network.remove(this.port);
-    for (const queue of this.rx) queue.clear();
+    for (const queue of this.#tx) queue.close();
+    for (const queue of this.rx) queue.close();
   }
 }

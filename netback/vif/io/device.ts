@@ -2,10 +2,12 @@
  * One interface of one guest, as the handshake's runner sees it: ordered, connected with the guest's rings, let go. Knows the store through
  * its link alone.
  */
+import { join } from 'node:path';
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Ports } from '../../../osdep/ports.ts';
 import type { BackendDevice, BackendLink } from '../../../xenstored/client/backend.ts';
+import { RecordFile } from '../../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
 import {
   readVifFront,
@@ -16,17 +18,18 @@ import {
   type VifOrder,
 } from '../../../xenstored/xenbus/vif.ts';
 import { Vif } from '../core/vif.ts';
-import type { Exchange, Member } from './exchange.ts';
-import { Hands } from './hands.ts';
+import type { Exchange } from './exchange.ts';
+import { Hands, recordsOf } from './hands.ts';
 import type { Place, Places } from './lan.ts';
+import { Member } from './members.ts';
 
-const offer: VifOffer = { maxQueues: 4, splitEventChannels: true, ctrlRing: false };
+const offer: VifOffer = { maxQueues: 4, splitEventChannels: true, ctrlRing: true };
 
-/** Checksums may be blank; packets may be no larger than on the wire, since nobody here would cut them. */
+/** Checksums may be blank and TCP packets large: whoever cannot take them gets them completed, or cut into segments. */
 const features: VifFeatures = {
   sg: true,
-  gsoTcpv4: false,
-  gsoTcpv6: false,
+  gsoTcpv4: true,
+  gsoTcpv6: true,
   ipv4CsumOffload: true,
   ipv6CsumOffload: true,
 };
@@ -38,6 +41,8 @@ export interface DeviceOptions {
   readonly ports: Ports;
   readonly exchange: Exchange;
   readonly places: Places;
+  /** Where records of rings lie (xenstored/client/ringrecord.ts). */
+  readonly recordDir: string;
   /** One line. */
   readonly log: (line: string) => void;
 }
@@ -45,15 +50,19 @@ export interface DeviceOptions {
 interface Connection {
   readonly hands: Hands;
   readonly member: Member;
+  readonly records: RecordFile;
 }
 
 export class VifDevice implements BackendDevice<VifFrontKeys> {
   readonly features: Keys = {
     'feature-sg': '1',
+    'feature-gso-tcpv4': '1',
+    'feature-gso-tcpv6': '1',
     'feature-rx-copy': '1',
     'feature-ipv6-csum-offload': '1',
     'feature-multicast-control': '1',
     'feature-split-event-channels': '1',
+    'feature-ctrl-ring': '1',
     'multi-queue-max-queues': `${offer.maxQueues}`,
   };
   readonly #options: DeviceOptions;
@@ -78,20 +87,9 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
   }
 
   async connect(front: VifFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
-    const { link, clock, gnttab, ports, exchange, log } = this.#options;
-    const { frontendDomid: domid } = link.device;
-    const hands = new Hands({ gnttab, ports, domid, front, onEvent: () => exchange.schedule() });
-    const vif = new Vif(
-      this.#place.lan.network,
-      { domid, order: this.#order, front, offer: features },
-      clock.now(),
-    );
-    hands.serve(vif);
-    const member = { vif, hands, onBroken: (reason: string) => link.broken(reason) };
-    this.#connection = { hands, member };
-    exchange.add(member);
-    this.#place.connected(vif, front);
-    if (how === 'attach') hands.notify();
+    const { link, log } = this.#options;
+    this.#connection = this.#attach(front, how);
+    this.#place.connected(this.#connection.member.vif, front);
     const queues = front.queues.length;
     const verb = how === 'fresh' ? 'connected' : 'taken over';
     log(`${link.path}: ${verb}: ${queues} ${queues === 1 ? 'queue' : 'queues'}`);
@@ -105,6 +103,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     this.#place.disconnected();
     this.#options.exchange.remove(connection.member);
     connection.hands.close();
+    connection.records.close();
   }
 
   changed(key: string): void {
@@ -113,5 +112,29 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
 
   close(why: 'gone' | 'stop'): void {
     this.#place.close(why);
+  }
+  #attach(front: VifFrontKeys, how: 'fresh' | 'attach'): Connection {
+    const { link, clock, gnttab, ports, exchange, recordDir } = this.#options;
+    const { frontendDomid: domid, devid } = link.device;
+    const records = new RecordFile(join(recordDir, `${domid}-${devid}`), recordsOf(front), how);
+    let member: Member | undefined;
+    const wake = (): void => {
+      if (member !== undefined) exchange.wake(member);
+    };
+    let hands: Hands;
+    try {
+      hands = new Hands({ gnttab, ports, domid, front, records, onEvent: wake });
+    } catch (error) {
+      records.close();
+      throw error;
+    }
+    const { lan } = this.#place;
+    const options = { domid, order: this.#order, front, offer: features, onWaiting: wake };
+    const vif = new Vif(lan.network, options, clock.now());
+    hands.serve(vif);
+    member = new Member({ vif, hands, lan, onBroken: (reason) => link.broken(reason) });
+    if (how === 'attach') hands.notify();
+    wake();
+    return { hands, member, records };
   }
 }

@@ -1,18 +1,17 @@
 /**
  * All interfaces together, in turns: what guests send is copied in, their network says whose it is, and it is copied out to them; two calls to the
- * hypervisor a turn, however many interfaces and networks there are. Turns are bounded, so that whoever sends without end costs others no more
- * than their share. Knows no store.
+ * hypervisor a turn, however many interfaces and networks there are. Only those that have something to do take part, and turns are bounded, so
+ * that whoever sends without end costs others no more than their share, and whoever is idle nothing. A mistake of ours costs the interface in
+ * whose service it shows. Knows no store.
  */
 import type { Clock } from '../../../osdep/clock.ts';
-import type { Gnttab } from '../../../osdep/gnttab.ts';
+import type { Copier, Gnttab } from '../../../osdep/gnttab.ts';
 import { CopyBatch } from '../core/copies.ts';
-import { Need, Network } from '../core/network.ts';
-import { NONE, PacketFlag, PacketPool } from '../core/packets.ts';
-import type { Vif } from '../core/vif.ts';
-import { fillChecksum } from './checksum.ts';
-import { Copier } from './copier.ts';
-import type { Hands } from './hands.ts';
+import { Network } from '../core/network.ts';
+import { NONE, PacketPool } from '../core/packets.ts';
+import { Adapter } from './adapter.ts';
 import type { Lan } from './lan.ts';
+import { type Member, WorkList } from './members.ts';
 
 /** Packets of an interface in a turn. */
 const TURN_PACKETS = 64;
@@ -20,17 +19,8 @@ const TURN_PACKETS = 64;
 const WIRE_PACKETS = 128;
 /** Copies in a call. */
 const BATCH_COPIES = 2048;
-/** Room for one packet more, however many slots it has. */
-const PACKET_COPIES = 18;
 const POOL = { small: 4096, large: 64 };
 const TICK_MS = 250;
-
-export interface Member {
-  readonly vif: Vif;
-  readonly hands: Hands;
-  /** The interface has to be closed: a line for its error node. It takes no part any more. */
-  readonly onBroken: (reason: string) => void;
-}
 
 export class Exchange {
   /** Of all networks. */
@@ -39,19 +29,31 @@ export class Exchange {
   readonly #seed: number;
   readonly #copier: Copier;
   readonly #copies: CopyBatch = new CopyBatch(BATCH_COPIES);
-  readonly #members = new Set<Member>();
+  readonly #adapter: Adapter;
   readonly #lans = new Set<Lan>();
+  /** Who has something to do. */
+  readonly #active: WorkList<Member> = new WorkList();
+  readonly #activeLans: WorkList<Lan> = new WorkList();
+  /** Who waits for packets' memory; for credit; for time to pass. */
+  readonly #thirsty = new Set<Member | Lan>();
+  readonly #indebted = new Set<Member>();
+  readonly #watched = new Set<Member>();
+  /** Memory that was free when somebody found too little. */
+  #freeThen = 0;
   #scheduled = false;
   #stopped = false;
-  #stopTick: () => void = () => {};
+  #stopTick: (() => void) | undefined;
   #stopCredit: (() => void) | undefined;
+  readonly #turnNow = (): void => this.#turn();
+  readonly #fetch = (domid: number, gref: number, length: number): Uint8Array | undefined =>
+    this.#copyOf(domid, gref, length);
 
   /** @param seed any 32 bits that guests don't know */
   constructor(gnttab: Gnttab, clock: Pick<Clock, 'now' | 'after'>, seed: number) {
     this.#clock = clock;
     this.#seed = seed;
-    this.#copier = new Copier(gnttab, this.pool.memoryBytes);
-    this.#tick();
+    this.#copier = gnttab.openCopier(this.pool.memoryBytes);
+    this.#adapter = new Adapter(this.pool, this.memory);
   }
 
   /** The packets' memory, of all networks. */
@@ -61,7 +63,8 @@ export class Exchange {
 
   /** Another network, without anybody on it. */
   openLan(): Lan {
-    const lan: Lan = { network: new Network(this.pool, this.memory, this.#seed), wire: undefined };
+    const network = new Network(this.pool, this.memory, this.#seed);
+    const lan: Lan = { network, wire: undefined, queued: false, again: false };
     this.#lans.add(lan);
     return lan;
   }
@@ -69,141 +72,208 @@ export class Exchange {
   /** Nobody is on it any more. */
   closeLan(lan: Lan): void {
     this.#lans.delete(lan);
-  }
-
-  add(member: Member): void {
-    this.#members.add(member);
-    this.schedule();
+    this.#thirsty.delete(lan);
+    lan.wire = undefined;
   }
 
   /** Its interface is closed, its hands are not. */
   remove(member: Member): void {
-    if (this.#members.delete(member)) member.vif.close();
+    if (member.gone) return;
+    member.gone = true;
+    this.#thirsty.delete(member);
+    this.#indebted.delete(member);
+    this.#watched.delete(member);
+    member.vif.close();
   }
 
-  /** Once for all that happens in a turn of the loop. */
-  schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => this.#turn());
+  /** Something may have come from a guest, or waits for it. */
+  wake(member: Member): void {
+    if (member.queued || member.gone) return;
+    this.#active.add(member);
+    this.#watch(member);
+    this.#schedule();
+  }
+
+  /** Something may have come from outside: for one network, or nobody knows which. */
+  schedule(lan?: Lan): void {
+    if (lan === undefined) for (const any of this.#lans) this.#activeLans.add(any);
+    else this.#activeLans.add(lan);
+    this.#schedule();
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#stopTick();
+    this.#stopTick?.();
     this.#stopCredit?.();
+    this.#copier.close();
+  }
+
+  /** Once for all that happens in a turn of the loop. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(this.#turnNow);
   }
 
   #turn(): void {
-    this.#scheduled = false;
     if (this.#stopped) return;
-    const sent = this.#send();
-    const read = this.#read();
-    for (const lan of this.#lans) this.#adapt(lan);
-    const free = this.pool.free;
-    const filled = this.#deliver();
-    for (const lan of this.#lans) lan.wire?.write();
+    const now = this.#clock.now();
+    this.#active.turn();
+    this.#send(now);
+    this.#pass(now);
+    this.#deliver(now);
+    this.#activeLans.each(write);
     this.#expel();
-    const starved = sent === 'memory' || read === 'memory';
-    const again = sent === 'again' || read === 'again' || filled || (starved && this.pool.free > free);
-    if (!again || this.#scheduled) return;
+    this.#quench();
+    this.#active.sweep();
+    this.#activeLans.sweep();
+    this.#scheduled = this.#active.count > 0 || this.#activeLans.count > 0;
     // Whatever else there is to do has its turn in between.
-    this.#scheduled = true;
-    setImmediate(() => this.#turn());
+    if (this.#scheduled) setImmediate(this.#turnNow);
   }
 
-  /** From the guests into the network. */
-  #send(): 'again' | 'memory' | undefined {
+  /** From the guests into their networks. */
+  #send(now: number): void {
     const copies = this.#copies;
-    const now = this.#clock.now();
-    let waits: 'again' | 'memory' | undefined;
-    let creditAt = Number.POSITIVE_INFINITY;
-    for (const { vif, hands } of this.#members) {
-      if (hands.takeTx(vif)) waits = 'again';
-      const why = vif.planTx(copies, TURN_PACKETS, now);
-      if (why === 'credit') creditAt = Math.min(creditAt, vif.creditAtMs);
-      else if (why === 'memory') waits ??= 'memory';
-      else if (why !== undefined) waits = 'again';
+    const { count } = this.#active;
+    for (let i = 0; i < count; i++) {
+      const member = this.#active.at(i);
+      if (member.works) member.guard(this.#planTx, now);
     }
-    this.#copier.carryOut(copies);
-    for (const { vif, hands } of this.#members) {
-      vif.copiedTx(copies, now);
-      hands.respondTx(vif);
+    if (copies.count > 0) this.#copier.copy(copies);
+    for (let i = 0; i < count; i++) {
+      const member = this.#active.at(i);
+      if (member.works) member.guard(this.#sent, now);
     }
     copies.clear();
-    if (creditAt !== Number.POSITIVE_INFINITY) this.#wakeAt(creditAt, now);
-    return waits;
   }
 
-  /** From outside into the networks. */
-  #read(): 'again' | 'memory' | undefined {
-    const now = this.#clock.now();
-    let waits: 'again' | 'memory' | undefined;
-    for (const { wire } of this.#lans) {
-      const why = wire?.read(WIRE_PACKETS, now);
-      if (why === 'turn') waits = 'again';
-      else if (why === 'memory') waits ??= 'memory';
-    }
-    return waits;
-  }
+  readonly #planTx = (member: Member, now: number): void => {
+    const { vif, hands } = member;
+    if (hands.takeTx(vif)) member.again = true;
+    const why = vif.planTx(this.#copies, TURN_PACKETS, now);
+    if (why === 'credit') this.#owes(member, vif.creditAtMs, now);
+    else if (why === 'memory') this.#thirsts(member);
+    else if (why !== undefined) member.again = true;
+  };
 
-  /** Fills in checksums for those who want them. Who would need segments gets nothing: no large packets are offered to anybody. */
-  #adapt({ network }: Lan): void {
-    const { pool } = this;
-    const { memory } = this.#copier;
-    for (let packet = network.nextAdaptation(); packet !== NONE; packet = network.nextAdaptation()) {
-      const port = network.adaptPort;
-      const length = pool.lengths[packet]!;
-      const made = network.adaptNeeds === Need.CHECKSUM ? pool.take(length) : NONE;
-      if (made !== NONE) {
-        // Others may have the packet as it is.
-        const position = pool.position(packet);
-        const start = pool.position(made);
-        memory.copyWithin(start, position, position + length);
-        const filled = fillChecksum(memory, start, length);
-        pool.flags[made] = filled ? PacketFlag.VALIDATED : pool.flags[packet]!;
-        pool.release(packet);
-      }
-      network.adapted(port, made === NONE ? packet : made, this.#clock.now());
+  readonly #sent = (member: Member, now: number): void => {
+    const { vif, hands, lan } = member;
+    vif.copiedTx(this.#copies, now);
+    hands.respondTx(vif);
+    this.#activeLans.add(lan);
+    if (hands.obey(vif, this.#fetch)) member.again = true;
+  };
+
+  /** From outside into the networks; and what somebody cannot take as it is gets made fit for him. */
+  #pass(now: number): void {
+    const lans = this.#activeLans;
+    for (let i = 0; i < lans.count; i++) {
+      const lan = lans.at(i);
+      const why = lan.wire?.read(WIRE_PACKETS, now);
+      if (why === 'turn') lan.again = true;
+      else if (why === 'memory') this.#thirsts(lan);
+      if (this.#adapter.work(lan.network, now)) lan.again = true;
     }
   }
 
-  /** From the network to the guests. True: there was no room for all copies. */
-  #deliver(): boolean {
+  /** From the networks to the guests: by now those that others have sent something to take part, too. */
+  #deliver(now: number): void {
     const copies = this.#copies;
-    const now = this.#clock.now();
-    for (const { vif, hands } of this.#members) {
-      hands.takeRx(vif);
-      vif.planRx(copies, now);
+    const { count } = this.#active;
+    for (let i = 0; i < count; i++) {
+      const member = this.#active.at(i);
+      if (member.works) member.guard(this.#planRx, now);
     }
-    this.#copier.carryOut(copies);
-    for (const { vif, hands } of this.#members) {
-      vif.copiedRx(copies);
-      hands.respondRx(vif);
+    if (copies.count > 0) this.#copier.copy(copies);
+    for (let i = 0; i < count; i++) {
+      const member = this.#active.at(i);
+      if (member.works) member.guard(this.#received, now);
     }
-    const filled = copies.room < PACKET_COPIES;
     copies.clear();
-    return filled;
   }
+
+  readonly #planRx = (member: Member, now: number): void => {
+    member.hands.takeRx(member.vif);
+    if (!member.vif.planRx(this.#copies, now)) member.again = true;
+  };
+
+  readonly #received = (member: Member): void => {
+    member.vif.copiedRx(this.#copies);
+    member.hands.respondRx(member.vif);
+  };
 
   #expel(): void {
-    for (const member of this.#members) {
-      const { failure } = member.vif;
-      if (failure === undefined) continue;
+    const { count } = this.#active;
+    for (let i = 0; i < count; i++) {
+      const member = this.#active.at(i);
+      const { failure } = member;
+      if (failure === undefined || member.gone) continue;
       this.remove(member);
       member.onBroken(failure);
     }
   }
 
-  #wakeAt(time: number, now: number): void {
-    this.#stopCredit?.();
-    this.#stopCredit = this.#clock.after(Math.max(1, Math.ceil(time - now)), () => this.schedule());
+  #copyOf(domid: number, gref: number, length: number): Uint8Array | undefined {
+    const packet = this.pool.take(length);
+    if (packet === NONE) return undefined;
+    const position = this.pool.position(packet);
+    const one = new CopyBatch(1);
+    one.fromGuest(domid, gref, 0, position, length);
+    this.#copier.copy(one);
+    const bytes = one.statuses[0] === 0 ? this.memory.slice(position, position + length) : undefined;
+    this.pool.release(packet);
+    return bytes;
   }
 
-  #tick(): void {
-    const now = this.#clock.now();
-    for (const { vif, hands } of this.#members) if (vif.tick(now)) hands.listen();
-    this.schedule();
-    this.#stopTick = this.#clock.after(TICK_MS, () => this.#tick());
+  #thirsts(who: Member | Lan): void {
+    this.#thirsty.add(who);
+    this.#freeThen = this.pool.free;
   }
+
+  /** There is more memory than when somebody found too little: he tries again. */
+  #quench(): void {
+    if (this.#thirsty.size === 0 || this.pool.free <= this.#freeThen) return;
+    for (const who of this.#thirsty) {
+      who.again = true;
+      if ('vif' in who) this.#active.add(who);
+      else this.#activeLans.add(who);
+    }
+    this.#thirsty.clear();
+  }
+
+  #owes(member: Member, until: number, now: number): void {
+    this.#indebted.add(member);
+    this.#stopCredit ??= this.#clock.after(Math.max(1, Math.ceil(until - now)), () => {
+      this.#stopCredit = undefined;
+      for (const one of this.#indebted) this.wake(one);
+      this.#indebted.clear();
+    });
+  }
+
+  #watch(member: Member): void {
+    if (this.#watched.has(member)) return;
+    this.#watched.add(member);
+    this.#stopTick ??= this.#clock.after(TICK_MS, () => this.#tick());
+  }
+
+  /** Time passes for those that have had anything to do with it. */
+  #tick(): void {
+    this.#stopTick = undefined;
+    const now = this.#clock.now();
+    for (const member of [...this.#watched]) {
+      const { vif, hands } = member;
+      if (vif.tick(now)) hands.listen();
+      if (vif.isQuiet) this.#watched.delete(member);
+      // Not every guest says that there are buffers again.
+      else this.wake(member);
+    }
+    if (this.#thirsty.size > 0) this.#freeThen = NONE;
+    this.#schedule();
+    if (this.#watched.size > 0) this.#stopTick = this.#clock.after(TICK_MS, () => this.#tick());
+  }
+}
+
+function write(lan: Lan): void {
+  lan.wire?.write();
 }

@@ -20,6 +20,9 @@ export interface Lan {
   readonly network: Network;
   /** Undefined: it ends at our door. */
   wire: Wire | undefined;
+  /** The exchange's: it has something to do, and will have in the next turn. */
+  queued: boolean;
+  again: boolean;
 }
 
 /** Where an interface is plugged in, from when it is ordered until it is detached. */

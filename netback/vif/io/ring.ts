@@ -1,11 +1,17 @@
 /**
  * One of a guest's rings that is mapped, seen from our end: requests come out in bulk, responses go in, and who posted nothing since his last
- * event is found out. Follows xen/include/public/io/ring.h. Knows nothing of what slots say, and no ports.
+ * event is found out. A successor of a killed process finds either a request or its response in a slot, never half of it. Follows
+ * xen/include/public/io/ring.h. Knows nothing of what slots say, and no ports.
  */
 import { OsError } from '../../../osdep/errno.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Mapping } from '../../../osdep/mapping.ts';
+import { Page } from '../../../osdep/ring/page.ts';
 import { Back } from '../../../osdep/ring/slotring.ts';
+import type { RingRecord } from '../../../xenstored/client/ringrecord.ts';
+import { NONE } from '../core/packets.ts';
+
+const RSP_PROD = 8;
 
 export interface RingOptions {
   /** For messages: `tx ring 0`. */
@@ -15,43 +21,51 @@ export interface RingOptions {
   readonly ringRef: number;
   readonly slotBytes: number;
   readonly responseBytes: number;
+  readonly record: RingRecord;
 }
 
 export class BackRing {
   readonly name: string;
   /** Requests taken last, one after the other. */
   readonly requests: Uint8Array;
+  /** What `answer` says. */
+  readonly response: Uint8Array;
   readonly #mapping: Mapping;
   readonly #back: Back;
   readonly #slots: readonly Uint8Array[];
-  readonly #response: Uint8Array;
+  readonly #record: RingRecord;
+  #rspProd: number;
   #taken = 0;
-  #postedBefore = 0;
+  #takenBefore = 0;
 
-  /** Maps; goes on where the page says that the last one was. Throws an Error of one line, and then has nothing. */
-  constructor({ name, gnttab, domid, ringRef, slotBytes, responseBytes }: RingOptions) {
+  /** Maps; goes on where page and record say that the last one was. Throws an Error of one line, and then has nothing. */
+  constructor({ name, gnttab, domid, ringRef, slotBytes, responseBytes, record }: RingOptions) {
     this.name = name;
+    this.#record = record;
     try {
       this.#mapping = gnttab.mapGrantRef(domid, ringRef, 'rw');
     } catch (error) {
       if (error instanceof OsError) throw new Error(`${name}: ${ringRef} cannot be mapped: ${error.code}`);
       throw error;
     }
-    this.#back = Back.attach(this.#mapping.bytes, slotBytes);
+    const { bytes } = this.#mapping;
+    this.#rspProd = new Page(bytes).load(RSP_PROD);
+    this.#back = Back.attach(bytes, slotBytes);
     this.requests = new Uint8Array(this.#back.size * slotBytes);
     this.#slots = Array.from({ length: this.#back.size }, (_, slot) =>
       this.requests.subarray(slot * slotBytes, (slot + 1) * slotBytes),
     );
-    this.#response = new Uint8Array(responseBytes);
+    this.response = new Uint8Array(responseBytes);
+    this.#recover();
   }
 
-  /** Copies at most `limit` requests out. 0: there are none, and the guest rings for the next one. Undefined: his index is impossible. */
-  take(limit: number): number | undefined {
+  /** Copies at most `limit` requests out. 0: there are none, and the guest rings for the next one. NONE: his index is impossible. */
+  take(limit: number): number {
     const there = this.#back.finalCheck();
-    if (!there.ok) return undefined;
+    if (!there.ok) return NONE;
     const count = Math.min(there.slots, limit);
     for (let i = 0; i < count; i++) this.#back.take(this.#slots[i]!);
-    this.#taken += count;
+    this.#taken = (this.#taken + count) & 0x3fff_ffff;
     return count;
   }
 
@@ -59,23 +73,50 @@ export class BackRing {
   news(): boolean {
     const there = this.#back.unconsumed();
     if (!there.ok) return true;
-    const posted = this.#taken + there.slots;
-    const news = posted !== this.#postedBefore;
-    this.#postedBefore = posted;
+    const posted = (this.#taken + there.slots) & 0x3fff_ffff;
+    const news = posted !== this.#takenBefore;
+    this.#takenBefore = posted;
     return news;
   }
 
-  /** Puts in whatever `next` fills a response with, until it is false, and shows it. True: the guest wants to be told. */
-  respond(next: (into: Uint8Array) => boolean): boolean {
-    let any = false;
-    while (next(this.#response)) {
-      this.#back.respond(this.#response);
-      any = true;
-    }
-    return any && this.#back.publish();
+  /** `response` goes out with the next `publish`. */
+  answer(): void {
+    this.#record.add(this.response);
+  }
+
+  /** Shows what was answered. True: the guest wants to be told. */
+  publish(): boolean {
+    const count = this.#record.added;
+    if (count === 0) return false;
+    this.#rspProd = (this.#rspProd + count) >>> 0;
+    this.#record.seal(this.#rspProd);
+    for (let i = 0; i < count; i++) this.#say(i);
+    const wanted = this.#back.publish();
+    this.#record.clear();
+    return wanted;
   }
 
   close(): void {
     this.#mapping.unmap();
+  }
+
+  #say(recorded: number): void {
+    this.#record.response(recorded, this.response);
+    this.#back.respond(this.response);
+  }
+
+  /** Says what the last process was about to say, before anything is done again. A guest whose index is impossible hears nothing. */
+  #recover(): void {
+    const count = this.#record.unsaid(this.#rspProd);
+    const there = this.#back.unconsumed();
+    if (there.ok && there.slots >= count && count > 0) {
+      for (let i = 0; i < count; i++) {
+        this.#back.take(this.#slots[0]!);
+        this.#say(i);
+      }
+      this.#back.publish();
+      this.#rspProd = (this.#rspProd + count) >>> 0;
+    }
+    this.#record.clear();
   }
 }
