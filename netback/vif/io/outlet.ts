@@ -50,7 +50,7 @@ export class Outlets {
     // All there is, is taken: told once is enough, and a full network costs no wake-ups.
     poller.add(tap.fd, READABLE | EDGE, () => {
       wire.readable();
-      exchange.schedule();
+      exchange.schedule(lan);
     });
     lan.wire = wire;
     return {
