@@ -4,14 +4,14 @@
  */
 import { type BlkifLayout, BlkifOp, DISCARD_SECURE, readU16, readU32, SEGMENT_BYTES } from '../core/blkif.ts';
 
-/** What a disk can be asked for; the numbers are blkif's, but for the flag of the last. */
+/** What a disk can be asked for: blkif's numbers, but for the flag of the last. */
 export const FrontOp = {
-  READ: BlkifOp.READ,
-  WRITE: BlkifOp.WRITE,
-  WRITE_BARRIER: BlkifOp.WRITE_BARRIER,
-  FLUSH: BlkifOp.FLUSH_DISKCACHE,
-  DISCARD: BlkifOp.DISCARD,
-  SECURE_DISCARD: BlkifOp.DISCARD | 0x100,
+  READ: 0,
+  WRITE: 1,
+  WRITE_BARRIER: 2,
+  FLUSH: 3,
+  DISCARD: 5,
+  SECURE_DISCARD: 0x105,
 } as const;
 
 export type FrontOp = (typeof FrontOp)[keyof typeof FrontOp];

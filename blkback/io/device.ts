@@ -16,6 +16,7 @@ import { vbdLimits } from '../core/limits.ts';
 import { Vbd } from '../core/vbd.ts';
 import { emptyDrive } from './emptydrive.ts';
 import { GuestMemory } from './guestmemory.ts';
+import type { Lookout } from './lookout.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
 import { BackRing } from './ring.ts';
@@ -27,6 +28,7 @@ const offer: VbdOffer = {
   protocol: process.arch === 'arm64' ? 'arm-abi' : 'x86_64-abi',
 };
 const INDIRECT_SEGMENTS = 256;
+const MEDIUM_KEYS: ReadonlySet<string> = new Set(['params', 'physical-device', 'physical-device-path']);
 
 /** How long the predecessor's last transfers may take, and how often that is looked at. */
 const LOCK_WAIT_MS = 30_000;
@@ -37,6 +39,7 @@ export interface DeviceOptions {
   readonly clock: Pick<Clock, 'now' | 'after'>;
   readonly gnttab: Gnttab;
   readonly ports: Ports;
+  readonly lookout: Lookout;
   readonly recordDir: string;
   readonly openMedium: (order: MediumOrder) => Medium;
   readonly onClosed: () => void;
@@ -110,15 +113,15 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     this.#connection?.runner.tick();
   }
 
-  /** A toolstack that writes another `params` changes the medium of a drive where that goes. */
+  /** Another `params`, or another device that the script has found, is another medium of a drive where that goes. */
   changed(key: string): void {
-    if (key !== 'params') return;
+    if (!MEDIUM_KEYS.has(key)) return;
     this.#changing = this.#changing.then(() => this.#change()).catch(() => {});
   }
 
   async #change(): Promise<void> {
     const order = await this.#options.link.read(readDiskOrder());
-    if (!order.changeable || order.path === this.#order.path) return;
+    if (!order.changeable || order.awaitsScript || order.path === this.#order.path) return;
     this.#order = order;
     const medium = await this.#insertable(order);
     if (this.#connection !== undefined) this.#connection.runner.insert(medium);
@@ -145,12 +148,13 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   }
 
   #attach(medium: Medium, keys: VbdFrontKeys, how: 'fresh' | 'attach'): Connection {
-    const { link, gnttab, ports, recordDir } = this.#options;
+    const { link, gnttab, ports, recordDir, lookout } = this.#options;
     const { frontendDomid: domid, devid } = link.device;
     const layout = layoutOf(keys.protocol);
     const records = new RecordFile(join(recordDir, `${domid}-${devid}`), keys.queues.length, how);
     const rings: BackRing[] = [];
     let runner: Runner | undefined;
+    let memory: GuestMemory | undefined;
     try {
       for (const [index, { ringRefs, eventChannel }] of keys.queues.entries()) {
         const record = records.record(index);
@@ -166,11 +170,13 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
         indirectSegments: INDIRECT_SEGMENTS,
         answers: 'in order',
       });
+      memory = new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages, answers: vbd });
       runner = new Runner({
         vbd,
         medium,
-        memory: new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages }),
+        memory,
         rings,
+        lookout,
         onBroken: (reason) => link.broken(reason),
         onChanged: (now) => {
           const before = this.#medium;
@@ -181,6 +187,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
         },
       });
     } catch (error) {
+      memory?.close();
       release(rings, records);
       throw error;
     }
