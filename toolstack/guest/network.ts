@@ -32,7 +32,7 @@ export class GuestNetwork {
       platform,
       onInterface: ({ devid, mac, send }) => {
         void this.#settle(devid, mac, send);
-        return (frame) => this.#hosts.get(devid)?.receive(frame);
+        return (frame, meta) => this.#hosts.get(devid)?.receive(frame, meta);
       },
     });
     return await runFrontends(driver, { store, log: print });
