@@ -19,6 +19,8 @@ runBackend({
   service: ({ platform, domid, run, log }) => {
     const media = new RawDisks();
     const recordDir = join(run, 'blkback', `${domid}`);
-    return serveDisks({ platform, recordDir, openMedium: (order) => media.open(order), log }).service;
+    const lookOutMs = Number(process.env.BLK_LOOK ?? '0.05');
+    return serveDisks({ platform, recordDir, openMedium: (order) => media.open(order), lookOutMs, log })
+      .service;
   },
 });

@@ -2,7 +2,7 @@
  * What an effect is about, for whoever does it: a request's response, grants and copies, a transfer's place on the disk and its memory.
  * Asked by the number that stands in the effect, while that is being done. Decides nothing.
  */
-import { type BlkifLayout, BlkifOp, SECTOR_BYTES, writeResponse } from './blkif.ts';
+import { type BlkifLayout, BlkifOp, INDIRECT_PAGES, SECTOR_BYTES, writeResponse } from './blkif.ts';
 import { NONE } from './fifo.ts';
 import type { DiskMemory } from './memory.ts';
 import { Phase, type Requests } from './requests.ts';
@@ -13,6 +13,7 @@ export class EffectDetails {
   readonly #requests: Requests;
   readonly #memory: DiskMemory;
   readonly #transfers: Transfers;
+  readonly #response = { idLow: 0, idHigh: 0, operation: 0, status: 0 };
 
   constructor(layout: BlkifLayout, requests: Requests, memory: DiskMemory, transfers: Transfers) {
     this.#layout = layout;
@@ -24,12 +25,12 @@ export class EffectDetails {
   /** RESPOND: the response, `layout.responseBytes` of them. The request is forgotten. */
   response(request: number, into: Uint8Array): void {
     if (this.#requests.phase[request] !== Phase.DONE) throw new Error(`request ${request} is not done`);
-    writeResponse(this.#layout, into, {
-      idLow: this.#requests.idLow[request]!,
-      idHigh: this.#requests.idHigh[request]!,
-      operation: this.#requests.op[request]!,
-      status: this.#requests.status[request]!,
-    });
+    const response = this.#response;
+    response.idLow = this.#requests.idLow[request]!;
+    response.idHigh = this.#requests.idHigh[request]!;
+    response.operation = this.#requests.op[request]!;
+    response.status = this.#requests.status[request]!;
+    writeResponse(this.#layout, into, response);
     this.#requests.give(request);
   }
 
@@ -43,9 +44,19 @@ export class EffectDetails {
     return this.#requests.segments[request]!;
   }
 
+  /** FETCH: how many pages there are. */
+  descriptorPages(request: number): number {
+    return this.#requests.descriptorPages(request);
+  }
+
   /** FETCH. */
   descriptorGref(request: number, index: number): number {
     return this.#requests.descriptorGref(request, index);
+  }
+
+  /** FETCH: the page in which that grant is mapped, unless its MAP has failed; NONE: in none. */
+  descriptorPage(request: number, index: number): number {
+    return this.#requests.descriptorPage[request * INDIRECT_PAGES + index]!;
   }
 
   /** MAP. */

@@ -5,7 +5,10 @@
 
 /** The second word says what the number is. */
 export const Effect = {
-  /** request: copy its segments (`segmentsOf`, `descriptorGref`) out of the guest, once; answer `fetched`. */
+  /**
+   * request: copy its segments (`segmentsOf`) out of the guest, once, from pages that are mapped (`descriptorPage`) or by grant
+   * (`descriptorGref`); answer `fetched`.
+   */
   FETCH: 0,
   /** page: map its grant (`grefOf`), readable and writable, to be kept; answer `mapped`. */
   MAP: 1,

@@ -3,7 +3,7 @@
  * ours, from and to which the hypervisor copies. Nothing is mapped for one request alone: a map and an unmap with what they flush cost more than
  * copying a page. Pages below `poolPages` are ours, those from there on are mapped ones. Has neither memory nor maps itself.
  */
-import { BlkifOp } from './blkif.ts';
+import { BlkifOp, INDIRECT_PAGES } from './blkif.ts';
 import { Effect, type EffectKind } from './effects.ts';
 import { NONE } from './fifo.ts';
 import { GrantCache } from './grants.ts';
@@ -76,6 +76,27 @@ export class DiskMemory {
       }
     }
     return wanting;
+  }
+
+  /** Maps the pages in which an indirect request's segments are, where grants stay mapped. */
+  assignDescriptors(request: number): void {
+    if (!this.#persistent) return;
+    const { descriptorPage } = this.#requests;
+    const base = request * INDIRECT_PAGES;
+    for (let i = this.#requests.descriptorPages(request) - 1; i >= 0; i--) {
+      const place = this.#place(this.#requests.descriptorGref(request, i));
+      descriptorPage[base + i] = place === NONE ? NONE : this.poolPages + place;
+    }
+  }
+
+  releaseDescriptors(request: number): void {
+    const { descriptorPage } = this.#requests;
+    const base = request * INDIRECT_PAGES;
+    for (let i = base; i < base + INDIRECT_PAGES; i++) {
+      if (descriptorPage[i] === NONE) continue;
+      this.#grants.release(descriptorPage[i]! - this.poolPages);
+      descriptorPage[i] = NONE;
+    }
   }
 
   /** What became of a MAP. */

@@ -13,6 +13,7 @@ import {
   DISCARD_SECURE,
   INDIRECT_PAGES,
   PAGE_SECTORS,
+  PAGE_SEGMENTS,
   readU16,
   readU32,
   readU64,
@@ -65,8 +66,9 @@ export class Requests {
   readonly sectCount: Uint8Array;
   /** The page that a segment's data goes through; NONE: not yet. */
   readonly page: Int32Array;
-  /** INDIRECT_PAGES for each request. */
+  /** INDIRECT_PAGES for each request: the grants where its segments are, and the pages in which those are mapped; NONE: they are not. */
   readonly #descriptors: Uint32Array;
+  readonly descriptorPage: Int32Array;
   readonly #free: Int32Array;
   #freeCount: number;
 
@@ -92,6 +94,7 @@ export class Requests {
     this.sectCount = new Uint8Array(capacity * maxSegments);
     this.page = new Int32Array(capacity * maxSegments).fill(NONE);
     this.#descriptors = new Uint32Array(capacity * INDIRECT_PAGES);
+    this.descriptorPage = new Int32Array(capacity * INDIRECT_PAGES).fill(NONE);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
     this.#freeCount = capacity;
   }
@@ -154,11 +157,16 @@ export class Requests {
     }
   }
 
-  /** The segments of an indirect request, copied out once; undefined: they could not be. */
-  fetched(request: number, bytes: Uint8Array | undefined): void {
+  /** The segments of an indirect request, copied out once, from a byte on; undefined: they could not be. */
+  fetched(request: number, bytes: Uint8Array | undefined, from: number): void {
     this.phase[request] = Phase.ARRIVED;
     if (bytes === undefined) this.status[request] = BlkifStatus.ERROR;
-    else this.#readSegments(request, bytes, 0);
+    else this.#readSegments(request, bytes, from);
+  }
+
+  /** How many pages the segments of an indirect request take. */
+  descriptorPages(request: number): number {
+    return Math.ceil(this.segments[request]! / PAGE_SEGMENTS);
   }
 
   /** The grant of a page of segments of an indirect request. */

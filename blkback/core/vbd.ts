@@ -159,15 +159,19 @@ export class Vbd {
     this.#rings[queue]!.push(request);
     this.#requests.parse(request, slot, this.layout, this.#indirectSegments);
     this.statistics.asked(this.#requests.op[request]!);
-    if (this.#requests.phase[request] === Phase.FETCHING) this.#tell(Effect.FETCH, request);
+    if (this.#requests.phase[request] === Phase.FETCHING) {
+      this.#memory.assignDescriptors(request);
+      this.#tell(Effect.FETCH, request);
+    }
     this.#arrived.push(request);
     return request;
   }
 
-  /** Answers FETCH: the segments' bytes; undefined if a grant was bad. */
-  fetched(request: number, segments: Uint8Array | undefined): void {
+  /** Answers FETCH: the segments' bytes, which start somewhere; undefined if a grant was bad. */
+  fetched(request: number, segments: Uint8Array | undefined, from: number = 0): void {
     this.#answered(request, Phase.FETCHING);
-    this.#requests.fetched(request, segments);
+    this.#memory.releaseDescriptors(request);
+    this.#requests.fetched(request, segments, from);
   }
 
   /** Answers MAP. */

@@ -85,10 +85,10 @@ class RawDisk {
     }
   }
 
-  queue(onDone: (tag: number, result: number) => void): RawQueue {
+  queue(onDone: (tag: number, result: number) => void, onTold: () => void): RawQueue {
     const { poller, depth = 128 } = this.#options;
     const maxVectors = vbdLimits.transferVectors;
-    return new RawQueue(this.#file, new IoQueue({ poller, depth, maxVectors, onDone }));
+    return new RawQueue(this.#file, new IoQueue({ poller, depth, maxVectors, onDone, onTold }));
   }
 
   close(): Promise<void> {
@@ -145,8 +145,20 @@ class RawQueue {
     return this.#queue.secureDiscard(this.#file, sector * SECTOR_BYTES, sectors * SECTOR_BYTES);
   }
 
-  submit(): void {
-    this.#queue.submit();
+  advance(): void {
+    this.#queue.advance();
+  }
+
+  get ready(): boolean {
+    return this.#queue.ready;
+  }
+
+  get waking(): boolean {
+    return this.#queue.waking;
+  }
+
+  set waking(wanted: boolean) {
+    this.#queue.waking = wanted;
   }
 
   close(): Promise<void> {

@@ -29,6 +29,8 @@ const noQueue: MediumQueue = {
   flush: never,
   discard: never,
   secureDiscard: never,
-  submit: () => {},
+  advance: () => {},
+  ready: false,
+  waking: true,
   close: async () => {},
 };

@@ -20,8 +20,12 @@ export interface MediumQueue {
   flush(): number;
   discard(sector: number, sectors: number): number;
   secureDiscard(sector: number, sectors: number): number;
-  /** Hands over what was begun. Calls nobody back. */
-  submit(): void;
+  /** Hands over what was begun, and tells of what is done by then. */
+  advance(): void;
+  /** Whether `advance` would tell of something. A look at memory. */
+  readonly ready: boolean;
+  /** False: whoever set it looks by himself for a while, and need not be called. To be set back before he sleeps, and `ready` looked at. */
+  waking: boolean;
   /** Settles when nothing touches memory any more. */
   close(): Promise<void>;
 }
@@ -39,8 +43,8 @@ export interface Medium {
   lock(): boolean;
   /** Looks at the size again. */
   refresh(): void;
-  /** `onDone`: bytes moved, 0 for what moves none, or minus an error number. */
-  queue(onDone: (tag: number, result: number) => void): MediumQueue;
+  /** `onDone`: bytes moved, 0 for what moves none, or minus an error number. `onTold`: so much for now, after one or several. */
+  queue(onDone: (tag: number, result: number) => void, onTold: () => void): MediumQueue;
   close(): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import { SEGMENT_BYTES } from '../core/blkif.ts';
 import { Effect, type EffectKind } from '../core/effects.ts';
 import type { Vbd } from '../core/vbd.ts';
 import type { GuestMemory } from './guestmemory.ts';
+import type { Lookout, Watched } from './lookout.ts';
 import type { Medium, MediumQueue } from './medium.ts';
 import type { BackRing } from './ring.ts';
 
@@ -17,15 +18,18 @@ export interface RunnerOptions {
   readonly medium: Medium;
   readonly memory: GuestMemory;
   readonly rings: readonly BackRing[];
+  /** Gives it its turns. */
+  readonly lookout: Lookout;
   /** The core has given the guest's rings up: a line for the error node. */
   readonly onBroken: (reason: string) => void;
   /** The disk has become larger or smaller, or is another one: this one. */
   readonly onChanged: (medium: Medium) => void;
 }
 
-export class Runner {
+export class Runner implements Watched {
   readonly #options: RunnerOptions;
   readonly #vbd: Vbd;
+  readonly #memory: GuestMemory;
   #medium: Medium;
   #next: Medium | undefined;
   #queue: MediumQueue;
@@ -35,47 +39,65 @@ export class Runner {
   readonly #response: Uint8Array;
   /** Requests taken since a ring's last event, whatever made us look. */
   readonly #taken: Uint32Array;
+  /** Rings whose ports have fired, and may again when nobody looks any more. */
+  readonly #fired: Uint8Array;
+  /** Something was done since it last rested. */
+  #awake = false;
   #scheduled = false;
   /** Something that cannot be was: nothing is done any more. */
   #failed = false;
   readonly #closed: Promise<void>;
   #whenClosed: () => void = () => {};
+  // Made once, not for each request.
+  readonly #onSchedule = (): void => {
+    this.#scheduled = false;
+    this.#options.lookout.wake(this);
+  };
+  readonly #load = (gref: number, page: number, offset: number, length: number): void =>
+    this.#memory.load(gref, page, offset, length);
+  readonly #store = (gref: number, page: number, offset: number, length: number): void =>
+    this.#memory.store(gref, page, offset, length);
+  readonly #vector = (page: number, offset: number, length: number): void =>
+    this.#queue.add(this.#memory.memoryOf(page), this.#memory.offsetOf(page) + offset, length);
 
   constructor(options: RunnerOptions) {
-    const { vbd, medium, rings } = options;
+    const { vbd, medium, memory, rings, lookout } = options;
     this.#options = options;
     this.#vbd = vbd;
+    this.#memory = memory;
     this.#medium = medium;
     this.#queue = this.#queueOf(medium);
     this.#slot = new Uint8Array(vbd.layout.slotBytes);
     this.#response = new Uint8Array(vbd.layout.responseBytes);
     this.#taken = new Uint32Array(rings.length);
+    this.#fired = new Uint8Array(rings.length);
     this.#closed = new Promise((resolve) => {
       this.#whenClosed = resolve;
     });
+    lookout.add(this);
   }
 
   get manner(): string {
     return this.#queue.manner;
   }
 
-  /** Once for all that happens in a turn of the loop. */
+  /** Has its turn soon. */
   schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => this.#guarded(() => this.#turn()));
+    queueMicrotask(this.#onSchedule);
   }
 
   /** A ring's port has fired. */
   event(ring: number): void {
     this.#guarded(() => {
-      const back = this.#options.rings[ring]!;
-      const there = back.unconsumed();
+      const there = this.#options.rings[ring]!.unconsumed();
       const requests = this.#taken[ring]! + (there.ok ? there.slots : 0);
       this.#taken[ring] = 0;
-      if (this.#vbd.event(ring, requests)) back.listen();
-      this.schedule();
+      if (this.#vbd.event(ring, requests)) this.#fired[ring] = 1;
     });
+    this.#awake = true;
+    this.#options.lookout.wake(this);
   }
 
   /** Once a second. */
@@ -84,8 +106,8 @@ export class Runner {
       this.#vbd.tick();
       this.#medium.refresh();
       this.#vbd.resize(this.#medium.disk.sectors);
-      this.schedule();
     });
+    this.schedule();
   }
 
   /** Requests that come from now on are for another medium; `onChanged` tells when nothing uses the old one any more. */
@@ -101,9 +123,51 @@ export class Runner {
     this.#vbd.close();
     this.schedule();
     await this.#closed;
+    this.#options.lookout.remove(this);
     await this.#queue.close();
-    this.#options.memory.unmapAll();
+    this.#memory.close();
     await this.#next?.close();
+  }
+
+  stirs(): boolean {
+    if (this.#failed) return false;
+    if (this.#queue.ready) return true;
+    const { rings } = this.#options;
+    for (let ring = 0; ring < rings.length; ring++) if (this.#asked(ring)) return true;
+    return false;
+  }
+
+  turn(): void {
+    this.#awake = true;
+    this.#queue.waking = false;
+    this.#guarded(() => {
+      for (let ring = 0; ring < this.#options.rings.length; ring++) this.#look(ring);
+      this.#work();
+    });
+  }
+
+  rest(): boolean {
+    if (!this.#awake || this.#failed) return true;
+    const { rings } = this.#options;
+    this.#queue.waking = true;
+    let resting = !this.#queue.ready;
+    for (let ring = 0; ring < rings.length; ring++) {
+      // Where no more may be taken there will be an answer first, and a look after it.
+      if (this.#vbd.appetite(ring) > 0) {
+        const last = rings[ring]!.finalCheck();
+        if (!last.ok || last.slots > 0) resting = false;
+      }
+    }
+    if (!resting) {
+      this.#queue.waking = false;
+      return false;
+    }
+    for (let ring = 0; ring < rings.length; ring++) {
+      if (this.#fired[ring] === 1) rings[ring]!.listen();
+      this.#fired[ring] = 0;
+    }
+    this.#awake = false;
+    return true;
   }
 
   /** A mistake of ours costs the disk in whose service it shows, not the others. */
@@ -119,35 +183,29 @@ export class Runner {
   }
 
   #queueOf(medium: Medium): MediumQueue {
-    const queue = medium.queue((tag, result) =>
-      this.#guarded(() => {
-        this.#vbd.done(this.#transfers[tag]!, result);
-        this.schedule();
-      }),
+    const queue = medium.queue(
+      (tag, result) => this.#guarded(() => this.#vbd.done(this.#transfers[tag]!, result)),
+      () => this.#options.lookout.wake(this),
     );
     this.#transfers = new Uint32Array(queue.depth);
     return queue;
   }
 
-  #turn(): void {
-    this.#scheduled = false;
-    let more = false;
-    for (let ring = 0; ring < this.#options.rings.length; ring++) more = this.#look(ring) || more;
-    this.#work();
-    // Others have their turn before this one's next requests.
-    if (!more || this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#guarded(() => this.#turn()));
+  /** Whether a ring has requests that may be taken, or what cannot be. */
+  #asked(ring: number): boolean {
+    if (this.#vbd.state !== 'open') return false;
+    const there = this.#options.rings[ring]!.unconsumed();
+    return !there.ok || (there.slots > 0 && this.#vbd.appetite(ring) > 0);
   }
 
-  /** Takes requests: true, there are more that may be taken. */
-  #look(ring: number): boolean {
-    if (this.#vbd.state !== 'open') return false;
+  /** Takes requests. */
+  #look(ring: number): void {
+    if (this.#vbd.state !== 'open') return;
     const back = this.#options.rings[ring]!;
     const there = back.unconsumed();
     if (!there.ok) {
       this.#vbd.ringBroken(ring);
-      return false;
+      return;
     }
     const count = Math.min(there.slots, this.#vbd.appetite(ring));
     for (let i = 0; i < count; i++) {
@@ -155,23 +213,23 @@ export class Runner {
       this.#vbd.request(ring, this.#slot);
     }
     this.#taken[ring]! += count;
-    if (count < there.slots) return this.#vbd.appetite(ring) > 0;
-    const last = back.finalCheck();
-    return !last.ok || last.slots > 0;
   }
 
+  /** Does what the core wants until it wants nothing; what the medium has done by then is part of it. */
   #work(): void {
+    this.#queue.advance();
     for (;;) {
       const list = this.#vbd.take(this.#queue.room);
       if (list.count === 0) return;
       for (let i = 0; i < list.count; i++) this.#do(list.kind(i), list.subject(i));
-      this.#options.memory.copy();
-      this.#queue.submit();
+      this.#memory.copy();
+      this.#queue.advance();
     }
   }
 
   #do(kind: EffectKind, subject: number): void {
-    const { rings, memory, onBroken, onChanged } = this.#options;
+    const { rings, onBroken, onChanged } = this.#options;
+    const memory = this.#memory;
     const vbd = this.#vbd;
     const { details } = vbd;
     switch (kind) {
@@ -185,12 +243,12 @@ export class Runner {
         memory.unmap(subject);
         break;
       case Effect.LOAD:
-        if (details.writes(subject)) this.#move('in', subject);
-        memory.group((ok) => vbd.loaded(subject, ok));
+        if (details.writes(subject)) details.eachCopy(subject, this.#load);
+        memory.loaded(subject);
         break;
       case Effect.STORE:
-        this.#move('out', subject);
-        memory.group((ok) => vbd.stored(subject, ok));
+        details.eachCopy(subject, this.#store);
+        memory.stored(subject);
         break;
       case Effect.READ:
       case Effect.WRITE:
@@ -207,12 +265,9 @@ export class Runner {
       }
       case Effect.PUBLISH:
         rings[subject]!.publish();
-        // What did not fit so far may now.
-        this.schedule();
         break;
       case Effect.REARM:
         rings[subject]!.listen();
-        this.schedule();
         break;
       case Effect.RESIZED:
         onChanged(this.#medium);
@@ -222,6 +277,7 @@ export class Runner {
         this.#medium = this.#next!;
         this.#next = undefined;
         this.#queue = this.#queueOf(this.#medium);
+        this.#queue.waking = false;
         onChanged(this.#medium);
         break;
       case Effect.FATAL:
@@ -233,18 +289,16 @@ export class Runner {
     }
   }
 
-  #move(direction: 'in' | 'out', request: number): void {
-    this.#vbd.details.eachCopy(request, (gref, page, offset, length) =>
-      this.#options.memory.move(direction, gref, page, offset, length),
-    );
-  }
-
   #fetch(request: number): void {
-    const { memory } = this.#options;
-    const bytes = new Uint8Array(this.#vbd.details.segmentsOf(request) * SEGMENT_BYTES);
-    for (let at = 0, page = 0; at < bytes.length; at += PAGE_BYTES, page++)
-      memory.fetch(this.#vbd.details.descriptorGref(request, page), bytes.subarray(at, at + PAGE_BYTES));
-    memory.group((ok) => this.#vbd.fetched(request, ok ? bytes : undefined));
+    const { details } = this.#vbd;
+    const pages = details.descriptorPages(request);
+    let left = details.segmentsOf(request) * SEGMENT_BYTES;
+    this.#memory.beginFetch(pages);
+    for (let i = 0; i < pages; i++, left -= PAGE_BYTES) {
+      const length = Math.min(left, PAGE_BYTES);
+      this.#memory.fetch(details.descriptorPage(request, i), details.descriptorGref(request, i), length);
+    }
+    this.#memory.fetched(request);
   }
 
   #begin(kind: EffectKind, transfer: number): number {
@@ -259,10 +313,7 @@ export class Runner {
         return this.#queue.secureDiscard(sector, details.sectorsOf(transfer));
     }
     const tag = kind === Effect.READ ? this.#queue.read(sector) : this.#queue.write(sector);
-    const { memory } = this.#options;
-    details.eachVector(transfer, (page, offset, length) =>
-      this.#queue.add(memory.memoryOf(page), memory.offsetOf(page) + offset, length),
-    );
+    details.eachVector(transfer, this.#vector);
     return tag;
   }
 }

@@ -8,6 +8,7 @@ import { Ports } from '../../osdep/ports.ts';
 import type { BackendService } from '../../xenstored/client/backend.ts';
 import type { VbdFrontKeys } from '../../xenstored/xenbus/vbd.ts';
 import { DiskDevice } from './device.ts';
+import { Lookout } from './lookout.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 
 export interface DisksOptions {
@@ -16,6 +17,8 @@ export interface DisksOptions {
   readonly recordDir: string;
   /** Throws for what cannot be a disk. */
   readonly openMedium: (order: MediumOrder) => Medium;
+  /** How long to look for more to do before sleeping, at most; default: 0. */
+  readonly lookOutMs?: number;
   /** One line at a time. */
   readonly log: (line: string) => void;
 }
@@ -27,11 +30,12 @@ export interface Disks {
 }
 
 /** Serves any number of disks. Throws OsError without a hypervisor. */
-export function serveDisks({ platform, recordDir, openMedium, log }: DisksOptions): Disks {
+export function serveDisks({ platform, recordDir, openMedium, lookOutMs = 0, log }: DisksOptions): Disks {
   const { clock } = platform;
   const gnttab = platform.openGnttab();
   const evtchn: Evtchn = platform.openEvtchn();
   const ports = new Ports(evtchn);
+  const lookout = new Lookout({ now: () => clock.now(), longestMs: lookOutMs });
   const devices = new Set<DiskDevice>();
   let stop = (): void => {};
   const tick = (): void => {
@@ -49,6 +53,7 @@ export function serveDisks({ platform, recordDir, openMedium, log }: DisksOption
           clock,
           gnttab,
           ports,
+          lookout,
           recordDir,
           openMedium,
           log,

@@ -82,6 +82,7 @@ export class IoQueue {
   #settledCount = 0;
   #reaping = false;
   #restarted = false;
+  #waking = true;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
 
@@ -199,7 +200,12 @@ export class IoQueue {
 
   /** False: whoever set it looks by himself for a while, and the poller need not wake him; then true, and one last look. */
   set waking(wanted: boolean) {
+    this.#waking = wanted;
     this.#main.waking(wanted);
+  }
+
+  get waking(): boolean {
+    return this.#waking;
   }
 
   /** Tells of what is done already, for who cannot wait for the poller's next turn. */

@@ -146,14 +146,16 @@ test('a mistake of ours costs the disk in whose service it shows', async () => {
     discard: medium.discard,
     lock: () => medium.lock(),
     refresh: () => {},
-    queue: (onDone) => {
-      const queue = medium.queue(onDone);
+    queue: (onDone, onTold) => {
+      const queue = medium.queue(onDone, onTold);
       return {
         ...queue,
         depth: queue.depth,
         room: 8,
         manner: queue.manner,
-        submit: () => {},
+        advance: () => {},
+        ready: false,
+        waking: true,
         flush: () => {
           throw new Error('this cannot be');
         },

@@ -361,6 +361,8 @@ export class Machine {
     const bytes = new Uint8Array(count * SEGMENT_BYTES);
     for (let i = 0; i * PAGE_SEGMENTS < count; i++) {
       const gref = this.vbd.details.descriptorGref(request, i);
+      const mapped = this.mapped.get(this.vbd.details.descriptorPage(request, i));
+      if (mapped !== undefined) expect(mapped, 'mapped for what it is').toBe(gref);
       const page = this.guest.get(gref);
       if (page === undefined || this.bad.has(gref)) return undefined;
       bytes.set(page.subarray(0, Math.min(PAGE, bytes.length - i * PAGE)), i * PAGE);

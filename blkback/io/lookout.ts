@@ -1,0 +1,109 @@
+/**
+ * What happens between two sleeps of the process: disks that have something to do have their turns, round and round, and when there is nothing
+ * they are looked at for a while longer. To fall asleep and be woken costs more than a small request; who is about to ask again, as one with a
+ * few requests under way always is, is served without. How long, is learned from how soon one is woken. Knows no ring and no transfer.
+ */
+
+/** A disk, as far as it is looked at. */
+export interface Watched {
+  /** Whether it has something to do. A look at memory. */
+  stirs(): boolean;
+  /** Does a limited part of it. Throws nothing. */
+  turn(): void;
+  /** Nobody looks from now on: asks to be told. False: it stirs after all. */
+  rest(): boolean;
+}
+
+export interface LookoutOptions {
+  /** Milliseconds. */
+  readonly now: () => number;
+  /** Looks for so long at most, milliseconds; 0: sleeps at once. */
+  readonly longestMs: number;
+}
+
+/** Node's own loop has its turn at least this often. */
+const STRETCH_MS = 4;
+/** Looking for less than this share of the longest is not worth it. */
+const LEAST_SHARE = 1 / 8;
+
+export class Lookout {
+  readonly #now: () => number;
+  readonly #longestMs: number;
+  readonly #watched: Watched[] = [];
+  #patienceMs = 0;
+  /** When there was something to do last. */
+  #workedAt = 0;
+  #state: 'asleep' | 'looking' | 'between' = 'asleep';
+  readonly #onStretch = (): void => this.#look();
+
+  constructor({ now, longestMs }: LookoutOptions) {
+    this.#now = now;
+    this.#longestMs = longestMs;
+  }
+
+  add(disk: Watched): void {
+    this.#watched.push(disk);
+  }
+
+  remove(disk: Watched): void {
+    const at = this.#watched.indexOf(disk);
+    if (at >= 0) this.#watched.splice(at, 1);
+  }
+
+  /** Something has happened to a disk: it has its turn, and others, until there is nothing to do. */
+  wake(disk: Watched): void {
+    switch (this.#state) {
+      case 'looking':
+        break;
+      case 'between':
+        disk.turn();
+        break;
+      case 'asleep':
+        this.#learn(this.#now() - this.#workedAt);
+        disk.turn();
+        this.#look();
+    }
+  }
+
+  /** Woken soon: looking would have been better. Woken late: it would have been, or was, in vain. */
+  #learn(sleptMs: number): void {
+    if (sleptMs <= this.#longestMs) this.#patienceMs = this.#longestMs;
+    else if (this.#patienceMs > this.#longestMs * LEAST_SHARE) this.#patienceMs /= 2;
+    else this.#patienceMs = 0;
+  }
+
+  #look(): void {
+    this.#state = 'looking';
+    let now = this.#now();
+    const until = now + STRETCH_MS;
+    this.#workedAt = now;
+    for (;;) {
+      const worked = this.#turns();
+      now = this.#now();
+      if (worked) this.#workedAt = now;
+      else if (now - this.#workedAt >= this.#patienceMs && this.#rest()) break;
+      if (now < until) continue;
+      this.#state = 'between';
+      setImmediate(this.#onStretch);
+      return;
+    }
+    this.#state = 'asleep';
+  }
+
+  #turns(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#watched.length; i++) {
+      const disk = this.#watched[i]!;
+      if (!disk.stirs()) continue;
+      disk.turn();
+      worked = true;
+    }
+    return worked;
+  }
+
+  #rest(): boolean {
+    let resting = true;
+    for (let i = 0; i < this.#watched.length; i++) if (!this.#watched[i]!.rest()) resting = false;
+    return resting;
+  }
+}
