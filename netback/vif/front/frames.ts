@@ -2,8 +2,9 @@
  * Frames of the few protocols that a simulated guest's host speaks: Ethernet, ARP, IPv4 without options or fragments, ICMP echo, UDP. Made and
  * taken apart; what is not whole or has a wrong checksum is nothing. (RFC 826, 791, 792, 768.)
  */
+import { sum, view } from './checksum.ts';
 
-export const EtherType = { IPV4: 0x0800, ARP: 0x0806 } as const;
+export const EtherType = { IPV4: 0x0800, ARP: 0x0806, IPV6: 0x86dd } as const;
 export const Protocol = { ICMP: 1, UDP: 17 } as const;
 export const ArpOp = { REQUEST: 1, REPLY: 2 } as const;
 export const Echo = { REPLY: 0, REQUEST: 8 } as const;
@@ -86,13 +87,13 @@ export function ipv4({ from, to, protocol, payload }: Ipv4): Uint8Array {
   bytes[9] = protocol;
   bytes.set(bytesOf(from), 12);
   bytes.set(bytesOf(to), 16);
-  words.setUint16(10, checksum(bytes.subarray(0, IPV4)));
+  words.setUint16(10, sum(bytes.subarray(0, IPV4), 0));
   bytes.set(payload, IPV4);
   return bytes;
 }
 
 export function openIpv4(bytes: Uint8Array): Ipv4 | undefined {
-  if (bytes.length < IPV4 || bytes[0] !== 0x45 || checksum(bytes.subarray(0, IPV4)) !== 0) return undefined;
+  if (bytes.length < IPV4 || bytes[0] !== 0x45 || sum(bytes.subarray(0, IPV4), 0) !== 0) return undefined;
   const words = view(bytes);
   const length = words.getUint16(2);
   const fragment = (words.getUint16(6) & 0x3fff) !== 0;
@@ -110,12 +111,12 @@ export function icmpEcho({ type, id, data }: IcmpEcho): Uint8Array {
   bytes[0] = type;
   view(bytes).setUint32(4, id);
   bytes.set(data, TRANSPORT);
-  view(bytes).setUint16(2, checksum(bytes));
+  view(bytes).setUint16(2, sum(bytes, 0));
   return bytes;
 }
 
 export function openIcmpEcho(bytes: Uint8Array): IcmpEcho | undefined {
-  if (bytes.length < TRANSPORT || bytes[1] !== 0 || checksum(bytes) !== 0) return undefined;
+  if (bytes.length < TRANSPORT || bytes[1] !== 0 || sum(bytes, 0) !== 0) return undefined;
   return { type: bytes[0]!, id: view(bytes).getUint32(4), data: bytes.slice(TRANSPORT) };
 }
 
@@ -141,26 +142,16 @@ export function openUdp({ payload, from, to }: Ipv4, check: boolean): Udp | unde
 }
 
 function udpChecksum(bytes: Uint8Array, from: string, to: string): number {
-  const pseudo = [...bytesOf(from), ...bytesOf(to), 0, Protocol.UDP, bytes.length >> 8, bytes.length & 0xff];
-  return checksum(Uint8Array.from([...pseudo, ...bytes]));
+  const pseudo = Uint8Array.from([...bytesOf(from), ...bytesOf(to)]);
+  // The complement of the one is where the other begins.
+  return sum(bytes, ~sum(pseudo, Protocol.UDP + bytes.length) & 0xffff);
 }
 
-/** The Internet's (RFC 1071); of bytes that have theirs in them it is 0. */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
-function bytesOf(address: string): readonly number[] {
+/** Four bytes of `10.0.0.1`. */
+export function bytesOf(address: string): readonly number[] {
   return address.split('.').map(Number);
 }
 
-function textOf(address: Uint8Array): string {
+export function textOf(address: Uint8Array): string {
   return address.join('.');
-}
-
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
