@@ -14,7 +14,7 @@ import type { Lan } from './lan.ts';
 import { type Member, WorkList } from './members.ts';
 
 /** Packets of an interface in a turn. */
-const TURN_PACKETS = 64;
+const TURN_PACKETS = 128;
 /** Packets from outside, of a network in a turn: whoever is behind a wire is many. */
 const WIRE_PACKETS = 128;
 /** Copies in a call. */
