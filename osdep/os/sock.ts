@@ -101,13 +101,16 @@ export function send(fd: Descriptor, buffer: Uint8Array, length: number = buffer
   return count < 0 ? -ffi.errno() : count;
 }
 
-/** Sends all of `buffer` through a socket that waits: 0, or minus an error number. */
-export function sendAll(fd: Descriptor, buffer: Uint8Array): number {
-  for (let rest = buffer; rest.length > 0; ) {
-    const count = ffi.send(fd, rest, rest.length, MSG_NOSIGNAL);
-    if (count === rest.length) return 0;
-    if (count >= 0) rest = rest.subarray(count);
-    else if (ffi.errno() !== Errno.EINTR) return -ffi.errno();
+/** Sends the first `length` bytes of `buffer`, all of them, through a socket that waits: 0, or minus an error number. */
+export function sendAll(fd: Descriptor, buffer: Uint8Array, length: number = buffer.length): number {
+  let rest = buffer;
+  for (let left = length; left > 0; ) {
+    const count = ffi.send(fd, rest, left, MSG_NOSIGNAL);
+    if (count === left) return 0;
+    if (count < 0 && ffi.errno() !== Errno.EINTR) return -ffi.errno();
+    if (count < 0) continue;
+    left -= count;
+    rest = rest.subarray(count);
   }
   return 0;
 }

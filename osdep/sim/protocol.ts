@@ -130,11 +130,17 @@ export function decodeBody(body: Buffer): unknown {
 }
 
 /** A frame of two numbers (a file and a port, a mapping and rows), into `target`. */
-export function encodePairFrame(target: Buffer, kind: number, first: number, second: number): void {
-  target.writeUInt32LE(8, 0);
-  target.writeUInt32LE(kind, 4);
-  target.writeUInt32LE(first >>> 0, 8);
-  target.writeUInt32LE(second >>> 0, 12);
+export function encodePairFrame(
+  target: Buffer,
+  at: number,
+  kind: number,
+  first: number,
+  second: number,
+): void {
+  target.writeUInt32LE(8, at);
+  target.writeUInt32LE(kind, at + 4);
+  target.writeUInt32LE(first >>> 0, at + 8);
+  target.writeUInt32LE(second >>> 0, at + 12);
 }
 
 export const PAIR_FRAME_BYTES: number = HEADER_BYTES + 8;

@@ -16,17 +16,16 @@ import { close, connectBlocking, receiveAll, sendAll } from '../os/sock.ts';
 import { batchesOf } from './batches.ts';
 import { LoopMember } from './loop.ts';
 import type { Area, CopyMemory, EventSource, Machine } from './machine.ts';
+import { Posts } from './posts.ts';
 import {
   type Attached,
   COPIED_FRAME_BYTES,
   decodeBody,
   encodeFrame,
-  encodePairFrame,
   HEADER_BYTES,
   hasBytes,
   Kind,
   MAX_ATTACH_BYTES,
-  PAIR_FRAME_BYTES,
   type SentReply,
   type TokenArgs,
 } from './protocol.ts';
@@ -51,6 +50,7 @@ export class RemoteMachine implements Machine {
   /** Differs between any two runs of a hypervisor. */
   readonly instance: string;
   readonly #fd: Descriptor;
+  readonly #posts: Posts;
   readonly #loop: LoopMember;
   readonly #onLost: () => void;
   #maxBodyBytes: number = MAX_ATTACH_BYTES;
@@ -58,13 +58,13 @@ export class RemoteMachine implements Machine {
   readonly #ports = new Map<number, Set<number>>();
   readonly #sources = new Set<RemoteEvents>();
   readonly #copied = Buffer.alloc(COPIED_FRAME_BYTES);
-  readonly #pairFrame = Buffer.alloc(PAIR_FRAME_BYTES);
   #inbox: Buffer = Buffer.alloc(64 * 1024);
   #open = true;
 
   constructor(options: RemoteOptions) {
     this.#onLost = options.onLost;
     this.#fd = connectBlocking(options.socket);
+    this.#posts = new Posts(this.#fd, () => this.#lostSoon());
     this.#loop = new LoopMember();
     try {
       const attached = this.#ask(encodeFrame(Kind.ATTACH, { token: options.token }, 'plain'), 'attach', [])
@@ -87,7 +87,8 @@ export class RemoteMachine implements Machine {
       const { handle, port } = args as Args<'evtchnNotify'>;
       // What the answer would be is known here, so that nobody has to wait for it.
       if (this.#ports.get(handle)?.has(port)) {
-        this.#post(op === 'evtchnNotify' ? Kind.NOTIFY : Kind.UNMASK, handle, port);
+        if (!this.#open) throw new OsError(Errno.ECONNRESET, 'event channel');
+        this.#posts.add(op === 'evtchnNotify' ? Kind.NOTIFY : Kind.UNMASK, handle, port);
         return nothing as Value<K>;
       }
     }
@@ -175,6 +176,7 @@ export class RemoteMachine implements Machine {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#posts.close();
     for (const source of this.#sources) source.close();
     this.#loop.poller.remove(this.#fd);
     this.#loop.leave();
@@ -185,6 +187,11 @@ export class RemoteMachine implements Machine {
     if (!this.#open) return;
     this.close();
     this.#onLost();
+  }
+
+  /** Those who are to be told are told from the event loop, not from within a call. */
+  #lostSoon(): void {
+    setImmediate(() => this.#lost());
   }
 
   #request(op: OpName, args: unknown, descriptors: Descriptor[]): SentReply {
@@ -201,29 +208,22 @@ export class RemoteMachine implements Machine {
 
   /** Rows of the table in that memory: 0, or an error number. */
   #copyRows(map: number, count: number): number {
-    encodePairFrame(this.#pairFrame, Kind.COPY, map, count);
     const answer = this.#copied;
-    if (!this.#open || sendAll(this.#fd, this.#pairFrame) < 0 || receiveAll(this.#fd, answer) < 0) {
-      setImmediate(() => this.#lost());
+    if (!this.#open) return Errno.ECONNRESET;
+    if (this.#posts.sendWith(Kind.COPY, map, count) < 0 || receiveAll(this.#fd, answer) < 0) {
+      this.#lostSoon();
       return Errno.ECONNRESET;
     }
     return answer.readUInt32LE(HEADER_BYTES);
   }
 
-  #post(kind: number, handle: number, port: number): void {
-    encodePairFrame(this.#pairFrame, kind, handle, port);
-    this.#send(this.#pairFrame, 'event channel');
-  }
-
   #send(frame: Buffer, what: string): void {
     if (!this.#open) throw new OsError(Errno.ECONNRESET, what);
-    const result = sendAll(this.#fd, frame);
-    if (result < 0) this.#broken(what);
+    if (this.#posts.send() < 0 || sendAll(this.#fd, frame) < 0) this.#broken(what);
   }
 
   #broken(what: string): never {
-    // Those who are to be told are told from the event loop, not from within this call.
-    setImmediate(() => this.#lost());
+    this.#lostSoon();
     throw new OsError(Errno.ECONNRESET, `${what}: the domain or its hypervisor has ended`);
   }
 

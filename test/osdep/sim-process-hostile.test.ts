@@ -155,7 +155,7 @@ function broken(change: (frame: Buffer) => void, value: unknown = {}): Buffer {
 /** A request for copies. */
 function copies(map: number, rows: number): Buffer {
   const frame = Buffer.alloc(PAIR_FRAME_BYTES);
-  encodePairFrame(frame, Kind.COPY, map, rows);
+  encodePairFrame(frame, 0, Kind.COPY, map, rows);
   return frame;
 }
 
