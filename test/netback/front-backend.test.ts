@@ -1,5 +1,5 @@
-// The driver of a simulated guest beside a backend that is the test: what it publishes, what stands in its slots to the bit, and what it makes of each answer. A
-// backend that breaks the rules costs this interface, with a line in the guest's error node, and sees no byte that was not sent to it.
+// The driver of a simulated guest beside a backend that is the test: what it publishes, what stands in its slots to the bit, and what it makes of each
+// answer. A backend that breaks the rules costs this interface, with a line in the guest's error node, and sees no byte that was not sent to it.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { u16, u32 } from '../../netback/vif/core/netif.ts';
 import type { NetfrontWishes } from '../../netback/vif/front/driver.ts';
@@ -92,7 +92,7 @@ describe('what it publishes', () => {
     expect(() => nic.send(new Uint8Array(5000))).toThrow('one page');
     const gso = { type: 'tcpv4', size: 1000 } as const;
     expect(() => nic.send(new Uint8Array(2000), { csum: 'blank', gso })).toThrow('does not segment');
-    expect(await nic.join(new Uint8Array(6))).toBe(false);
+    expect(await nic.joinGroup(new Uint8Array(6))).toBe(false);
   });
 });
 
@@ -147,7 +147,7 @@ describe('what it sends', () => {
   test('an order to the filter, and what becomes of it', async () => {
     const { nic, tx } = await scene({ multicastControl: true });
     const group = Uint8Array.of(1, 0, 0x5e, 0, 0, 1);
-    const [joined, left] = [nic.join(group), nic.leave(group)];
+    const [joined, left] = [nic.joinGroup(group), nic.leaveGroup(group)];
     const slots = await Promise.all(Array.from({ length: 4 }, () => tx.request()));
     expect(u16(slots[0]!, 6)).toBe(8);
     expect(hex(slots[1]!.subarray(0, 8))).toBe('020001005e000001');

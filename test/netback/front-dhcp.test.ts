@@ -1,5 +1,5 @@
-// A simulated guest's host and a server of DHCP on one wire, in virtual time: it gets an address, keeps it by asking again, takes another when it is told to, and
-// has none when nobody answers any more.
+// A simulated guest's host and a server of DHCP on one wire, in virtual time: it gets an address, keeps it by asking again, takes another when it is told to,
+// and has none when nobody answers any more.
 import { expect, test } from 'vitest';
 import { type DhcpMessage, DhcpType, dhcp, openDhcp } from '../../netback/vif/front/dhcp.ts';
 import { ethernet, ipv4, openEthernet, openIpv4, openUdp, udp } from '../../netback/vif/front/frames.ts';

@@ -1,6 +1,6 @@
 /**
  * The network driver of a simulated guest: what the handshake's runner (xenstored/client) asks of a driver, and the guest's interfaces as their users see
- * them. Reads what the backend offers and publishes rings, ports and features. Knows nothing of what is in a frame.
+ * them. Reads what the backend offers and publishes rings, ports and features. An interface whose backend has closed and stays is connected again. Knows nothing of what is in a frame.
  */
 import type { Evtchn } from '../../../osdep/evtchn.ts';
 import type { Platform } from '../../../osdep/platform.ts';
@@ -33,13 +33,20 @@ export interface Interface {
    */
   send(frame: Uint8Array, meta?: FrameMeta): void;
   /** With multicast control, packets for a group come in after this only; six bytes. False: refused, or there is no such control. */
-  join(group: Uint8Array): Promise<boolean>;
-  leave(group: Uint8Array): Promise<boolean>;
+  joinGroup(group: Uint8Array): Promise<boolean>;
+  leaveGroup(group: Uint8Array): Promise<boolean>;
+  /** The guest wants it no more. */
+  close(): void;
+  /** Goes through the handshake again, as after a resume. */
+  reconnect(): void;
   /** For measuring: a source of one frame in a queue of its own choice. */
   pump(queue: number, frame: Uint8Array, meta?: FrameMeta): PumpControl;
   /** For measuring: from now on frames are counted, and not handed over. */
   countOnly(): void;
 }
+
+/** How often a backend may close without having done anything before. */
+const FRUITLESS = 5;
 
 /** What to ask for, where the backend offers it. */
 export interface NetfrontWishes {
@@ -74,7 +81,7 @@ export interface NetfrontOptions {
 export function netfront({ platform, wishes, onInterface }: NetfrontOptions): FrontendDriver {
   const gntshr = platform.openGntshr();
   const evtchn: Evtchn = platform.openEvtchn();
-  const wanted = { ...defaultWishes, ...wishes };
+  const wish = { ...defaultWishes, ...wishes };
   const events = new Map<number, () => void>();
   evtchn.onReadable(() => {
     for (let port = evtchn.pending(); port !== undefined; port = evtchn.pending()) {
@@ -87,6 +94,13 @@ export function netfront({ platform, wishes, onInterface }: NetfrontOptions): Fr
     let back: VifBackKeys;
     let receive: (frame: Uint8Array, meta: FrameMeta) => void = () => {};
     let closed = new AbortController();
+    let wanted = true;
+    let fruitless = 0;
+    const leave = (toComeBack: boolean): void => {
+      wanted = toComeBack;
+      fruitless = 0;
+      link.close();
+    };
     return {
       async share(): Promise<Keys> {
         back = await link.readBack(readVifBack());
@@ -96,32 +110,40 @@ export function netfront({ platform, wishes, onInterface }: NetfrontOptions): Fr
           gntshr,
           evtchn,
           backendDomid: link.backendDomid,
-          queues: Math.min(wanted.queues, back.maxQueues),
-          splitPorts: wanted.splitPorts && back.splitEventChannels,
-          controlRing: wanted.controlRing && back.ctrlRing,
+          queues: Math.min(wish.queues, back.maxQueues),
+          splitPorts: wish.splitPorts && back.splitEventChannels,
+          controlRing: wish.controlRing && back.ctrlRing,
           offered: back.features,
-          accepted: wanted.accepts,
+          accepted: wish.accepts,
           onPort: (port, event) => events.set(port, event),
           onFrame: (frame, meta) => receive(frame, meta),
-          onBroken: (reason) => link.broken(reason),
+          onBroken: (reason) => {
+            wanted = false;
+            link.broken(reason);
+          },
         });
-        return { ...nic.keys, ...wishKeys(wanted, back) };
+        return { ...nic.keys, ...wishKeys(wish, back) };
       },
       async activate(): Promise<void> {
         const own = await link.read(readOwn());
         const made = nic!;
         closed = new AbortController();
-        receive = onInterface(interfaceOf({ link, nic: made, back, wanted, own, closed: closed.signal }));
+        receive = onInterface(
+          interfaceOf({ link, nic: made, back, wish, own, closed: closed.signal, leave }),
+        );
         made.activate();
       },
       async quiesce(gone: AbortSignal): Promise<void> {
         closed.abort();
         await nic?.quiesce(gone);
       },
-      release(): void {
+      async release(): Promise<void> {
         for (const port of nic?.ports ?? []) events.delete(port);
         nic?.release();
+        fruitless = nic?.useful === true ? 0 : fruitless + 1;
         nic = undefined;
+        if (!wanted || fruitless > FRUITLESS) return;
+        if (await link.readBack(readOnline()).catch(() => false)) link.open();
       },
     };
   };
@@ -147,13 +169,14 @@ interface InterfaceParts {
   readonly link: FrontendLink;
   readonly nic: FrontNic;
   readonly back: VifBackKeys;
-  readonly wanted: NetfrontWishes;
+  readonly wish: NetfrontWishes;
   readonly own: Own;
   readonly closed: AbortSignal;
+  readonly leave: (toComeBack: boolean) => void;
 }
 
-function interfaceOf({ link, nic, back, wanted, own, closed }: InterfaceParts): Interface {
-  const filters = wanted.multicastControl && back.multicastControl;
+function interfaceOf({ link, nic, back, wish, own, closed, leave }: InterfaceParts): Interface {
+  const filters = wish.multicastControl && back.multicastControl;
   return {
     devid: link.devid,
     ...own,
@@ -163,13 +186,20 @@ function interfaceOf({ link, nic, back, wanted, own, closed }: InterfaceParts): 
     closed,
     control: nic.control,
     send: (frame, meta) => nic.send(frame, meta),
-    join: async (group) => filters && nic.amend('join', group),
-    leave: async (group) => filters && nic.amend('leave', group),
+    joinGroup: async (group) => filters && nic.amend('join', group),
+    leaveGroup: async (group) => filters && nic.amend('leave', group),
+    close: () => leave(false),
+    reconnect: () => leave(true),
     pump: (queue, frame, meta = {}) => nic.pump(queue, frame, meta),
     countOnly() {
       nic.counting = true;
     },
   };
+}
+
+/** Whether the backend's device stays when its frontend has closed. */
+function* readOnline(): KeyReader<boolean> {
+  return { ok: true, value: (yield 'online') === '1' };
 }
 
 interface Own {

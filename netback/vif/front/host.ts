@@ -1,7 +1,7 @@
 /**
- * As much of a host as a simulated guest needs to be found on a network: it answers ARP, neighbour solicitations and echo requests (ICMP, ICMPv6), sends back what
- * comes to UDP port 7, and can ask others for the same. Its IPv4 address is given, or lent by DHCP. Knows frames, not where they come from; time and
- * chance are arguments.
+ * As much of a host as a simulated guest needs to be found on a network: it answers ARP, neighbour solicitations and echo requests (ICMP, ICMPv6), sends
+ * back what comes to UDP port 7, and can ask others for the same. Its IPv4 address is given, or lent by DHCP. Knows frames, not where they come from;
+ * time and chance are arguments.
  */
 import type { Clock, Random } from '../../../osdep/clock.ts';
 import { DhcpPort } from './dhcp.ts';

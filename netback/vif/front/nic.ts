@@ -112,6 +112,11 @@ export class FrontNic {
     return this.#queues.length;
   }
 
+  /** Whether the backend has done anything for us. */
+  get useful(): boolean {
+    return this.counts.rxFrames > 0 || this.#queues.some(({ tx }) => tx.answered > 0);
+  }
+
   get control(): Control | undefined {
     return this.#control;
   }

@@ -49,6 +49,8 @@ export class Transmit {
   /** By the page of the frame that carries it: who waits for what becomes of an order. */
   readonly #orders = new Map<number, (done: boolean) => void>();
   readonly #slot: Uint8Array = new Uint8Array(TX_SLOT_BYTES);
+  /** Data slots that the backend has answered. */
+  answered = 0;
   #lentCount = 0;
   /** Slots of extra info that are not answered. */
   #extras = 0;
@@ -221,6 +223,7 @@ export class Transmit {
     if (status !== Status.OKAY) this.#counts.txErrors++;
     this.#lent[page] = 0;
     this.#lentCount--;
+    this.answered++;
     this.#orders.get(page)?.(status === Status.OKAY);
     this.#orders.delete(page);
     const owner = this.#owners[page];
