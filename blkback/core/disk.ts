@@ -34,6 +34,8 @@ export const noMedium: Disk = {
 /** OKAY, or how a request is refused on this disk as it is now. */
 export function refusal(disk: Disk, requests: Requests, request: number): number {
   const op = requests.op[request]!;
+  // Not EOPNOTSUPP: a frontend that hears it once flushes no more, whatever medium comes next.
+  if (disk === noMedium) return BlkifStatus.ERROR;
   if (!offers(disk, op)) return BlkifStatus.EOPNOTSUPP;
   const empty = requests.segments[request] === 0 && op !== BlkifOp.DISCARD;
   const changes = op !== BlkifOp.READ && !(empty && op === BlkifOp.FLUSH_DISKCACHE);

@@ -405,8 +405,10 @@ describe('the disk changes', () => {
     expect(statuses(machine)).toEqual([OKAY, ERROR, OKAY]);
     machine.vbd.insert(noMedium);
     machine.ask(one(machine, READ, 4, 0));
+    machine.ask({ op: FLUSH_DISKCACHE, id: 5 });
     machine.finish();
-    expect(statuses(machine).at(-1)).toBe(ERROR);
+    // No EOPNOTSUPP: Linux would flush the next medium no more.
+    expect(statuses(machine).slice(-2)).toEqual([ERROR, ERROR]);
   });
 });
 
