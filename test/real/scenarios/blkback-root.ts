@@ -1,11 +1,11 @@
 /**
- * A guest whose root is an ext4 file system on a disk of our blkback's: it boots from it to a login, writes, syncs, is destroyed, boots again and
- * finds what it wrote.
+ * Guests whose root is an ext4 file system on a disk of our blkback's: one boots from it to a login, writes, syncs, is destroyed, boots again and
+ * finds what it wrote; another does not notice that its backend is killed and started again, from its boot on.
  */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { startBlkback } from '../dom0/blkback.ts';
-import type { Scenario } from '../lab/scenario.ts';
+import { type Blkback, blkbackSaid, startBlkback } from '../dom0/blkback.ts';
+import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
 const DISK = '/dev/ram0';
 const TREE = '/tmp/root';
@@ -32,6 +32,40 @@ echo WRITTEN
 exec setsid getty -L 0 hvc0 vt100
 `;
 
+/** Writes, syncs and compares for ever, what is compared read from the disk. */
+const BUSY_INIT = INIT.replace(
+  'exec setsid getty',
+  `(while :; do
+  round=$((round + 1))
+  dd if=/dev/urandom of=/work bs=64k count=32 2>/dev/null; md5sum /work > /work.md5; sync
+  echo 3 > /proc/sys/vm/drop_caches
+  md5sum -c /work.md5 >/dev/null && echo "ROUND $round." || echo WRONG
+done) &
+exec setsid getty`,
+);
+const KILLS = 4;
+
+/** An ext4 file system on the disk, and a guest whose root it is. */
+async function rootGuest(lab: Lab, name: string, init: string): Promise<Guest> {
+  for (const folder of ['bin', 'dev', 'proc']) mkdirSync(`${TREE}/${folder}`, { recursive: true });
+  await lab.exec('cp', ['/bin/busybox', `${TREE}/bin`]);
+  for (const [path, text] of [
+    [`${TREE}/init`, init],
+    [FIRST, FIRST_INIT],
+  ] as const) {
+    writeFileSync(path, text);
+    chmodSync(path, 0o755);
+  }
+  await lab.step('mke2fs', () => lab.exec('/sbin/mke2fs', ['-F', '-q', '-t', 'ext4', '-d', TREE, DISK]));
+  return lab.guest({
+    name,
+    memory: 96,
+    files: [FIRST],
+    config: ['extra="console=hvc0 panic=1 loglevel=4 rdinit=/root-init"'],
+    disks: [`phy:${DISK},xvda,w`],
+  });
+}
+
 export const scenarios: readonly Scenario[] = [
   {
     name: 'our blkback: an ext4 root outlives its guest',
@@ -39,25 +73,7 @@ export const scenarios: readonly Scenario[] = [
     async run(lab) {
       const blkback = await startBlkback(lab);
       try {
-        for (const name of ['bin', 'dev', 'proc']) mkdirSync(`${TREE}/${name}`, { recursive: true });
-        await lab.exec('cp', ['/bin/busybox', `${TREE}/bin`]);
-        for (const [path, text] of [
-          [`${TREE}/init`, INIT],
-          [FIRST, FIRST_INIT],
-        ] as const) {
-          writeFileSync(path, text);
-          chmodSync(path, 0o755);
-        }
-        await lab.step('mke2fs', () =>
-          lab.exec('/sbin/mke2fs', ['-F', '-q', '-t', 'ext4', '-d', TREE, DISK]),
-        );
-        const guest = lab.guest({
-          name: 'root',
-          memory: 96,
-          files: [FIRST],
-          config: ['extra="console=hvc0 panic=1 loglevel=4 rdinit=/root-init"'],
-          disks: [`phy:${DISK},xvda,w`],
-        });
+        const guest = await rootGuest(lab, 'root', INIT);
         await lab.step('xl create', () => guest.create());
         const first = await lab.step('until its login', () =>
           guest.says(/BOOT[\s\S]*WRITTEN[\s\S]*login:/, 60),
@@ -71,6 +87,41 @@ export const scenarios: readonly Scenario[] = [
         assert.match(second, /DATA-FOUND/);
         assert.doesNotMatch(await guest.console(), /I\/O error|EXT4-fs error/);
         await lab.exec('xl', ['destroy', 'root']);
+      } finally {
+        await blkback.kill();
+        await lab.sh(`rm -rf ${TREE} ${FIRST}`);
+      }
+    },
+  },
+  {
+    name: 'our blkback: kill -9 while a guest boots from it, and while it writes and syncs',
+    stores: ['ours', 'c'],
+    async run(lab) {
+      let blkback: Blkback = await startBlkback(lab);
+      const again = async (): Promise<void> => {
+        await blkback.kill();
+        blkback = await startBlkback(lab);
+      };
+      try {
+        const guest = await rootGuest(lab, 'busy', BUSY_INIT);
+        await lab.step('xl create', () => guest.create());
+        let duringBoot = 0;
+        await lab.step('killed, again and again, until it writes', async () => {
+          for (; !(await guest.console()).includes('WRITTEN'); duringBoot++) await again();
+        });
+        lab.figure('kills during the boot', duringBoot);
+        const rounds = async (): Promise<number> => (await guest.console()).split(/ROUND \d+\./).length - 1;
+        for (let i = 0; i < KILLS; i++) {
+          const before = await rounds();
+          await lab.step('a round and a half', () =>
+            lab.until('another round', async () => (await rounds()) > before, 60),
+          );
+          await again();
+        }
+        await lab.until('a last round', async () => (await rounds()) > KILLS, 60);
+        assert.doesNotMatch(await guest.console(), /WRONG|I\/O error|EXT4-fs error/);
+        assert.doesNotMatch(blkbackSaid(), /internal error/);
+        await lab.exec('xl', ['destroy', 'busy']);
       } finally {
         await blkback.kill();
         await lab.sh(`rm -rf ${TREE} ${FIRST}`);

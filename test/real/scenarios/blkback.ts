@@ -11,6 +11,9 @@ const FILE = '/tmp/disk.raw';
 /** What libxl runs for the raw file: its own would put a loop device in between. */
 const SCRIPT = '/tmp/file-as-it-is';
 const MIB = 2;
+/** The raw file, first and later. */
+const FILE_MIB = 64;
+const GROWN_MIB = 80;
 const KILLS = 3;
 
 /** Fills the beginning of a disk, and compares. */
@@ -26,6 +29,8 @@ const COMES_AND_GOES = `${CHECK}
 check xvda
 check xvdb
 echo READY
+until [ $(blockdev --getsize64 /dev/xvdb) = ${GROWN_MIB << 20} ]; do sleep 0.1; done
+dd if=/tmp/data of=/dev/xvdb bs=1M seek=${GROWN_MIB - MIB} oflag=direct conv=fsync && echo GROWN
 until [ -b /dev/xvdc ]; do sleep 0.1; done
 check xvdc
 while [ -b /dev/xvdc ]; do sleep 0.1; done
@@ -97,12 +102,12 @@ function manners(lab: Lab): void {
 
 export const scenarios: readonly Scenario[] = [
   {
-    name: 'our blkback: a RAM disk, a raw file, a disk attached and detached',
-    stores: ['ours', 'c'],
+    name: 'our blkback: a RAM disk, a raw file that grows, a disk attached and detached',
+    stores: ['ours', 'c', 'ox'],
     async run(lab) {
       const program = await lab.step('blkback', () => startBlkback(lab));
       try {
-        await lab.exec('truncate', ['-s', '64M', FILE]);
+        await lab.exec('truncate', ['-s', `${FILE_MIB}M`, FILE]);
         writeFileSync(
           SCRIPT,
           `#!/bin/sh
@@ -125,6 +130,10 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
           ['xvdb', FILE],
         ] as const)
           assert.match(said, new RegExp(`HOLDS ${name} ${await md5(lab, path)}`), `${path} has it`);
+        await lab.exec('truncate', ['-s', `${GROWN_MIB}M`, FILE]);
+        await lab.step('the file has grown, and the disk', () => guest.says(/GROWN/, 40));
+        const { stdout: tail } = await lab.sh(`tail -c ${MIB}m ${FILE} | md5sum`);
+        assert.equal(tail.slice(0, 32), await md5(lab, FILE), 'what was written beyond the old end is there');
         await lab.step('xl block-attach', () =>
           lab.exec('xl', ['block-attach', 'disks', 'phy:/dev/ram1,xvdc,w']),
         );
