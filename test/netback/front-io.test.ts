@@ -6,7 +6,7 @@ import { type Interface, type NetfrontWishes, netfront } from '../../netback/vif
 import type { FrameMeta } from '../../netback/vif/front/meta.ts';
 import { runFrontends } from '../../xenstored/client/frontend.ts';
 import { until } from '../blkback/io-host.ts';
-import { attachVif, PacketHost } from './io-host.ts';
+import { attachVif, type BareGuest, PacketHost } from './io-host.ts';
 
 let host: PacketHost;
 const closing: (() => Promise<void>)[] = [];
@@ -35,8 +35,9 @@ interface Guest {
   again(): Promise<void>;
 }
 
-async function guest(wishes: Partial<NetfrontWishes> = {}): Promise<Guest> {
-  const { domid, platform, store } = await host.bareGuest();
+/** @param bare of no driver yet; another one if not given */
+async function guest(wishes: Partial<NetfrontWishes> = {}, bare?: BareGuest): Promise<Guest> {
+  const { domid, platform, store } = bare ?? (await host.bareGuest());
   const received: Received[] = [];
   const wakes = new Set<() => void>();
   let nic: Interface | undefined;
@@ -304,4 +305,19 @@ test('a backend that closes and stays is connected again; so is one that the gue
   }
   one.nic.close();
   await until(host.dom0, back, (state) => state === '6');
+});
+
+test('all that an interface has taken is given back when it closes', async () => {
+  const bare = await host.bareGuest();
+  const { platform, domid } = bare;
+  const ctrl = host.sim.machine.platformFor(0).openCtrl();
+  const pages = (): number => ctrl.getDomainInfo(domid)!.totPages;
+  const evtchn = platform.openEvtchn();
+  const [pagesBefore, portBefore] = [pages(), evtchn.bindUnboundPort(0)];
+  evtchn.unbind(portBefore);
+  const one = await guest({ queues: 4 }, bare);
+  expect(pages()).toBeGreaterThan(pagesBefore + 4 * 512);
+  one.nic.close();
+  while (pages() !== pagesBefore) await new Promise((resolve) => setImmediate(resolve));
+  expect(evtchn.bindUnboundPort(0)).toBe(portBefore);
 });

@@ -1,6 +1,7 @@
 /**
  * The network driver of a simulated guest: what the handshake's runner (xenstored/client) asks of a driver, and the guest's interfaces as their users see
- * them. Reads what the backend offers and publishes rings, ports and features. An interface whose backend has closed and stays is connected again. Knows nothing of what is in a frame.
+ * them. Reads what the backend offers and publishes rings, ports and features. An interface whose backend has closed and stays is connected again. Knows
+ * nothing of what is in a frame.
  */
 import type { Evtchn } from '../../../osdep/evtchn.ts';
 import type { Platform } from '../../../osdep/platform.ts';
