@@ -1,6 +1,7 @@
 // The bench's figures: medians, ratios of what was measured in one round, and how they are shown.
 import { expect, test } from 'vitest';
 import { median, ratios, short, times } from './figures.ts';
+import { allocationRate } from './processes.ts';
 import { rows } from './rows.ts';
 import { markdown, plain } from './table.ts';
 
@@ -36,4 +37,15 @@ test('a table as text and as Markdown', () => {
   const table = { title: 'T', head: ['what', 'ours'], body: [['read', '1k']], notes: ['n'] };
   expect(plain(table)).toBe('T\n\nwhat  ours\nread    1k\n\nn\n');
   expect(markdown(table)).toBe('### T\n\n| what | ours |\n| --- | ---: |\n| read | 1k |\n\n- n\n');
+});
+
+test('what JavaScript allocates a second, by its own account of collections', () => {
+  const trace = [
+    '[1:0x5581f0]      100 ms: Scavenge 10.0 (12.0) -> 4.0 (14.0) MB, 1.2 / 0.0 ms  (average mu = 1.000) allocation failure;',
+    'something else',
+    '[1:0x5581f0]     1100 ms: Scavenge 20.0 (22.0) -> 5.0 (24.0) MB, 1.2 / 0.0 ms  (average mu = 1.000) allocation failure;',
+    '[1:0x5581f0]     2100 ms: Mark-Compact (reduce) 21.0 (22.0) -> 5.0 (24.0) MB, 1.2 / 0.0 ms  (average mu = 1.000) idle task;',
+  ];
+  expect(allocationRate(trace.join('\n'))).toBe(16 * 2 ** 20);
+  expect(allocationRate(trace.slice(0, 2).join('\n'))).toBeUndefined();
 });

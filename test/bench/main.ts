@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: our xenstored side by side with Xen's own, as README.md here says. Reads the command line, introduces the parts to each
- * other and prints their tables; measures nothing itself.
+ * `npm run bench`: our xenstored side by side with Xen's own, and our backends, as README.md here says. Reads the command line, introduces the
+ * parts to each other and prints their tables; measures nothing itself.
  */
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -12,11 +12,14 @@ import { type CreateScore, create, createTable } from './create.ts';
 import { domains, domainsTable } from './domains.ts';
 import { loadProgram } from './load.ts';
 import { type MemoryScore, memory, memoryTable } from './memory.ts';
+import { net, netTable } from './net.ts';
 import { rows } from './rows.ts';
 import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
 
-const PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
+/** Of the store, with contestants; of backends. */
+const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
+const PARTS = [...STORE_PARTS, 'net'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Asked {
@@ -57,7 +60,7 @@ const collect = (text: string, before: readonly string[]) => [...before, text];
 
 function command(): Command {
   return new Command('bench')
-    .description("measures our xenstored beside Debian's C xenstored and oxenstored")
+    .description("measures our xenstored beside Debian's C xenstored and oxenstored, and our backends")
     .option('--rounds <n>', 'how often each row is measured', positive)
     .option('--seconds <s>', 'how long each measurement takes', positive)
     .addOption(
@@ -107,7 +110,6 @@ async function main(): Promise<void> {
   nodeFlags.push(...asked.node);
   ourFlags.push(...asked.daemon);
 
-  const who = contestants(asked);
   const tables: Table[] = [];
   const raw: Record<string, unknown> = {};
   const show = (table: Table, scores: unknown, part: Part) => {
@@ -115,12 +117,13 @@ async function main(): Promise<void> {
     tables.push(table);
     raw[part] = scores;
   };
-  if (who.length === 0) return;
   if (availableParallelism() < 2)
     say('one core only: daemon and generator share it, the figures mean little');
-  loadProgram();
+  const who = STORE_PARTS.some(wanted) ? contestants(asked) : [];
+  if (who.length > 0) loadProgram();
+  const ofStore = (part: Part) => who.length > 0 && wanted(part);
 
-  if (wanted('rows')) {
+  if (ofStore('rows')) {
     const stable = new Stable();
     try {
       const chosen = rows.filter((row) => asked.rows.test(row.name));
@@ -136,12 +139,12 @@ async function main(): Promise<void> {
       await stable.close();
     }
   }
-  if (wanted('domains')) {
+  if (ofStore('domains')) {
     const { many: ours, others } = pace;
     const scores = await domains(who, { rounds: Math.min(rounds, 3), seconds, few: 10, ours, others });
     show(domainsTable(scores), scores, 'domains');
   }
-  if (wanted('create')) {
+  if (ofStore('create')) {
     const scores: CreateScore[] = [];
     for (const one of who) {
       scores.push(await create(one, pace.others));
@@ -149,19 +152,24 @@ async function main(): Promise<void> {
     }
     show(createTable(scores), scores, 'create');
   }
-  if (wanted('memory')) {
+  if (ofStore('memory')) {
     const scores: MemoryScore[] = [];
     for (const one of who) scores.push(await memory(one, pace.nodes, seconds));
     show(memoryTable(scores), scores, 'memory');
   }
-  if (wanted('startup')) {
+  if (ofStore('startup')) {
     const scores: StartScore[] = [];
     for (const one of who) scores.push(await startup(one, pace.starts));
     show(startupTable(scores, pace.starts), scores, 'startup');
   }
-  if (wanted('core') && who.some(({ name }) => name === 'ours')) {
+  if (ofStore('core') && who.some(({ name }) => name === 'ours')) {
     const scores = await core(seconds);
     show(coreTable(scores), scores, 'core');
+  }
+  if (wanted('net')) {
+    const timing = { rounds, seconds: 2 * seconds };
+    const scores = await net(timing, asked.node, say);
+    show(netTable(scores, timing), scores, 'net');
   }
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);
   if (asked.markdown) writeFileSync(asked.markdown, tables.map(markdown).join('\n'));
