@@ -24,6 +24,8 @@ export interface BackendService<K> {
   readonly hotplug: 'self' | 'ordered' | 'script';
   /** Whether devices have changes at run time (states 7 and 8). Default: no. */
   readonly reconfigures?: boolean;
+  /** A key of the frontend's that may change while it is connected: `frontChanged` is told of what it says then. */
+  readonly follows?: string;
   /** A device has come, or was found. What it needs without its frontend is acquired here. A rejection is its error node's line. */
   open(link: BackendLink): Promise<BackendDevice<K>>;
 }
@@ -43,6 +45,8 @@ export interface BackendDevice<K> {
   disconnect(): Promise<void>;
   /** The frontend asks for a change: state 7. Rejects with one line for the error node. */
   reconfigure?(): Promise<void>;
+  /** The key that is followed says this now, or is not there. It may have said so before. */
+  frontChanged?(text: string | undefined): void;
   /** Somebody (perhaps ourselves) has written a key of the own directory. */
   changed?(key: string): void;
   /** Gives back what `open` acquired. `gone`: there is no such device any more; `stop`: a successor may go on with it. */

@@ -21,7 +21,7 @@ import { DeviceRun, type RunHost } from './devicerun.ts';
 import { XenstoreError } from './error.ts';
 import type { Watch } from './store.ts';
 
-type Node = 'own' | 'front' | 'online' | 'hotplug' | 'life' | 'sight';
+type Node = 'own' | 'front' | 'online' | 'hotplug' | 'life' | 'sight' | 'followed';
 
 export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, Node, Backend<K>> {
   readonly #service: BackendService<K>;
@@ -112,6 +112,11 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
       case 'sight':
         await this.#see();
         return undefined;
+      case 'followed': {
+        const text = await findKey(store, `${this.#frontendPath}/${this.#service.follows}`);
+        if (this.#connected) this.#device?.frontChanged?.(text);
+        return undefined;
+      }
     }
   }
 
@@ -142,6 +147,8 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
         this.#job(async () => {
           const properties = await this.#opened().connect(effect.keys, effect.attach ? 'attach' : 'fresh');
           this.#connected = true;
+          // It may have changed while that was going on.
+          if (this.#service.follows !== undefined) this.mark('followed');
           return { kind: 'connected', properties };
         });
         break;
@@ -209,10 +216,11 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     return this.#device;
   }
 
-  /** Looks at the frontend's state from now on. */
+  /** Looks at the frontend's state from now on, and at the key that is followed: by one watch, of which a domain may not have many. */
   async #see(): Promise<void> {
     await this.#sight?.close();
-    const sight = this.host.store.watch(`${this.#frontendPath}/state`);
+    const follows = this.#service.follows !== undefined;
+    const sight = this.host.store.watch(follows ? this.#frontendPath : `${this.#frontendPath}/state`);
     this.#sight = sight;
     await sight.ready;
     void this.#watchFront(sight);
@@ -220,11 +228,18 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
 
   async #watchFront(sight: Watch): Promise<void> {
     try {
-      for await (const _ of sight) this.mark('front');
+      for await (const { path } of sight) this.#frontChanged(path.slice(this.#frontendPath.length + 1));
     } catch {
       // It could not be set on a new connection: looked after in the device's own time.
       if (this.#sight === sight) this.mark('sight');
     }
+  }
+
+  /** Empty: perhaps everything. */
+  #frontChanged(key: string): void {
+    if (key === '' || key === 'state') this.mark('front');
+    if (this.#service.follows !== undefined && (key === '' || key === this.#service.follows))
+      this.mark('followed');
   }
 
   async #isDead(): Promise<boolean> {

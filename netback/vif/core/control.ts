@@ -21,6 +21,14 @@ import { KEY_MAX_BYTES } from './toeplitz.ts';
 
 const ENTRY_BYTES = 4;
 
+const CHANGES: ReadonlySet<number> = new Set([
+  CtrlType.SET_HASH_ALGORITHM,
+  CtrlType.SET_HASH_FLAGS,
+  CtrlType.SET_HASH_KEY,
+  CtrlType.SET_HASH_MAPPING_SIZE,
+  CtrlType.SET_HASH_MAPPING,
+]);
+
 export class Control {
   readonly #steering: Steering;
   #id = 0;
@@ -30,6 +38,8 @@ export class Control {
   #offset = 0;
   #status: number = CtrlStatus.SUCCESS;
   #data = 0;
+  /** An order may have changed what is ordered; whoever has seen to that sets it to false. */
+  changed = false;
   /** What to copy, from the start of the page, before there is a response. */
   copyGref = 0;
   copyLength = 0;
@@ -49,6 +59,7 @@ export class Control {
     ];
     this.copyGref = first;
     this.copyLength = 0;
+    this.changed ||= CHANGES.has(this.#type);
     this.#count = second;
     this.#offset = third;
     this.#data = 0;

@@ -8,6 +8,8 @@ const INPUT_MAX_BYTES = 36;
 export const KEY_MAX_BYTES = 40;
 
 export class Toeplitz {
+  /** With zeros where it was shorter. */
+  readonly key: Uint8Array = new Uint8Array(KEY_MAX_BYTES);
   readonly #table: Uint32Array = new Uint32Array(INPUT_MAX_BYTES * 256);
   #empty = true;
 
@@ -15,6 +17,7 @@ export class Toeplitz {
   setKey(bytes: Uint8Array): void {
     const key = new Uint8Array(KEY_MAX_BYTES + 4);
     key.set(bytes.subarray(0, KEY_MAX_BYTES));
+    this.key.set(key.subarray(0, KEY_MAX_BYTES));
     this.#empty = key.every((byte) => byte === 0);
     for (let place = 0; place < INPUT_MAX_BYTES; place++)
       for (let byte = 1; byte < 256; byte++) {

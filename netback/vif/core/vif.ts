@@ -12,6 +12,7 @@ import type { Header } from './header.ts';
 import { MulticastFilter } from './multicast.ts';
 import { Gso, MAX_PACKET_BYTES, PAGE_BYTES } from './netif.ts';
 import { Need, type Network, type Port } from './network.ts';
+import { putOrders, takeOrders } from './orders.ts';
 import { PacketFlag } from './packets.ts';
 import { type RxLimits, RxQueue, rxLimits } from './rx.ts';
 import { Statistics } from './statistics.ts';
@@ -21,6 +22,9 @@ import { type PacketSink, TxQueue } from './tx.ts';
 
 /** Slots in a page of either ring. */
 const RING_SLOTS = 256;
+const MTU_USUAL = 1500;
+/** An Ethernet header and a VLAN tag, beyond the MTU. */
+const FRAMING_BYTES = 18;
 /** Events in a row that may bring nothing. */
 const IDLE_EVENTS_MAX = 64;
 
@@ -31,6 +35,8 @@ export interface VifOptions {
   readonly front: VifFrontKeys;
   readonly offer: VifFeatures;
   readonly limits?: RxLimits;
+  /** What it has ordered of somebody who served it before: what he had from `takeOrders`. */
+  readonly orders?: Uint8Array;
   /** Ours if not given: `guestPort`. */
   readonly port?: Omit<PortOptions, 'mac'>;
   /** A packet waits for the guest. */
@@ -56,22 +62,27 @@ export class Vif implements Port, PacketSink {
   readonly #tx: readonly TxQueue[];
   readonly #steering: Steering;
   readonly #multicast: MulticastFilter = new MulticastFilter();
+  readonly #mtuFrameBytes: number;
+  #regrouped = false;
   readonly #credit: Credit | undefined;
   readonly #onWaiting: () => void;
   #now = 0;
   #turn = 0;
 
   constructor(network: Network, options: VifOptions, now: number) {
-    const { domid, order, front, offer, limits = rxLimits, port = guestPort, onWaiting } = options;
+    const { domid, order, front, offer, limits = rxLimits, port = guestPort, onWaiting, orders } = options;
     const { pool } = network;
     const { statistics } = this;
     this.#network = network;
     this.#front = front;
     this.filtersMulticast = front.multicastControl;
     this.frameMax = front.features.sg ? MAX_PACKET_BYTES : PAGE_BYTES;
+    // A toolstack writes it where it is another; who has the usual one is given what others send.
+    this.#mtuFrameBytes = order.mtu === MTU_USUAL ? MAX_PACKET_BYTES : order.mtu + FRAMING_BYTES;
     this.#onWaiting = onWaiting ?? (() => {});
     this.#steering = new Steering(front.queues.length);
     this.control = new Control(this.#steering);
+    if (orders !== undefined) takeOrders(orders, this.#steering, this.#multicast);
     this.#credit = order.rate && Credit.ofRate(order.rate.bytes, order.rate.microseconds, now);
     const tx = {
       domid,
@@ -79,7 +90,10 @@ export class Vif implements Port, PacketSink {
       statistics,
       credit: this.#credit,
       offersGso: (type: number) => (type === Gso.TCPV4 ? offer.gsoTcpv4 : offer.gsoTcpv6),
-      filter: (type: number, bytes: Uint8Array, at: number) => this.#multicast.amend(type, bytes, at),
+      filter: (type: number, bytes: Uint8Array, at: number) => {
+        this.#regrouped = true;
+        return this.#multicast.amend(type, bytes, at);
+      },
     };
     const rx = {
       domid,
@@ -139,6 +153,17 @@ export class Vif implements Port, PacketSink {
     return this.#tx[queue]!.response(into);
   }
 
+  /**
+   * What it has ordered, if that has changed since the last time, in ORDERS_BYTES bytes. False: it has not, nothing is written.
+   */
+  takeOrders(into: Uint8Array): boolean {
+    if (!this.#regrouped && !this.control.changed) return false;
+    this.#regrouped = false;
+    this.control.changed = false;
+    putOrders(into, this.#steering, this.#multicast);
+    return true;
+  }
+
   accept(packet: number): void {
     if (!this.carrier) {
       this.#network.pool.release(packet);
@@ -178,8 +203,11 @@ export class Vif implements Port, PacketSink {
 
   enqueueAdapted(packet: number, header: Header, now: number): boolean {
     const { pool } = this.#network;
-    const fits = pool.lengths[packet]! <= this.frameMax && this.#needs(packet, header) === 0;
-    if (fits && this.carrier && this.failure === undefined) {
+    const length = pool.lengths[packet]!;
+    const fits = length <= this.frameMax && this.#needs(packet, header) === 0;
+    // What is large because it is to be cut up is not too large.
+    const passes = length <= this.#mtuFrameBytes || pool.gsoTypes[packet] !== Gso.NONE;
+    if (fits && passes && this.carrier && this.failure === undefined) {
       const queue = this.#steering.steer(header);
       const { hashType, hashValue } = this.#steering;
       if (this.rx[queue]!.enqueue(packet, hashType, hashValue, now)) {
@@ -212,10 +240,19 @@ export class Vif implements Port, PacketSink {
     return this.events.refill();
   }
 
+  /** Somebody has to look whether there are buffers: the guest does not say. */
+  get wantsLooking(): boolean {
+    return !this.#front.rxNotify && this.#hasWaiting;
+  }
+
+  get #hasWaiting(): boolean {
+    for (const queue of this.rx) if (queue.count > 0) return true;
+    return false;
+  }
+
   /** Time may pass: nothing waits for buffers, and no port is shut. */
   get isQuiet(): boolean {
-    for (const queue of this.rx) if (queue.count > 0) return false;
-    return !this.events.shut;
+    return !this.#hasWaiting && !this.events.shut;
   }
 
   /** An event of one of its ports came, with or without requests. False: leave the port shut until the next tick. */

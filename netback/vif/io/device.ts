@@ -9,6 +9,7 @@ import type { Ports } from '../../../osdep/ports.ts';
 import type { BackendDevice, BackendLink } from '../../../xenstored/client/backend.ts';
 import { RecordFile } from '../../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
+import { parseNumber } from '../../../xenstored/xenbus/value.ts';
 import {
   readVifFront,
   readVifOrder,
@@ -61,6 +62,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     'feature-rx-copy': '1',
     'feature-ipv6-csum-offload': '1',
     'feature-multicast-control': '1',
+    'feature-dynamic-multicast-control': '1',
     'feature-split-event-channels': '1',
     'feature-ctrl-ring': '1',
     'multi-queue-max-queues': `${offer.maxQueues}`,
@@ -93,7 +95,13 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const queues = front.queues.length;
     const verb = how === 'fresh' ? 'connected' : 'taken over';
     log(`${link.path}: ${verb}: ${queues} ${queues === 1 ? 'queue' : 'queues'}`);
-    return {};
+    return { carrier: '1' };
+  }
+
+  /** The guest has other wishes about multicast. */
+  frontChanged(request: string | undefined): void {
+    const vif = this.#connection?.member.vif;
+    if (vif !== undefined) vif.filtersMulticast = (parseNumber(request, 0, 0xffff_ffff) ?? 0) !== 0;
   }
 
   async disconnect(): Promise<void> {
@@ -129,11 +137,16 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
       throw error;
     }
     const { lan } = this.#place;
-    const options = { domid, order: this.#order, front, offer: features, onWaiting: wake };
+    const { orders } = hands;
+    const kept = orders === undefined ? {} : { orders };
+    const options = { domid, order: this.#order, front, offer: features, onWaiting: wake, ...kept };
     const vif = new Vif(lan.network, options, clock.now());
     hands.serve(vif);
     member = new Member({ vif, hands, lan, onBroken: (reason) => link.broken(reason) });
-    if (how === 'attach') hands.notify();
+    if (how === 'attach') {
+      hands.notify();
+      exchange.settle();
+    }
     wake();
     return { hands, member, records };
   }

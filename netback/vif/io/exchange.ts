@@ -21,6 +21,11 @@ const WIRE_PACKETS = 128;
 const BATCH_COPIES = 2048;
 const POOL = { small: 4096, large: 64 };
 const TICK_MS = 250;
+/** Linux's, for guests that do not say when there are buffers. */
+const LOOK_MS = 30;
+/** After a takeover: until nobody else has been taken over for so long, but for so long at most. */
+const SETTLE_MS = 50;
+const SETTLE_MAX_MS = 1000;
 
 export class Exchange {
   /** Of all networks. */
@@ -44,6 +49,8 @@ export class Exchange {
   #stopped = false;
   #stopTick: (() => void) | undefined;
   #stopCredit: (() => void) | undefined;
+  #stopSettling: (() => void) | undefined;
+  #settlingSince: number | undefined;
   readonly #turnNow = (): void => this.#turn();
   readonly #fetch = (domid: number, gref: number, length: number): Uint8Array | undefined =>
     this.#copyOf(domid, gref, length);
@@ -76,6 +83,21 @@ export class Exchange {
     lan.wire = undefined;
   }
 
+  /**
+   * A guest was taken over from a predecessor, and others may follow: nothing is passed on before they are all there, since it would find nobody
+   * to take it.
+   */
+  settle(): void {
+    const now = this.#clock.now();
+    this.#settlingSince ??= now;
+    if (now - this.#settlingSince > SETTLE_MAX_MS) return;
+    this.#stopSettling?.();
+    this.#stopSettling = this.#clock.after(SETTLE_MS, () => {
+      this.#stopSettling = undefined;
+      this.#schedule();
+    });
+  }
+
   /** Its interface is closed, its hands are not. */
   remove(member: Member): void {
     if (member.gone) return;
@@ -105,18 +127,23 @@ export class Exchange {
     this.#stopped = true;
     this.#stopTick?.();
     this.#stopCredit?.();
+    this.#stopSettling?.();
     this.#copier.close();
   }
 
   /** Once for all that happens in a turn of the loop. */
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#stopSettling !== undefined) return;
     this.#scheduled = true;
     queueMicrotask(this.#turnNow);
   }
 
   #turn(): void {
     if (this.#stopped) return;
+    if (this.#stopSettling !== undefined) {
+      this.#scheduled = false;
+      return;
+    }
     const now = this.#clock.now();
     this.#active.turn();
     this.#send(now);
@@ -261,16 +288,18 @@ export class Exchange {
   #tick(): void {
     this.#stopTick = undefined;
     const now = this.#clock.now();
+    let next = TICK_MS;
     for (const member of [...this.#watched]) {
       const { vif, hands } = member;
       if (vif.tick(now)) hands.listen();
       if (vif.isQuiet) this.#watched.delete(member);
       // Not every guest says that there are buffers again.
       else this.wake(member);
+      if (vif.wantsLooking) next = LOOK_MS;
     }
     if (this.#thirsty.size > 0) this.#freeThen = NONE;
     this.#schedule();
-    if (this.#watched.size > 0) this.#stopTick = this.#clock.after(TICK_MS, () => this.#tick());
+    if (this.#watched.size > 0) this.#stopTick = this.#clock.after(next, () => this.#tick());
   }
 }
 

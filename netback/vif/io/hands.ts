@@ -10,6 +10,7 @@ import type { VifFrontKeys, VifQueue } from '../../../xenstored/xenbus/vif.ts';
 import { CTRL_SLOT_BYTES, RX_SLOT_BYTES, TX_RESPONSE_BYTES, TX_SLOT_BYTES } from '../core/netif.ts';
 import { NONE } from '../core/packets.ts';
 import type { Vif } from '../core/vif.ts';
+import { OrdersRecord } from './orders.ts';
 import { BackRing, type RingOptions } from './ring.ts';
 
 /** Orders of the control ring in a turn: some make tables. */
@@ -20,7 +21,7 @@ export interface HandsOptions {
   readonly ports: Ports;
   readonly domid: number;
   readonly front: VifFrontKeys;
-  /** What the last process was about to say: the control ring's, then each queue's tx and rx. */
+  /** What the last process was about to say: the control ring's, then each queue's tx and rx; then what the guest has ordered. */
   readonly records: RecordFile;
   /** Something may have come: a turn is wanted. */
   readonly onEvent: () => void;
@@ -28,7 +29,7 @@ export interface HandsOptions {
 
 /** How many records an interface needs. */
 export function recordsOf({ queues }: VifFrontKeys): number {
-  return 1 + queues.length * 2;
+  return 2 + queues.length * 2;
 }
 
 /** Copies `length` bytes from the start of a guest's page; undefined: it cannot be read. */
@@ -53,6 +54,7 @@ export class Hands {
   readonly #ports: number[] = [];
   readonly #queues: readonly Queue[];
   readonly #control: Control | undefined;
+  readonly #orders: OrdersRecord;
   /** Orders may be waiting. */
   #ordered = true;
   #vif: Vif | undefined;
@@ -61,13 +63,19 @@ export class Hands {
   constructor(options: HandsOptions) {
     this.#options = options;
     const { ctrl, queues } = options.front;
+    this.#orders = new OrdersRecord(options.records.bytes(recordsOf(options.front) - 1));
     try {
-      this.#control = ctrl && this.#orders(ctrl);
+      this.#control = ctrl && this.#openControl(ctrl);
       this.#queues = queues.map((keys, index) => this.#queue(keys, index));
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /** What the guest has ordered of the last process. */
+  get orders(): Uint8Array | undefined {
+    return this.#orders.kept();
   }
 
   /** From now on events are the interface's. */
@@ -105,6 +113,7 @@ export class Hands {
   }
 
   respondTx(vif: Vif): void {
+    this.#keep(vif);
     for (let queue = 0; queue < this.#queues.length; queue++) {
       const { tx, txPort } = this.#queues[queue]!;
       while (vif.txResponse(queue, tx.response)) tx.answer();
@@ -136,9 +145,15 @@ export class Hands {
       control.response(ring.response);
       ring.answer();
     }
+    this.#keep(vif);
     if (ring.publish()) this.#options.ports.notify(port);
     this.#ordered = left === 0;
     return this.#ordered;
+  }
+
+  /** Orders outlive us before their answers are given. */
+  #keep(vif: Vif): void {
+    if (vif.takeOrders(this.#orders.orders)) this.#orders.keep();
   }
 
   /** Wakes the guest: whoever served it before may have died between its answer and the bell. */
@@ -156,7 +171,13 @@ export class Hands {
     for (const ring of this.#rings) ring.close();
   }
 
-  #orders({ ringRef, eventChannel }: { readonly ringRef: number; readonly eventChannel: number }): Control {
+  #openControl({
+    ringRef,
+    eventChannel,
+  }: {
+    readonly ringRef: number;
+    readonly eventChannel: number;
+  }): Control {
     const shape = { slotBytes: CTRL_SLOT_BYTES, responseBytes: CTRL_SLOT_BYTES };
     const ring = this.#map({ name: 'control ring', ringRef, ...shape }, 0);
     const port = this.#bind(eventChannel, [ring], () => {

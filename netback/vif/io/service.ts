@@ -53,6 +53,7 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, log }: VifsO
       kind: 'vif',
       // Nobody's script finds anything on a switch of ours.
       hotplug: wiring.mode === 'tap' && wiring.scripts ? 'ordered' : 'self',
+      follows: 'request-multicast-control',
       open: (link) => VifDevice.open({ link, clock, gnttab, ports, exchange, places, recordDir, log }),
     },
     async sweep(isOrdered) {
