@@ -47,24 +47,29 @@ class DiskUse {
   }
 
   async run(): Promise<void> {
-    const { platform, store, print } = this.#options;
+    const { clock } = this.#options.platform;
     for (let turn = 0; this.#disk.ended === undefined; turn++) {
       try {
         await this.#useBlock(turn);
       } catch (error) {
         this.#failed++;
-        print(`disk ${this.#devid}: ${error instanceof Error ? error.message : error}`);
+        this.#options.print(`disk ${this.#devid}: ${error instanceof Error ? error.message : error}`);
       }
-      const failed = this.#failed === 0 ? '' : `, ${this.#failed} failed`;
-      const text = `${this.#written} blocks written, ${this.#verified} verified${failed}`;
-      try {
-        await store.write(`data/disk/${this.#devid}`, text);
-      } catch (error) {
-        print(`data/disk/${this.#devid}: ${error}`);
-      }
-      await new Promise<void>((resolve) => platform.clock.after(PAUSE_MS, resolve));
+      await this.#tell();
+      await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
     }
-    print(`disk ${this.#devid} is gone: ${this.#disk.ended}`);
+    await this.#tell();
+  }
+
+  async #tell(): Promise<void> {
+    const failed = this.#failed === 0 ? '' : `, ${this.#failed} failed`;
+    const ended = this.#disk.ended === undefined ? '' : `; no disk any more: ${this.#disk.ended}`;
+    const text = `${this.#written} blocks written, ${this.#verified} verified${failed}${ended}`;
+    try {
+      await this.#options.store.write(`data/disk/${this.#devid}`, text);
+    } catch (error) {
+      this.#options.print(`data/disk/${this.#devid}: ${error}`);
+    }
   }
 
   /** Another block each time, with other contents. */
