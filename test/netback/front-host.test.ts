@@ -1,6 +1,7 @@
 // The host behind a simulated guest's interface, on a wire in virtual time: it finds others and is found, asks again where something was lost, gives up in the
 // end, remembers so many and no more, and takes no frame for what it is not.
 import { expect, test } from 'vitest';
+import { fragmentsOf, Reassembly } from '../../netback/vif/front/fragments.ts';
 import { arp, ethernet, icmpEcho, ipv4, udp } from '../../netback/vif/front/frames.ts';
 import { formatIpv6, parseIpv6 } from '../../netback/vif/front/ipv6.ts';
 import { macOf, Wire } from './front-wire.ts';
@@ -44,6 +45,40 @@ test('who is behind a router is found there', async () => {
   const sent = wire.frames.filter((frame) => frame[12] === 8 && frame[13] === 0);
   expect(sent.length).toBeGreaterThan(0);
   expect(sent.every((frame) => Buffer.compare(frame.subarray(0, 6), macOf(2)) === 0)).toBe(true);
+});
+
+test('packets larger than the link takes go in pieces, in any order; what comes twice or askew is nothing', async () => {
+  const wire = new Wire();
+  const [one, two] = [wire.host(1, { mtu: 1500 }), wire.host(2, { mtu: 576 })];
+  const large = Uint8Array.from({ length: 20_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+  expect(await one.ping('10.0.0.2', large)).toEqual(large);
+  expect(await two.udpEcho('10.0.0.1', large)).toEqual(large);
+  expect(wire.frames.every(({ length }) => length <= 1514)).toBe(true);
+
+  const reassembly = new Reassembly(wire.time);
+  const packet = { from: '10.0.0.1', to: '10.0.0.2', protocol: 17, payload: large };
+  const pieces = fragmentsOf(packet, 1500, 7);
+  const whole = pieces
+    .toReversed()
+    .map((piece) => reassembly.take(piece))
+    .at(-1);
+  expect(whole).toEqual(packet);
+  for (const bad of [
+    { ...pieces[1]!, fragment: { id: 7, offset: 8, more: true } },
+    { ...pieces[1]!, fragment: { id: 7, offset: 65_528, more: true } },
+    { ...pieces[1]!, payload: large.subarray(0, 9) },
+    pieces[0]!,
+  ]) {
+    for (const piece of pieces.slice(0, -1)) expect(reassembly.take(piece)).toBeUndefined();
+    expect(reassembly.take(bad)).toBeUndefined();
+    expect(reassembly.size).toBe(0);
+  }
+  for (let id = 0; id < 100; id++)
+    reassembly.take({ ...pieces[0]!, fragment: { id, offset: 0, more: true } });
+  expect(reassembly.size).toBe(16);
+  await wire.time.pass(30_000);
+  reassembly.take(pieces[0]!);
+  expect(reassembly.size).toBe(1);
 });
 
 test('an address is remembered for a minute; of 300 the last 256', async () => {

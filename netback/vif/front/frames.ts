@@ -1,5 +1,5 @@
 /**
- * Frames of the few protocols that a simulated guest's host speaks: Ethernet, ARP, IPv4 without options or fragments, ICMP echo, UDP. Made and
+ * Frames of the few protocols that a simulated guest's host speaks: Ethernet, ARP, IPv4 without options, ICMP echo, UDP. Made and
  * taken apart; what is not whole or has a wrong checksum is nothing. (RFC 826, 791, 792, 768.)
  */
 import { sum, view } from './checksum.ts';
@@ -13,6 +13,7 @@ const ETHERNET = 14;
 const IPV4 = 20;
 const TRANSPORT = 8;
 const TTL = 64;
+const MORE_FRAGMENTS = 0x2000;
 
 export interface Arp {
   readonly op: number;
@@ -27,6 +28,8 @@ export interface Ipv4 {
   readonly to: string;
   readonly protocol: number;
   readonly payload: Uint8Array;
+  /** Of a larger packet of this number: which bytes, and whether there are more behind them. */
+  readonly fragment?: { readonly id: number; readonly offset: number; readonly more: boolean };
 }
 
 export interface Udp {
@@ -78,11 +81,15 @@ export function openArp(bytes: Uint8Array): Arp | undefined {
   };
 }
 
-export function ipv4({ from, to, protocol, payload }: Ipv4): Uint8Array {
+export function ipv4({ from, to, protocol, payload, fragment }: Ipv4): Uint8Array {
   const bytes = new Uint8Array(IPV4 + payload.length);
   const words = view(bytes);
   bytes[0] = 0x45;
   words.setUint16(2, bytes.length);
+  if (fragment !== undefined) {
+    words.setUint16(4, fragment.id);
+    words.setUint16(6, (fragment.offset >> 3) | (fragment.more ? MORE_FRAGMENTS : 0));
+  }
   bytes[8] = TTL;
   bytes[9] = protocol;
   bytes.set(bytesOf(from), 12);
@@ -96,13 +103,17 @@ export function openIpv4(bytes: Uint8Array): Ipv4 | undefined {
   if (bytes.length < IPV4 || bytes[0] !== 0x45 || sum(bytes.subarray(0, IPV4), 0) !== 0) return undefined;
   const words = view(bytes);
   const length = words.getUint16(2);
-  const fragment = (words.getUint16(6) & 0x3fff) !== 0;
-  if (length < IPV4 || length > bytes.length || fragment) return undefined;
+  if (length < IPV4 || length > bytes.length) return undefined;
+  const place = words.getUint16(6);
+  const more = (place & MORE_FRAGMENTS) !== 0;
+  const offset = (place & 0x1fff) << 3;
+  const fragment = more || offset > 0 ? { fragment: { id: words.getUint16(4), offset, more } } : {};
   return {
     from: textOf(bytes.subarray(12, 16)),
     to: textOf(bytes.subarray(16, 20)),
     protocol: bytes[9]!,
     payload: bytes.subarray(IPV4, length),
+    ...fragment,
   };
 }
 

@@ -6,6 +6,7 @@
 import type { Clock, Random } from '../../../osdep/clock.ts';
 import { DhcpPort } from './dhcp.ts';
 import { DhcpClient, type Lease } from './dhcpclient.ts';
+import { fragmentsOf, Reassembly } from './fragments.ts';
 import {
   ArpOp,
   arp,
@@ -44,6 +45,8 @@ export interface NetHostOptions {
   readonly address: string;
   /** Where packets for others than those at hand go. */
   readonly router?: string;
+  /** The largest packet, in bytes: others are cut into pieces. Without, nothing is. */
+  readonly mtu?: number;
   readonly send: (frame: Uint8Array) => void;
   readonly clock: Pick<Clock, 'now' | 'after'>;
   /** For DHCP. */
@@ -56,6 +59,7 @@ export class NetHost {
   readonly #options: NetHostOptions;
   readonly #neighbours: Neighbours;
   readonly #questions: Questions;
+  readonly #reassembly: Reassembly;
   readonly #linkLocal: LinkLocal;
   readonly #dhcp: DhcpClient | undefined;
   #lease: Lease | undefined;
@@ -67,6 +71,7 @@ export class NetHost {
     this.#options = options;
     this.#neighbours = new Neighbours(clock);
     this.#questions = new Questions(clock);
+    this.#reassembly = new Reassembly(clock);
     const send = (to: Uint8Array, payload: Uint8Array): void => this.#send(to, EtherType.IPV6, payload);
     this.#linkLocal = new LinkLocal({ mac, questions: this.#questions, neighbours: this.#neighbours, send });
     if (address !== 'dhcp') {
@@ -130,7 +135,8 @@ export class NetHost {
     if (opened.type === EtherType.ARP) this.#arp(opened.payload);
     else if (opened.type === EtherType.IPV6) this.#linkLocal.receive(opened.payload, back);
     else if (opened.type === EtherType.IPV4) {
-      const packet = openIpv4(opened.payload);
+      const piece = openIpv4(opened.payload);
+      const packet = piece && this.#reassembly.take(piece);
       if (packet !== undefined) this.#ipv4(packet, back, csum === undefined);
     }
   }
@@ -226,7 +232,10 @@ export class NetHost {
 
   #ip(mac: Uint8Array, to: string, protocol: number, payload: Uint8Array): void {
     const from = this.#lease?.address;
-    if (from !== undefined) this.#send(mac, EtherType.IPV4, ipv4({ from, to, protocol, payload }));
+    if (from === undefined) return;
+    const { mtu = 0xffff } = this.#options;
+    const pieces = fragmentsOf({ from, to, protocol, payload }, mtu, this.#next++ & 0xffff);
+    for (const piece of pieces) this.#send(mac, EtherType.IPV4, ipv4(piece));
   }
 
   #send(to: Uint8Array, type: number, payload: Uint8Array): void {
