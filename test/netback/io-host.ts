@@ -61,10 +61,15 @@ export async function driveGuest(
 }
 
 /** Writes an interface's nodes, as libxl does. */
-export async function attachVif(dom0: Client, domid: number, mac: string): Promise<void> {
+export async function attachVif(
+  dom0: Client,
+  domid: number,
+  mac: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const nodes = deviceNodes({
     device: { backendDomid: 0, kind: 'vif', frontendDomid: domid, devid: 0 },
-    backend: { handle: '0', type: 'vif', mac },
+    backend: { handle: '0', type: 'vif', mac, ...more },
     frontend: { handle: '0' },
     frontendReadOnly: { mac },
   });

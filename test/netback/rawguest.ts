@@ -52,9 +52,14 @@ export class RawGuest {
   }
 
   /** A booted guest with an interface that is ordered and not connected. */
-  static async boot(host: PacketHost, mac: string, data = 1): Promise<RawGuest> {
+  static async boot(
+    host: PacketHost,
+    mac: string,
+    data = 1,
+    ordered: Readonly<Record<string, string>> = {},
+  ): Promise<RawGuest> {
     const guest = new RawGuest(host, await host.bareGuest(), data);
-    await attachVif(host.dom0, guest.domid, mac);
+    await attachVif(host.dom0, guest.domid, mac, ordered);
     return guest;
   }
 

@@ -96,7 +96,17 @@ export class RecordFile {
 
   /** All has been said: who comes next needs no record. */
   close(): void {
-    this.#area.unmap();
-    rmSync(this.#path, { force: true });
+    this.leave();
+    forgetRecord(this.#path);
   }
+
+  /** Whoever comes next finds it. */
+  leave(): void {
+    this.#area.unmap();
+  }
+}
+
+/** Of a device that there is no more; it may never have had one. */
+export function forgetRecord(path: string): void {
+  rmSync(path, { force: true });
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../../../osdep/clock.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Ports } from '../../../osdep/ports.ts';
 import type { BackendDevice, BackendLink } from '../../../xenstored/client/backend.ts';
-import { RecordFile } from '../../../xenstored/client/ringrecord.ts';
+import { forgetRecord, RecordFile } from '../../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
 import { parseNumber } from '../../../xenstored/xenbus/value.ts';
 import {
@@ -111,7 +111,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     this.#place.disconnected();
     this.#options.exchange.remove(connection.member);
     connection.hands.close();
-    connection.records.close();
+    connection.records.leave();
   }
 
   changed(key: string): void {
@@ -119,12 +119,18 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
   }
 
   close(why: 'gone' | 'stop'): void {
+    if (why === 'gone') forgetRecord(this.#recordPath);
     this.#place.close(why);
   }
+  get #recordPath(): string {
+    const { link, recordDir } = this.#options;
+    return join(recordDir, `${link.device.frontendDomid}-${link.device.devid}`);
+  }
+
   #attach(front: VifFrontKeys, how: 'fresh' | 'attach'): Connection {
-    const { link, clock, gnttab, ports, exchange, recordDir } = this.#options;
-    const { frontendDomid: domid, devid } = link.device;
-    const records = new RecordFile(join(recordDir, `${domid}-${devid}`), recordsOf(front), how);
+    const { link, clock, gnttab, ports, exchange } = this.#options;
+    const { frontendDomid: domid } = link.device;
+    const records = new RecordFile(this.#recordPath, recordsOf(front), how);
     let member: Member | undefined;
     const wake = (): void => {
       if (member !== undefined) exchange.wake(member);
