@@ -2,7 +2,7 @@
 // Plain JavaScript, because it runs before anything is installed; skips in milliseconds what is done already.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -44,6 +44,9 @@ const files = sources
 unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.json'), () =>
   run('npm', ['ci']),
 );
-unlessStamped(join(top, 'dist/.stubdom0-built'), read('tsconfig.json') + files.join(''), () =>
-  run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']),
-);
+unlessStamped(join(top, 'dist/.stubdom0-built'), read('tsconfig.json') + files.join(''), () => {
+  run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+  // npx makes programs executable only when it sees this folder for the first time.
+  for (const program of Object.values(JSON.parse(read('package.json')).bin))
+    chmodSync(join(top, program), 0o755);
+});
