@@ -168,7 +168,7 @@ async function main(): Promise<void> {
   }
   if (wanted('net')) {
     const timing = { rounds, seconds: 2 * seconds };
-    const scores = await net(timing, asked.node, say);
+    const scores = await net(timing, { node: asked.node, wanted: asked.rows }, say);
     show(netTable(scores, timing), scores, 'net');
   }
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);

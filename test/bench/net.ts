@@ -1,14 +1,14 @@
 /**
- * The network bench: netback as a process of its own, frames from one simulated guest to another, as fast as they go. Figures are by CPU time of netback's
- * process, since a machine of few cores has the generator and the hypervisor on the same ones, and by the clock.
+ * The network bench: netback as a process of its own, frames from one simulated guest to another, and between a guest and a TAP device, as fast as they go.
+ * Figures are by CPU time of netback's process, since a machine of few cores has the generator and the hypervisor on the same ones, and by the clock.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { median, short } from './figures.ts';
-import { Machine } from './machine.ts';
-import type { GuestCounts, Order, Word } from './net-load-main.ts';
+import { NetNamespace, noNamespaces } from '../netback/netns.ts';
+import { median, ratios, short, times } from './figures.ts';
+import { type BuiltProgram, Machine } from './machine.ts';
 import { type LoadFrame, tcpFrame, udpFrame } from './netframes.ts';
+import { MACS, NetLoad } from './netload.ts';
+import { TapBench, uplinkFlags } from './nettap.ts';
 import { allocationRate, cpuSeconds } from './processes.ts';
 import type { Table } from './table.ts';
 
@@ -17,152 +17,141 @@ export interface NetTiming {
   readonly seconds: number;
 }
 
+/** One measurement. */
+interface Figure {
+  readonly perCpuSecond: number;
+  readonly perSecond: number;
+  /** JavaScript's heap, of a frame; undefined: there have been less than two collections. */
+  readonly heapBytes: number | undefined;
+  /** A bare loop on a TAP device, frames per CPU second; undefined between guests. */
+  readonly bare: number | undefined;
+}
+
 export interface NetScore {
   readonly name: string;
   readonly bytes: number;
-  /** Of each round. */
-  readonly perCpuSecond: readonly number[];
-  readonly perSecond: readonly number[];
-  /** JavaScript's heap, of a packet; undefined: there was less than one collection. */
-  readonly heapBytes: number | undefined;
+  readonly rounds: readonly Figure[];
 }
 
-const MACS = [1, 2].map((last) => Uint8Array.of(0, 0x16, 0x3e, 0, 0, last)) as [Uint8Array, Uint8Array];
-const macText = (mac: Uint8Array): string => Buffer.from(mac).toString('hex').replace(/..\B/g, '$&:');
-
-/** Guests in a process. */
-class Load {
-  readonly #child: ChildProcess;
-  readonly #words: AsyncIterator<Word>;
-
-  constructor(run: string, tokens: readonly string[]) {
-    this.#child = fork(join(import.meta.dirname, 'net-load-main.js'), [run, ...tokens]);
-    this.#words = wordsOf(this.#child);
-  }
-
-  tell(order: Order): void {
-    this.#child.send(order);
-  }
-
-  async word(): Promise<Word> {
-    const { value, done } = await this.#words.next();
-    if (done) throw new Error('the generator has ended');
-    return value;
-  }
-
-  async counts(): Promise<readonly GuestCounts[]> {
-    this.tell({ what: 'count' });
-    const word = await this.word();
-    if (word.what !== 'counts') throw new Error(`the generator says ${word.what}`);
-    return word.guests;
-  }
-
-  stop(): void {
-    this.#child.disconnect();
-  }
+interface Row {
+  readonly name: string;
+  readonly bytes: number;
+  begin(): void;
+  end(): Promise<void>;
+  /** Frames that have arrived so far. */
+  arrived(): Promise<number>;
+  bare?(seconds: number): Promise<number>;
 }
 
-async function* wordsOf(child: ChildProcess): AsyncGenerator<Word, undefined> {
-  const said: Word[] = [];
-  let wake: () => void = () => {};
-  let ended = false;
-  child.on('message', (word: Word) => {
-    said.push(word);
-    wake();
-  });
-  child.once('exit', () => {
-    ended = true;
-    wake();
-  });
-  while (!ended || said.length > 0) {
-    const word = said.shift();
-    if (word !== undefined) yield word;
-    else
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-  }
-}
+/** Small, so that collections are many and their account is exact. */
+const TRACE = ['--trace-gc', '--max-semi-space-size=1'];
+const WARM_MS = 700;
 
-/** From one guest to another through netback. `node`: flags for netback's node. */
+/** `node`: flags for netback's node; `wanted`: rows by name. */
 export async function net(
   { rounds, seconds }: NetTiming,
-  node: readonly string[],
+  { node, wanted }: { readonly node: readonly string[]; readonly wanted: RegExp },
   say: (line: string) => void,
 ): Promise<NetScore[]> {
-  const machine = await Machine.start({ program: 'netback/vif', node: ['--trace-gc', ...node] });
+  if (noNamespaces !== undefined) say(`SKIPPED rows with a TAP device: ${noNamespaces}`);
+  const space = noNamespaces === undefined ? new NetNamespace('bench') : undefined;
+  const stops: (() => unknown)[] = [() => space?.leave()];
   try {
-    const guests = [await machine.guest(), await machine.guest()];
-    const load = new Load(
-      machine.run,
-      guests.map(({ token }) => token),
-    );
-    for (const [index, { domid }] of guests.entries()) {
-      const mac = macText(MACS[index]!);
-      await machine.attach({
-        device: { backendDomid: 0, kind: 'vif', frontendDomid: domid, devid: 0 },
-        backend: { handle: '0', type: 'vif', mac },
-        frontend: { handle: '0' },
-        frontendReadOnly: { mac },
-      });
-    }
-    const ready = await load.word();
-    const frames = [
-      udpFrame('vif to vif, 64 bytes', 60, MACS[1], MACS[0]),
-      udpFrame('vif to vif, 1500 bytes', 1514, MACS[1], MACS[0]),
-    ];
-    if (ready.what === 'ready' && ready.segments) frames.push(tcpFrame('vif to vif, GSO', MACS[1], MACS[0]));
-    else say('SKIPPED vif to vif, GSO: netback does not offer it');
+    const args = space === undefined ? [] : uplinkFlags;
+    const machine = await Machine.start({ program: 'netback/vif', args, node: [...TRACE, ...node] });
+    stops.push(() => machine.stop());
+    const load = await NetLoad.start(machine);
+    stops.push(() => load.stop());
+    if (!load.segments) say('SKIPPED rows with GSO: netback does not offer it');
+    const rows = [...vifRows(load), ...(space === undefined ? [] : tapRows(load, new TapBench(space)))];
     const scores: NetScore[] = [];
-    for (const frame of frames) scores.push(await measure(machine, load, frame, { rounds, seconds }));
-    load.stop();
+    for (const row of rows.filter(({ name }) => wanted.test(name))) {
+      const figures: Figure[] = [];
+      for (let round = 0; round < rounds; round++) figures.push(await measure(machine.backend, row, seconds));
+      scores.push({ name: row.name, bytes: row.bytes, rounds: figures });
+    }
     return scores;
   } finally {
-    await machine.stop();
+    for (const stop of stops.reverse()) await stop();
   }
 }
 
-async function measure(
-  { backend }: Machine,
-  load: Load,
-  { name, frame, meta }: LoadFrame,
-  { rounds, seconds }: NetTiming,
-): Promise<NetScore> {
-  load.tell({ what: 'send', guest: 0, frame: Buffer.from(frame).toString('base64'), meta });
-  // Until all that runs has been compiled.
-  await pause(Math.max(500, seconds * 250));
+function framesTo(load: NetLoad, to: Uint8Array, from: Uint8Array): LoadFrame[] {
+  const frames = [udpFrame('64 bytes', 60, to, from), udpFrame('1500 bytes', 1514, to, from)];
+  return load.segments ? [...frames, tcpFrame('GSO', to, from)] : frames;
+}
+
+function vifRows(load: NetLoad): Row[] {
+  return framesTo(load, MACS[1], MACS[0]).map((frame) => ({
+    name: `vif to vif, ${frame.name}`,
+    bytes: frame.frame.length,
+    begin: () => load.send(frame),
+    end: () => load.silence(),
+    arrived: () => load.received(1),
+  }));
+}
+
+function tapRows(load: NetLoad, tap: TapBench): Row[] {
+  const uplink = tap.learn();
+  const out = framesTo(load, uplink, MACS[0]).map((frame) => ({
+    name: `vif to TAP, ${frame.name}`,
+    bytes: frame.frame.length,
+    begin: () => load.send(frame),
+    end: () => load.silence(),
+    arrived: async () => tap.arrived(),
+    bare: (seconds: number) => tap.bareWriting(frame, seconds),
+  }));
+  const small = framesTo(load, MACS[1], uplink).slice(0, 2);
+  const into = small.map((frame) => ({
+    name: `TAP to vif, ${frame.name}`,
+    bytes: frame.frame.length,
+    begin: () => tap.send(frame),
+    end: () => tap.silence(),
+    arrived: () => load.received(1),
+    bare: (seconds: number) => tap.bareReading(frame, seconds),
+  }));
+  return [...out, ...into];
+}
+
+async function measure(backend: BuiltProgram, row: Row, seconds: number): Promise<Figure> {
+  row.begin();
+  await pause(WARM_MS);
   backend.printed = '';
-  const perCpuSecond: number[] = [];
-  const perSecond: number[] = [];
-  let [packets, time] = [0, 0];
-  for (let round = 0; round < rounds; round++) {
-    const [from, cpu, began] = [await load.counts(), cpuSeconds(backend.pid), performance.now()];
-    await pause(seconds * 1000);
-    const [to, used, took] = [await load.counts(), cpuSeconds(backend.pid) - cpu, performance.now() - began];
-    const received = to[1]!.received - from[1]!.received;
-    perCpuSecond.push(received / used);
-    perSecond.push((received * 1000) / took);
-    packets += received;
-    time += took / 1000;
-  }
+  const [from, cpu, began] = [await row.arrived(), cpuSeconds(backend.pid), performance.now()];
+  await pause(seconds * 1000);
+  const [frames, used, took] = [
+    (await row.arrived()) - from,
+    cpuSeconds(backend.pid) - cpu,
+    (performance.now() - began) / 1000,
+  ];
   const allocated = allocationRate(backend.printed);
-  load.tell({ what: 'stop', guest: 0 });
-  await pause(200);
-  const heapBytes = allocated === undefined ? undefined : (allocated * time) / packets;
-  return { name, bytes: frame.length, perCpuSecond, perSecond, heapBytes };
+  await row.end();
+  return {
+    perCpuSecond: frames / used,
+    perSecond: frames / took,
+    heapBytes: allocated === undefined ? undefined : (allocated * took) / frames,
+    bare: await row.bare?.(seconds),
+  };
 }
 
 export function netTable(scores: readonly NetScore[], { rounds, seconds }: NetTiming): Table {
   return {
     title: `Network: netback on the simulator, ${rounds} rounds of ${seconds} s`,
-    head: ['frames', 'packets per CPU s', 'Gbit per CPU s', 'packets/s', 'Gbit/s', 'heap bytes'],
-    body: scores.map(({ name, bytes, perCpuSecond, perSecond, heapBytes }) => {
-      const [cpu, wall] = [median(perCpuSecond), median(perSecond)];
+    head: ['frames', 'per CPU s', 'Gbit per CPU s', 'per s', 'Gbit/s', 'of a bare loop', 'heap bytes'],
+    body: scores.map(({ name, bytes, rounds: each }) => {
+      const cpu = median(each.map(({ perCpuSecond }) => perCpuSecond));
+      const wall = median(each.map(({ perSecond }) => perSecond));
+      const heap = median(each.flatMap(({ heapBytes }) => heapBytes ?? []));
       const gbit = (rate: number): string => ((rate * bytes * 8) / 1e9).toPrecision(3);
-      return [name, short(cpu), gbit(cpu), short(wall), gbit(wall), heapBytes?.toFixed(1) ?? '< 1 GC'];
+      const share = ratios(
+        each.map(({ perCpuSecond }) => perCpuSecond),
+        each.map(({ bare }) => bare),
+      );
+      return [name, short(cpu), gbit(cpu), short(wall), gbit(wall), times(share), short(heap)];
     }),
     notes: [
-      "CPU s: of netback's process, all threads. heap bytes: that JavaScript allocated for a packet (--trace-gc).",
+      "CPU s: of netback's process, all threads. Bare loop: a program that does nothing but read or write such frames, by its CPU time.",
+      'heap bytes: what JavaScript allocated for a frame, by the trace of its collections (--trace-gc).',
     ],
   };
 }

@@ -41,3 +41,16 @@ export function tcpFrame(name: string, toMac: Uint8Array, fromMac: Uint8Array): 
   const meta: FrameMeta = { csum: 'blank', gso: { type: 'tcpv4', size: SEGMENT_BYTES } };
   return { name, frame: ethernet(toMac, fromMac, EtherType.IPV4, packet), meta };
 }
+
+/** struct virtio_net_hdr, as a TAP device wants it in front of a frame: flags, kind, length of headers, of segments, where the checksum is. */
+export function vnetHeader({ meta }: LoadFrame): Uint8Array {
+  const header = Buffer.alloc(10);
+  if (meta.gso === undefined) return header;
+  header[0] = 1;
+  header[1] = 1;
+  header.writeUInt16LE(14 + 20 + 20, 2);
+  header.writeUInt16LE(meta.gso.size, 4);
+  header.writeUInt16LE(14 + 20, 6);
+  header.writeUInt16LE(16, 8);
+  return header;
+}
