@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { runBackend } from '../xenstored/client/program.ts';
+import { sweepRecords } from '../xenstored/client/ringrecord.ts';
 import { RawDisks } from './disk/raw.ts';
 import { serveDisks } from './io/service.ts';
 
@@ -16,9 +17,11 @@ runBackend({
     if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
     return (await import('../osdep/xen/platform.ts')).xenPlatform();
   },
-  service: ({ platform, domid, run, log }) => {
+  service: async ({ platform, domid, run, store, log }) => {
     const media = new RawDisks();
     const recordDir = join(run, 'blkback', `${domid}`);
+    const own = `/local/domain/${domid}/backend/vbd`;
+    await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
     const lookOutMs = Number(process.env.BLK_LOOK ?? '0.05');
     return serveDisks({ platform, recordDir, openMedium: (order) => media.open(order), lookOutMs, log })
       .service;

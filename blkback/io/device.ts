@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Ports } from '../../osdep/ports.ts';
-import type { BackendDevice, BackendLink } from '../../xenstored/client/backend.ts';
+import type { BackendDevice, BackendLink, DeviceStatistics } from '../../xenstored/client/backend.ts';
 import { lineOf } from '../../xenstored/client/devicenodes.ts';
 import { RecordFile } from '../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../xenstored/xenbus/backend-events.ts';
@@ -66,6 +66,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   #medium: Medium | undefined;
   #connection: Connection | undefined;
   #changing: Promise<void> = Promise.resolve();
+  #gone = false;
 
   private constructor(options: DeviceOptions, order: DiskOrder) {
     this.#options = options;
@@ -81,7 +82,17 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     return readVbdFront(offer);
   }
 
-  async connect(keys: VbdFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
+  connect(keys: VbdFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
+    // Not while a medium is changed, nor is one changed meanwhile.
+    const connected = this.#changing.then(() => this.#connect(keys, how));
+    this.#changing = connected.then(
+      () => {},
+      () => {},
+    );
+    return connected;
+  }
+
+  async #connect(keys: VbdFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
     if (this.#medium === undefined) {
       this.#order = await this.#options.link.read(readDiskOrder());
       this.#medium = this.#open(this.#order);
@@ -105,8 +116,15 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   }
 
   async close(): Promise<void> {
+    this.#gone = true;
     this.#options.onClosed();
     await this.#medium?.close();
+  }
+
+  /** Since it was connected; undefined: it is not. */
+  get statistics(): DeviceStatistics | undefined {
+    const runner = this.#connection?.runner;
+    return runner && { path: this.#options.link.path, counters: runner.statistics };
   }
 
   tick(): void {
@@ -124,7 +142,8 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     if (!order.changeable || order.awaitsScript || order.path === this.#order.path) return;
     this.#order = order;
     const medium = await this.#insertable(order);
-    if (this.#connection !== undefined) this.#connection.runner.insert(medium);
+    if (this.#gone) await medium.close();
+    else if (this.#connection !== undefined) this.#connection.runner.insert(medium);
     else {
       await this.#medium?.close();
       this.#medium = medium;

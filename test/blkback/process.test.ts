@@ -1,6 +1,6 @@
 // The built program beside a guest in another process: it finds its disks, also those that were there before it; killed at any moment
 // under load and started again, it loses nothing, does nothing twice that could be seen, and the guest's device never leaves Connected.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
@@ -112,6 +112,19 @@ test.each(['control', 'own'] as const)(
     expect(new Set(states)).toEqual(new Set(['4']));
   },
 );
+
+test('a guest that went while nobody served it leaves no record', async () => {
+  host = await ProcessHost.start();
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: file(host, 'a.img', 64) });
+  await guest.disk(51712);
+  const record = join(host.directory, `blkback/0/${guest.domid}-51712`);
+  expect(existsSync(record)).toBe(true);
+  await host.blkback.end('SIGKILL');
+  await host.dom0.rm(`/local/domain/0/backend/vbd/${guest.domid}`);
+  await host.restartBackend();
+  expect(existsSync(record)).toBe(false);
+});
 
 test('a flag that is none, and a platform that is none: one line and 1', async () => {
   for (const args of [['--nonsense'], ['--platform', 'kvm']]) {

@@ -3,8 +3,8 @@
  * overwrites a request before `rsp_prod` says so; whoever attaches after a kill between the two finds here what was being said. The last word
  * that is written makes a record valid. For backends of any kind; knows no ring.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type MappedArea, mapDescriptor } from '../../osdep/os/mmap.ts';
 import { Page } from '../../osdep/ring/page.ts';
 
@@ -109,4 +109,10 @@ export class RecordFile {
 /** Of a device that there is no more; it may never have had one. */
 export function forgetRecord(path: string): void {
   rmSync(path, { force: true });
+}
+
+/** Removes the records of devices that went while nobody served them. `isThere`: asked by the record's name. */
+export async function sweepRecords(dir: string, isThere: (name: string) => Promise<boolean>): Promise<void> {
+  for (const name of existsSync(dir) ? readdirSync(dir) : [])
+    if (!(await isThere(name))) forgetRecord(join(dir, name));
 }
