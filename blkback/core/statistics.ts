@@ -43,6 +43,29 @@ export class Statistics {
     return this.discardSect * SECTOR_BYTES;
   }
 
+  /** All of them by the names that Linux has, or would have. */
+  named(): Readonly<Record<string, number>> {
+    return {
+      rd_req: this.readReq,
+      wr_req: this.writeReq,
+      f_req: this.flushReq,
+      barrier_req: this.barrierReq,
+      ds_req: this.discardReq,
+      oo_req: this.ooReq,
+      rd_sect: this.readSect,
+      wr_sect: this.writeSect,
+      ds_sect: this.discardSect,
+      errors: this.errors,
+      unsupported: this.unsupported,
+      merged: this.merged,
+      transfers: this.transfers,
+      persistent: this.persistent,
+      copied: this.copied,
+      idle_events: this.idleEvents,
+      delayed_events: this.delayedEvents,
+    };
+  }
+
   /** A request has been taken. */
   asked(op: number): void {
     if (op === BlkifOp.READ) this.readReq++;

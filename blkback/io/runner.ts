@@ -81,6 +81,10 @@ export class Runner implements Watched {
     return this.#queue.manner;
   }
 
+  get statistics(): Readonly<Record<string, number>> {
+    return this.#vbd.statistics.named();
+  }
+
   /** Has its turn soon. */
   schedule(): void {
     if (this.#scheduled) return;

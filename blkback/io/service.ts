@@ -62,6 +62,7 @@ export function serveDisks({ platform, recordDir, openMedium, lookOutMs = 0, log
         devices.add(device);
         return device;
       },
+      statistics: () => [...devices].flatMap(({ statistics }) => statistics ?? []),
     },
     close() {
       stop();

@@ -28,6 +28,13 @@ export interface BackendService<K> {
   readonly follows?: string;
   /** A device has come, or was found. What it needs without its frontend is acquired here. A rejection is its error node's line. */
   open(link: BackendLink): Promise<BackendDevice<K>>;
+  /** What its devices count, each by its directory in the store. */
+  statistics?(): Iterable<DeviceStatistics>;
+}
+
+export interface DeviceStatistics {
+  readonly path: string;
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 /** A device that is open. Jobs are called one at a time, and may take their time. */

@@ -2,6 +2,8 @@
  * A backend as a program: its flags, its machine, its store, and its life from a command line to a signal. Knows no kind of device and picks no
  * machine by itself.
  */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Platform } from '../../osdep/platform.ts';
 import { type BackendService, serveBackends } from './backend.ts';
@@ -44,6 +46,7 @@ export interface BackendProgram<K> {
 const flags = `
   --platform xen|sim  the machine; default: sim where a hypervisor of ours is in DIR, else xen
   --run DIR           the host's run directory (STUBDOM0_RUN); default: /run/stubdom0
+  --statistics S      writes what devices count every S seconds; on SIGUSR2 it does so anyway
 `;
 
 /** Serves until the process is told to stop. Ends it with 0, or with 1 and one line. */
@@ -61,6 +64,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
       ...program.flags?.options,
       platform: { type: 'string' },
       run: { type: 'string' },
+      statistics: { type: 'string' },
       help: { type: 'boolean' },
     },
   });
@@ -75,6 +79,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   program.flags?.check(values);
   if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
     throw new Error(`--platform ${wanted}: neither xen nor sim`);
+  const everyS = seconds(values.statistics);
   const platform = await program.platform(wanted, run);
   // A domain has the store behind its own ring; the control domain has a socket.
   const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
@@ -83,6 +88,12 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   const domid = platform.domid ?? Number(await store.readText('domid'));
   const service = await program.service({ platform, domid, run, store, log }, values);
   const served = await serveBackends(service, { store, domid, log });
+  const counted = (): void => {
+    writeStatistics(join(run, program.name, `${domid}`), service, log);
+  };
+  // SIGUSR1 is Node's own.
+  process.on('SIGUSR2', counted);
+  if (everyS !== undefined) setInterval(counted, everyS * 1000).unref();
   log(`ready for domain ${domid}'s devices`);
   const stop = (): void => {
     void served.close().then(() => process.exit(0));
@@ -91,4 +102,30 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   process.once('SIGINT', stop);
   if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
   await served.ended;
+}
+
+function seconds(text: unknown): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!(value > 0 && value <= 86_400)) throw new Error(`--statistics ${text}: not a number of seconds`);
+  return value;
+}
+
+/** As `statistics.json` in a directory: `time` (ISO 8601), and the counters of each device by its directory in the store. */
+function writeStatistics<K>(
+  directory: string,
+  service: BackendService<K>,
+  log: (line: string) => void,
+): void {
+  const devices = Object.fromEntries(
+    Array.from(service.statistics?.() ?? [], ({ path, counters }) => [path, counters]),
+  );
+  const path = join(directory, 'statistics.json');
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(`${path}.new`, `${JSON.stringify({ time: new Date().toISOString(), devices }, null, 1)}\n`);
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    log(`statistics are not written: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
