@@ -1,13 +1,15 @@
 // A simulated guest's host beside those of others: it gets its address from busybox's udhcpd and answers this machine's ping, by IPv4 and IPv6, through our
 // backend and its uplink, in a network namespace of the test's own.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { netfront } from '../../netback/vif/front/driver.ts';
+import { type Interface, type NetfrontWishes, netfront } from '../../netback/vif/front/driver.ts';
 import { NetHost } from '../../netback/vif/front/host.ts';
 import { serveVifs } from '../../netback/vif/io/service.ts';
 import { parseAddress } from '../../osdep/os/netdev.ts';
@@ -15,6 +17,7 @@ import { serveBackends } from '../../xenstored/client/backend.ts';
 import { runFrontends } from '../../xenstored/client/frontend.ts';
 import { attachVif, PacketHost } from './io-host.ts';
 import { NetNamespace, noNamespaces, whyNot } from './netns.ts';
+import { TcpEnd } from './tcp.ts';
 
 describe.skipIf(noNamespaces !== undefined)(`a guest's host and this machine${whyNot}`, () => {
   const stops: (() => unknown)[] = [];
@@ -44,24 +47,35 @@ describe.skipIf(noNamespaces !== undefined)(`a guest's host and this machine${wh
     for (const stop of stops.splice(0).reverse()) await stop();
   });
 
+  interface Outside {
+    readonly host: NetHost;
+    readonly nic: Interface;
+    /** An end of TCP in front of the host. */
+    listen(port: number): TcpEnd;
+  }
+
   /** A host behind a guest's interface, once it has an address. */
-  async function guest(address: string): Promise<NetHost> {
+  async function guest(address: string, wishes: Partial<NetfrontWishes> = {}): Promise<Outside> {
     const { domid, platform, store } = await host.bareGuest();
     const { clock, random } = platform;
+    const tcp: TcpEnd[] = [];
     return new Promise((resolve) => {
       const driver = netfront({
         platform,
-        onInterface: ({ mac, mtu, send }) => {
-          const made = new NetHost({
-            mac,
-            mtu,
-            address,
-            send,
-            clock,
-            random,
-            onAddress: () => queueMicrotask(() => resolve(made)),
-          });
-          return (frame, meta) => made.receive(frame, meta);
+        wishes,
+        onInterface: (nic) => {
+          const { mac, mtu, send } = nic;
+          const listen = (port: number): TcpEnd => {
+            const own = made.address!;
+            const end = new TcpEnd({ mac, address: own, port, large: nic.offered.gsoTcpv4, send, clock });
+            tcp.push(end);
+            return end;
+          };
+          const onAddress = (): void => queueMicrotask(() => resolve({ host: made, nic, listen }));
+          const made: NetHost = new NetHost({ mac, mtu, address, send, clock, random, onAddress });
+          return (frame, meta) => {
+            if (!tcp.some((end) => end.receive(frame, meta))) made.receive(frame, meta);
+          };
         },
       });
       void runFrontends(driver, { store }).then((driven) => stops.push(() => driven.close()));
@@ -95,13 +109,13 @@ describe.skipIf(noNamespaces !== undefined)(`a guest's host and this machine${wh
     });
     stops.push(() => server.kill());
     await once(server.stderr, 'data');
-    const { address } = await guest('dhcp');
+    const { address } = (await guest('dhcp')).host;
     expect(address).toMatch(/^10\.53\.0\.2\d$/);
     expect(await ping('-c', '3', '-i', '0.01', '-W', '5', address!)).toBe(0);
   });
 
   test('ping by IPv4 and IPv6, of any size', async () => {
-    const { linkLocalAddress } = await guest('10.53.0.2/24');
+    const { linkLocalAddress } = (await guest('10.53.0.2/24')).host;
     for (const size of ['0', '1472', '1473', '20000', '65507'])
       expect(await ping('-c', '2', '-i', '0.01', '-W', '5', '-s', size, '10.53.0.2'), size).toBe(0);
     // Its own address is of no use until it has found out that nobody else has it.
@@ -119,5 +133,52 @@ describe.skipIf(noNamespaces !== undefined)(`a guest's host and this machine${wh
       socket.send(bytes, 7, '10.53.0.2');
       expect((await answer)[0]).toEqual(bytes);
     }
+  });
+
+  test.each([
+    ['that takes them', true],
+    ['that does not', false],
+  ])('a file over TCP each way, in large packets for a guest %s', async (_, large) => {
+    const accepts = {
+      sg: true,
+      gsoTcpv4: large,
+      gsoTcpv6: large,
+      ipv4CsumOffload: large,
+      ipv6CsumOffload: large,
+    };
+    const { listen } = await guest('10.53.0.2/24', { queues: 2, accepts });
+    const file = Buffer.from(
+      Uint32Array.from({ length: 1 << 20 }, (_, i) => Math.imul(i, 0x9e3779b1)).buffer,
+    );
+    const md5 = (parts: readonly Uint8Array[]): string => {
+      const hash = createHash('md5');
+      for (const part of parts) hash.update(part);
+      return hash.digest('hex');
+    };
+    const [into, from] = [listen(5001), listen(5002)];
+    const giver = createConnection(5001, '10.53.0.2');
+    giver.end(file);
+    await into.ended;
+    giver.destroy();
+    expect(md5(into.received)).toBe(md5([file]));
+    expect(into.counts.wrong).toBe(0);
+    if (large) expect(into.counts.large).toBeGreaterThan(20);
+    else expect(into.counts).toMatchObject({ large: 0, blank: 0 });
+
+    const taker = createConnection(5002, '10.53.0.2');
+    const parts: Uint8Array[] = [];
+    let there = 0;
+    const all = new Promise<void>((resolve) =>
+      taker.on('data', (part) => {
+        parts.push(part);
+        there += part.length;
+        if (there >= file.length) resolve();
+      }),
+    );
+    await once(taker, 'connect');
+    await from.send(file);
+    await all;
+    taker.destroy();
+    expect(md5(parts)).toBe(md5([file]));
   });
 });
