@@ -1,6 +1,7 @@
 // The built program beside guests in other processes: they reach each other through it; killed and started again, it goes on with them, and
 // their interfaces never leave Connected; told to stop, it stops.
 import { afterEach, expect, test } from 'vitest';
+import type { NetHost } from '../../netback/vif/front/host.ts';
 import { ProcessHost, Program } from '../blkback/process-kit.ts';
 import { attachVif, driveGuest } from './io-host.ts';
 
@@ -46,4 +47,59 @@ test('guests reach each other, also after a kill', { timeout: 30_000 }, async ()
   expect(new Set(states)).toEqual(new Set(['4']));
   expect(second.said).toContain('taken over');
   expect(await second.end('SIGTERM')).toBe(0);
+});
+
+test('killed again and again under load: nothing comes changed, nobody is stuck', {
+  timeout: 60_000,
+}, async () => {
+  const host = await ProcessHost.start();
+  stops.push(() => host.stop());
+  const args = ['--platform', 'sim', '--run', host.directory];
+  const start = async (): Promise<Program> => {
+    const program = new Program('netback/vif', args, {}, 'ready for domain');
+    stops.push(() => program.end('SIGKILL'));
+    await program.ready();
+    return program;
+  };
+  let program = await start();
+  const hosts: NetHost[] = [];
+  for (const last of [1, 2]) {
+    const guest = await host.guest();
+    const driven = await driveGuest(guest, `10.0.0.${last}`);
+    stops.push(() => driven.close());
+    await attachVif(host.dom0, guest.domid, `00:16:3e:00:00:0${last}`);
+    hosts.push(await driven.host);
+  }
+  let stopped = false;
+  let wanted = 0;
+  let enough: () => void = () => {};
+  /** So many answers more. */
+  const answers = (count: number): Promise<void> => {
+    wanted = count;
+    return new Promise((resolve) => {
+      enough = resolve;
+    });
+  };
+  const flow = async (from: NetHost, to: string, size: number): Promise<void> => {
+    for (let mark = size & 0xff; !stopped; mark++) {
+      const bytes = new Uint8Array(size).fill(mark);
+      // Asked again each second, five times: whoever is stuck rejects.
+      expect(Buffer.compare(await from.ping(to, bytes), bytes)).toBe(0);
+      if (--wanted === 0) enough();
+    }
+  };
+  const flows = Promise.all(
+    [64, 1400, 9000, 60_000].flatMap((size) => [
+      flow(hosts[0]!, '10.0.0.2', size),
+      flow(hosts[1]!, '10.0.0.1', size + 1),
+    ]),
+  );
+  for (let kill = 0; kill < 5; kill++) {
+    await Promise.race([flows, answers(50 + kill * 7)]);
+    await program.end('SIGKILL');
+    program = await start();
+  }
+  await Promise.race([flows, answers(200)]);
+  stopped = true;
+  await flows;
 });
