@@ -21,7 +21,7 @@ runBackend({
   service: async ({ platform, domid, run, store, log }, values) => {
     const wiring = wiringOf(values, platform.name === 'sim' ? 'switch' : 'tap');
     const recordDir = join(run, 'netback', `${domid}`);
-    const vifs = serveVifs({ platform, wiring, recordDir, log });
+    const vifs = serveVifs({ platform, wiring, recordDir, captureDir: run, log });
     await vifs.sweep((path) => store.exists(`${path}/state`));
     return vifs.service;
   },

@@ -57,6 +57,8 @@ export class Vif implements Port, PacketSink {
   carrier = true;
   /** Only multicast that it has asked for; the guest may change its mind while connected. */
   filtersMulticast: boolean;
+  /** Sees every packet that the guest sends and that waits for it; it is not kept. Undefined: nobody looks. */
+  watcher: ((packet: number) => void) | undefined;
   readonly #network: Network;
   readonly #front: VifFrontKeys;
   readonly #tx: readonly TxQueue[];
@@ -169,6 +171,7 @@ export class Vif implements Port, PacketSink {
       this.#network.pool.release(packet);
       return;
     }
+    this.watcher?.(packet);
     const refusal = this.#network.receive(this.port, packet, this.#now);
     if (refusal === 'spoofed') this.statistics.txSpoofed++;
     else if (refusal === 'malformed') this.statistics.txErrors++;
@@ -211,6 +214,7 @@ export class Vif implements Port, PacketSink {
       const queue = this.#steering.steer(header);
       const { hashType, hashValue } = this.#steering;
       if (this.rx[queue]!.enqueue(packet, hashType, hashValue, now)) {
+        this.watcher?.(packet);
         this.#onWaiting();
         return true;
       }

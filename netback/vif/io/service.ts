@@ -8,6 +8,7 @@ import type { Platform } from '../../../osdep/platform.ts';
 import { Ports } from '../../../osdep/ports.ts';
 import type { BackendService } from '../../../xenstored/client/backend.ts';
 import type { VifFrontKeys } from '../../../xenstored/xenbus/vif.ts';
+import { capturing } from './capture.ts';
 import { VifDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
 import type { Wiring } from './flags.ts';
@@ -21,6 +22,8 @@ export interface VifsOptions {
   readonly wiring?: Wiring;
   /** Where records are kept, of rings and of network devices; made if need be. It outlives the process, and ends with the machine. */
   readonly recordDir: string;
+  /** Captures are below it; default: there are none. */
+  readonly captureDir?: string;
   /** One line at a time. */
   readonly log: (line: string) => void;
 }
@@ -36,7 +39,7 @@ export interface Vifs {
 const noWiring: Wiring = { mode: 'switch', uplink: undefined };
 
 /** Serves any number of interfaces. Throws OsError without a hypervisor. */
-export function serveVifs({ platform, wiring = noWiring, recordDir, log }: VifsOptions): Vifs {
+export function serveVifs({ platform, wiring = noWiring, recordDir, captureDir, log }: VifsOptions): Vifs {
   const { clock, random } = platform;
   const gnttab = platform.openGnttab();
   const ports = new Ports(platform.openEvtchn());
@@ -47,7 +50,11 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, log }: VifsO
     wiring.mode === 'switch'
       ? switched({ exchange, outlets, uplink: wiring.uplink, log })
       : tapped({ exchange, outlets, recordFile: join(recordDir, 'taps'), scripts: wiring.scripts, log });
-  const { places } = ways;
+  const { pool, memory } = exchange;
+  const places =
+    captureDir === undefined
+      ? ways.places
+      : capturing(ways.places, { directory: captureDir, clock, pool, memory, log });
   return {
     service: {
       kind: 'vif',
