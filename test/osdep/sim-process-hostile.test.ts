@@ -213,6 +213,10 @@ test('requests of another shape are answered with an error', () => {
   expect(ask('createDomain', { domid: -1 })).toBe(Errno.EFAULT);
   expect(ask('gntdevMap', { refs: [{ domid: 0, ref: 1e300 }], writable: true })).not.toBe(0);
   expect(ask('gntallocShare', { domid: 0, count: 1e15, peerWritable: true })).not.toBe(0);
+  expect(ask('gntdevCopier', { pages: 1e15 })).toBe(Errno.ENOMEM);
+  expect(ask('gntdevCopier', { pages: 0 })).toBe(Errno.EINVAL);
+  expect(ask('gntdevCopier', { pages: 40_000 })).toBe(0);
+  expect(ask('gntdevCopier', { pages: 40_000 })).toBe(Errno.ENOMEM);
   domain.close();
 });
 

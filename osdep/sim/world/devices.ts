@@ -16,6 +16,8 @@ import type { Domain, Frame } from './state.ts';
 /** As Linux's module parameters. */
 const MAP_LIMIT = 65536;
 const RESERVED_REFS = 8;
+/** For copies by table, of one domain: 256 MiB, a quarter of the usual machine. */
+const COPIER_PAGES = 65536;
 
 export interface Shared {
   readonly ok: true;
@@ -86,6 +88,13 @@ export class Devices {
   copier(caller: Domain, pages: number): Mapped | Fail {
     if (pages === 0) {
       return fail(Errno.EINVAL);
+    }
+    let all = pages;
+    for (const map of caller.maps.values()) {
+      all += map.forCopies ? map.pages : 0;
+    }
+    if (all > COPIER_PAGES) {
+      return fail(Errno.ENOMEM);
     }
     const frames = this.#frames.allocate(caller, pages, 'free');
     return frames === undefined
