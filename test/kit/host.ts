@@ -1,0 +1,456 @@
+/**
+ * A host that fits into a test: a simulated machine with our xenstored on it, guests, and whatever backends and frontends a test puts there. It moves only
+ * while somebody waits for it, in virtual time, in an order that a seed decides. Knows no kind of device.
+ */
+import { HvmParam } from '../../osdep/ctrl.ts';
+import { type FaultOdds, seededFaults } from '../../osdep/sim/faults.ts';
+import { type LocalHost, steppedHost } from '../../osdep/sim/local.ts';
+import { SeededRandom } from '../../osdep/sim/random.ts';
+import type { SteppedScheduler } from '../../osdep/sim/schedule.ts';
+import { type BackendService, serveBackends } from '../../xenstored/client/backend.ts';
+import { type FrontendDriver, runFrontends } from '../../xenstored/client/frontend.ts';
+import { connect } from '../../xenstored/client/index.ts';
+import { ownRing } from '../../xenstored/client/ring.ts';
+import type { Connector } from '../../xenstored/client/transport.ts';
+import { parseState, type XenbusState } from '../../xenstored/xenbus/state.ts';
+import { attachDevice, type Device, type DeviceOrder, orderDetach, removeDevice } from './devices.ts';
+import { Directories } from './directories.ts';
+import { type GrantInForce, Hypervisor, type PortInUse } from './hypervisor.ts';
+import { leftovers } from './leftovers.ts';
+import type { Nodes, Perms } from './nodes.ts';
+import { type Actor, Process, type ProcessHost } from './process.ts';
+import { Pump } from './pump.ts';
+import { RingShare } from './ringshare.ts';
+import { StoreService } from './storeservice.ts';
+import { Timeline } from './timeline.ts';
+
+export interface HostOptions {
+  /** Decides everything that chance decides. Default: STUBDOM0_SEED, else a new one. */
+  readonly seed?: number;
+  /** Odds from 0 to 1, none by default: events late (up to `maxDelayMs`, 20) or overtaken, requests of actors refused where a hypervisor may. */
+  readonly faults?: Partial<FaultOdds>;
+}
+
+/** A guest: a domain, and the first process in it. */
+export type Guest = Actor;
+
+export interface ActorOptions {
+  /** The domain that it runs in. Default: the control domain. */
+  readonly in?: Guest;
+  /** Default: what it is. */
+  readonly name?: string;
+  /** It dies instead of taking this step, 0 being its first: for what begins before `killAt` could be called. */
+  readonly killAt?: number;
+  /** What dies then. Default: it alone. */
+  readonly killed?: 'alone' | 'with its domain';
+}
+
+/** A backend or a driver, and what there is to give back when the host is closed: not before, since whoever is killed gives nothing back. */
+export interface Made<T> {
+  readonly service: T;
+  close?(): void | Promise<void>;
+}
+
+const STORE_GFN = 1;
+const GUEST_KB = 16 << 10;
+/** Nothing has happened for so long: nothing more will. Longer than any rest of ours before something is tried again. */
+const QUIET_MS = 2_000;
+/** What a test waits for takes no longer. */
+const PATIENCE_MS = 60_000;
+const TAIL = 60;
+
+export class SimHost {
+  readonly seed: number;
+  readonly #machine: LocalHost<SteppedScheduler>;
+  readonly #timeline: Timeline;
+  readonly #pump: Pump;
+  readonly #store: StoreService;
+  readonly #hypervisor: Hypervisor;
+  readonly #processes: ProcessHost;
+  readonly #directories = new Directories();
+  readonly #actors = new Set<Process>();
+  readonly #guests = new Map<number, Process>();
+  readonly #devices = new Set<Device>();
+  readonly #destroyed: number[] = [];
+  readonly #explained = new WeakSet<Error>();
+  /** What ends in good order, by actor. */
+  readonly #stops = new Map<Process, () => Promise<void>>();
+  readonly #closes: (() => void | Promise<void> | undefined)[] = [];
+
+  /** For `simHost`. */
+  static async start({ seed = anySeed(), faults = {} }: HostOptions): Promise<SimHost> {
+    const odds: FaultOdds = { lateEvent: 0, overtakingEvent: 0, refusal: 0, maxDelayMs: 20, ...faults };
+    const machine = steppedHost({ seed, mappings: 'separate', faults: { ...odds, refusal: 0 } });
+    const timeline = new Timeline(() => machine.clock.now());
+    const store = await StoreService.start({ machine, timeline });
+    return new SimHost(seed, odds, { machine, timeline, store });
+  }
+
+  private constructor(
+    seed: number,
+    odds: FaultOdds,
+    parts: {
+      readonly machine: LocalHost<SteppedScheduler>;
+      readonly timeline: Timeline;
+      readonly store: StoreService;
+    },
+  ) {
+    const { machine, timeline, store } = parts;
+    this.seed = seed;
+    this.#machine = machine;
+    this.#timeline = timeline;
+    this.#store = store;
+    this.#pump = new Pump(machine.scheduler);
+    this.#hypervisor = new Hypervisor(machine.platformFor(0));
+    const { refusal } = seededFaults(new SeededRandom(seed ^ 0x5eed), odds);
+    this.#processes = { machine, timeline, pump: this.#pump, directories: this.#directories, refusal };
+  }
+
+  // Who is there.
+
+  /** A running guest with a home in the store and a connection of its own. */
+  async guest({ name }: Pick<ActorOptions, 'name'> = {}): Promise<Guest> {
+    const domid = this.#boot();
+    const process = new Process(this.#processes, name ?? `guest ${domid}`, domid);
+    this.#guests.set(domid, process);
+    this.#store.shares.set(domid, new RingShare(ownRing(process.beneath)));
+    return await this.#begin(process, {});
+  }
+
+  /** A program of any kind: a platform and a store, and the rest is the test's. */
+  async process(options: ActorOptions = {}): Promise<Actor> {
+    const process = new Process(this.#processes, options.name ?? 'process', options.in?.domid ?? 0);
+    return await this.#begin(process, options);
+  }
+
+  /** Serves a kind of device, with a service of ours or of one's own. Resolves when it serves, or is dead. */
+  async backend<K>(
+    make: (actor: Actor) => BackendService<K> | Made<BackendService<K>>,
+    options: ActorOptions = {},
+  ): Promise<Actor> {
+    const where = options.in === undefined ? 'backend' : `domain ${options.in.domid}'s backend`;
+    return await this.#run(options.name ?? where, options, async (actor) => {
+      const made = madeOf(make(actor));
+      const { clock } = actor.platform;
+      const log = (line: string): void => actor.log(line);
+      this.#closes.push(() => made.close?.());
+      const served = await serveBackends(made.service, {
+        store: actor.store,
+        domid: actor.domid,
+        clock,
+        log,
+      });
+      return () => served.close();
+    });
+  }
+
+  /** Runs a driver in a guest. Resolves when it looks for devices, or is dead. */
+  async frontend(
+    guest: Guest,
+    make: (actor: Actor) => FrontendDriver | Made<FrontendDriver>,
+    options: Omit<ActorOptions, 'in'> = {},
+  ): Promise<Actor> {
+    const named = options.name ?? `${guest.name}'s driver`;
+    return await this.#run(named, { ...options, in: guest }, async (actor) => {
+      const made = madeOf(make(actor));
+      const { clock } = actor.platform;
+      const log = (line: string): void => actor.log(line);
+      this.#closes.push(() => made.close?.());
+      const driven = await runFrontends(made.service, { store: actor.store, clock, log });
+      return () => driven.close();
+    });
+  }
+
+  // What a toolstack does.
+
+  /** Writes a device's nodes, as libxl does, at once. */
+  attach(order: DeviceOrder): Device {
+    const device = attachDevice(this.#store.nodes, order);
+    this.#devices.add(device);
+    return device;
+  }
+
+  /** Orders the backend to let go, waits until it has (state 6), and removes the nodes. */
+  async detach(device: Device): Promise<void> {
+    orderDetach(this.#store.nodes, device);
+    await this.until(() => [0, 6].includes(device.states.back), `${device.back} is closed for its toolstack`);
+    this.remove(device);
+  }
+
+  /** Removes a device's nodes by force. */
+  remove(device: Device): void {
+    removeDevice(this.#store.nodes, device);
+    this.#devices.delete(device);
+  }
+
+  /** Destroys a guest, detaches its devices, and removes its home. */
+  async destroy(guest: Guest): Promise<void> {
+    const { domid } = guest;
+    this.kill(guest);
+    for (const device of [...this.#devices])
+      if (device.name.frontendDomid === domid) await this.detach(device);
+    for (const device of [...this.#devices]) if (device.name.backendDomid === domid) this.remove(device);
+    for (const path of [`/local/domain/${domid}`, `/libxl/${domid}`]) this.#store.nodes.remove(path);
+    this.#guests.delete(domid);
+    this.#destroyed.push(domid);
+    await this.settle();
+  }
+
+  // How it goes.
+
+  /** Goes on until nothing happens any more. */
+  async settle(): Promise<void> {
+    const { clock } = this.#machine;
+    const begunMs = clock.now();
+    const quietMs = (): number => Math.max(begunMs, this.#timeline.lastMs) + QUIET_MS;
+    await this.#drive('it settles', () => clock.now() >= quietMs(), quietMs);
+  }
+
+  /** Lets so much virtual time pass. */
+  async run(durationMs: number): Promise<void> {
+    const { clock } = this.#machine;
+    const endMs = clock.now() + durationMs;
+    const nextMs = (): number => endMs;
+    await this.#drive(`${durationMs} ms pass`, () => clock.now() >= endMs, nextMs, durationMs + 1);
+  }
+
+  /** Goes on until a condition holds, which is looked at before each step; rejects after a minute of virtual time. */
+  async until(condition: () => boolean, what: string = String(condition)): Promise<void> {
+    await this.#drive(what, condition, () => Number.POSITIVE_INFINITY);
+  }
+
+  /** Goes on until both ends are Connected. */
+  async connected(device: Device): Promise<void> {
+    const both = (): boolean => device.states.back === 4 && device.states.front === 4;
+    await this.#drive(
+      `${device.back} is connected`,
+      both,
+      () => Number.POSITIVE_INFINITY,
+      PATIENCE_MS,
+      () => device.toString(),
+    );
+  }
+
+  /** Goes on until a promise is settled: for what a driver or a service of the test's answers with. */
+  async done<T>(promise: Promise<T>, what: string = 'a promise is settled'): Promise<T> {
+    let settled = false;
+    const after = promise.finally(() => {
+      settled = true;
+    });
+    after.catch(() => {});
+    await this.#drive(
+      what,
+      () => settled,
+      () => Number.POSITIVE_INFINITY,
+    );
+    return await after;
+  }
+
+  // How it ends.
+
+  /** As kill -9: at once, whatever it is at. A guest dies with all that is in it, as by a crash. */
+  kill(actor: Actor): void {
+    const process = this.#known(actor);
+    if (this.#guests.get(process.domid) !== process) {
+      process.end('process');
+      return;
+    }
+    for (const other of this.#actors) if (other.domid === process.domid) other.end('domain');
+    this.#machine.kill(process.domid);
+  }
+
+  /** It dies instead of taking that step; the first that it took was 0. A step is a request to the machine or to the store. */
+  killAt(actor: Actor, step: number): void {
+    const process = this.#known(actor);
+    process.dieAt(step, () => this.kill(actor));
+  }
+
+  /** How many steps it has taken. */
+  steps(actor: Actor): number {
+    return this.#known(actor).steps;
+  }
+
+  /** Ends a backend or a frontend in good order: devices are let go of and stay as they are. */
+  async stop(actor: Actor): Promise<void> {
+    const process = this.#known(actor);
+    const stop = this.#stops.get(process);
+    if (stop !== undefined && !process.dead) await this.done(stop(), `${process.name} stops`);
+    if (!process.dead) await this.done(process.store.close(), `${process.name} leaves the store`);
+    process.end('process');
+  }
+
+  /** Ends everything at once. */
+  async close(): Promise<void> {
+    for (const actor of this.#actors) actor.cease('process');
+    this.#pump.stop(new Error('the host was closed'));
+    for (const close of this.#closes) await close();
+    await this.#store.close();
+    this.#directories.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // What there is to see.
+
+  /** Virtual milliseconds since its start. */
+  get nowMs(): number {
+    return this.#machine.clock.now();
+  }
+
+  /** A node's text; undefined where there is none. */
+  read(path: string): string | undefined {
+    return this.#nodes.read(path);
+  }
+
+  /** The names of a node's children. */
+  list(path: string): readonly string[] {
+    return this.#nodes.list(path);
+  }
+
+  /** A node and all below it, a line each. */
+  tree(path: string = '/'): string {
+    return [...this.#nodes.tree(path)].join('\n');
+  }
+
+  /** Writes a node as the toolstack, at once. */
+  write(path: string, value: string, perms?: Perms): void {
+    this.#nodes.write(path, value);
+    if (perms !== undefined) this.#nodes.setPerms(path, perms);
+  }
+
+  /** Removes a node and all below it as the toolstack, at once. */
+  rm(path: string): void {
+    this.#nodes.remove(path);
+  }
+
+  /** The state in a device's directory (`device.back`, `device.front`); 0 (Unknown) where there is none. */
+  state(path: string): XenbusState {
+    return parseState(this.#nodes.read(`${path}/state`));
+  }
+
+  /** What a domain grants, the store's page left out. */
+  grants(domid: number): readonly GrantInForce[] {
+    return this.#hypervisor.grants(domid);
+  }
+
+  /** A domain's ports that are not closed, the store's among them. */
+  ports(domid: number): readonly PortInUse[] {
+    return this.#hypervisor.ports(domid);
+  }
+
+  /** What is still there though no device should be: nodes, grants, ports, domains. A line each; none is what a test wants. */
+  leftovers(): readonly string[] {
+    const alive = [0, ...[...this.#guests].filter(([, guest]) => !guest.dead).map(([domid]) => domid)];
+    const places = { nodes: this.#nodes, hypervisor: this.#hypervisor, alive, destroyed: this.#destroyed };
+    return [...leftovers(places)];
+  }
+
+  /** Who did what, a line each: the last so many, or all. */
+  timeline(last?: number): string {
+    return this.#timeline.text(last);
+  }
+
+  /** A line of the test's own. */
+  note(line: string): void {
+    this.#timeline.add('test', line);
+  }
+
+  /** Adds to an error what it takes to understand it and to see it again. Once. */
+  explain(error: unknown): Error {
+    const told = error instanceof Error ? error : new Error(String(error));
+    if (this.#explained.has(told)) return told;
+    this.#explained.add(told);
+    const before = told.message;
+    const message = `${before}\n\nseed ${this.seed}: simHost({ seed: ${this.seed} }) tells it again\n\n${this.timeline(TAIL)}\n`;
+    const { stack = '' } = told;
+    told.message = message;
+    told.stack = stack.includes(before) ? stack.replace(before, () => message) : `${message}\n${stack}`;
+    return told;
+  }
+
+  get #nodes(): Nodes {
+    return this.#store.nodes;
+  }
+
+  async #drive(
+    what: string,
+    over: () => boolean,
+    nextMs: () => number,
+    patienceMs: number = PATIENCE_MS,
+    because: () => string = () => '',
+  ): Promise<void> {
+    const untilMs = this.nowMs + patienceMs;
+    try {
+      await this.#pump.drive({ what, over, nextMs, untilMs });
+    } catch (error) {
+      const reason = because();
+      if (error instanceof Error && reason !== '') error.message += `\n${reason}`;
+      throw this.explain(error);
+    }
+  }
+
+  /** A process with its way to the store. */
+  async #begin(process: Process, { killAt, killed = 'alone' }: ActorOptions): Promise<Process> {
+    this.#actors.add(process);
+    if (killAt !== undefined && killed === 'alone') process.dieAt(killAt);
+    else if (killAt !== undefined) process.dieAt(killAt, () => this.kill(this.#guests.get(process.domid)!));
+    const connector = process.through(this.#wayOf(process));
+    const { clock } = process.platform;
+    process.store = await this.done(connect({ connector, clock }), `${process.name} reaches the store`);
+    return process;
+  }
+
+  #wayOf({ domid, name }: Process): Connector {
+    return this.#store.shares.get(domid)?.connector(name) ?? this.#store.connector(name);
+  }
+
+  async #run(
+    name: string,
+    options: ActorOptions,
+    start: (actor: Process) => Promise<() => Promise<void>>,
+  ): Promise<Actor> {
+    const process = new Process(this.#processes, name, options.in?.domid ?? 0);
+    await this.#begin(process, options);
+    const started = start(process).then((stop) => void this.#stops.set(process, stop));
+    const either = Promise.race([started, process.ended]);
+    started.catch(() => {});
+    await this.done(either, `${name} starts`);
+    return process;
+  }
+
+  #known(actor: Actor): Process {
+    if (!(actor instanceof Process) || !this.#actors.has(actor)) throw new Error('no actor of this host');
+    return actor;
+  }
+
+  /** As a toolstack leaves a domain for its kernel. */
+  #boot(): number {
+    const { ctrl } = this.#hypervisor;
+    const domid = ctrl.createDomain({});
+    ctrl.setMaxMem(domid, GUEST_KB);
+    const port = ctrl.evtchnAllocUnbound(domid, 0);
+    ctrl.populatePhysmap(domid, [STORE_GFN]);
+    ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: 0 });
+    ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);
+    ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
+    ctrl.unpause(domid);
+    const home = `/local/domain/${domid}`;
+    for (const path of [home, `${home}/device`, `${home}/backend`, `${home}/error`]) {
+      this.#nodes.mkdir(path);
+      this.#nodes.setPerms(path, [`n${domid}`]);
+    }
+    this.#nodes.introduce(domid, STORE_GFN, port);
+    return domid;
+  }
+}
+
+function anySeed(): number {
+  const given = process.env.STUBDOM0_SEED;
+  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);
+}
+
+function madeOf<T extends object>(made: T | Made<T>): Made<T> {
+  return 'service' in made ? made : { service: made };
+}
