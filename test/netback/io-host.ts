@@ -115,6 +115,13 @@ export class PacketHost {
     this.#backend = undefined;
   }
 
+  /** What an interface has counted since it was connected. */
+  statistics(domid: number): Readonly<Record<string, number>> | undefined {
+    const all = this.#backend?.vifs.service.statistics?.() ?? [];
+    const path = `/local/domain/0/backend/vif/${domid}/0`;
+    return [...all].find((one) => one.path === path)?.counters;
+  }
+
   /** A guest without a driver. */
   async bareGuest(): Promise<BareGuest> {
     const platform = await bootGuest(this.sim, this.dom0);

@@ -42,6 +42,19 @@ test('guests find each other and answer: ICMP and UDP, both ways', async () => {
   expect(host.log.some((line) => line.includes('connected: 1 queue'))).toBe(true);
 });
 
+test('what an interface has counted is told while it is connected', async () => {
+  const [one, two] = (await guests(2)) as [NetGuest, NetGuest];
+  await (await one.host).ping('10.0.0.2', pattern(1000));
+  const [a, b] = [host.statistics(one.domid)!, host.statistics(two.domid)!];
+  // A question and a packet each way.
+  expect(a.txPackets).toBeGreaterThanOrEqual(2);
+  expect(a.txBytes).toBeGreaterThan(1042);
+  expect([a.txErrors, a.rxDropped]).toEqual([0, 0]);
+  expect(b.rxPackets).toBeGreaterThanOrEqual(2);
+  await host.stopBackend();
+  expect(host.statistics(one.domid)).toBeUndefined();
+});
+
 test('frames of several pages come as they went', async () => {
   const [one] = await guests(2);
   for (const length of [4055, 4096, 9000, 60_000])

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Ports } from '../../../osdep/ports.ts';
-import type { BackendDevice, BackendLink } from '../../../xenstored/client/backend.ts';
+import type { BackendDevice, BackendLink, DeviceStatistics } from '../../../xenstored/client/backend.ts';
 import { forgetRecord, RecordFile } from '../../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
 import { parseNumber } from '../../../xenstored/xenbus/value.ts';
@@ -44,6 +44,7 @@ export interface DeviceOptions {
   readonly places: Places;
   /** Where records of rings lie (xenstored/client/ringrecord.ts). */
   readonly recordDir: string;
+  readonly onClosed: () => void;
   /** One line. */
   readonly log: (line: string) => void;
 }
@@ -91,7 +92,12 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
   async connect(front: VifFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
     const { link, log } = this.#options;
     this.#connection = this.#attach(front, how);
-    this.#place.connected(this.#connection.member.vif, front);
+    try {
+      this.#place.connected(this.#connection.member.vif, front);
+    } catch (error) {
+      await this.disconnect();
+      throw error;
+    }
     const queues = front.queues.length;
     const verb = how === 'fresh' ? 'connected' : 'taken over';
     log(`${link.path}: ${verb}: ${queues} ${queues === 1 ? 'queue' : 'queues'}`);
@@ -118,10 +124,18 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     this.#place.changed(key);
   }
 
+  /** Since it was connected; undefined: it is not. */
+  get statistics(): DeviceStatistics | undefined {
+    const vif = this.#connection?.member.vif;
+    return vif && { path: this.#options.link.path, counters: { ...vif.statistics } };
+  }
+
   close(why: 'gone' | 'stop'): void {
+    this.#options.onClosed();
     if (why === 'gone') forgetRecord(this.#recordPath);
     this.#place.close(why);
   }
+
   get #recordPath(): string {
     const { link, recordDir } = this.#options;
     return join(recordDir, `${link.device.frontendDomid}-${link.device.devid}`);

@@ -45,6 +45,7 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, captureDir, 
   const ports = new Ports(platform.openEvtchn());
   const exchange = new Exchange(gnttab, clock, random.u32());
   const poller = new Poller();
+  const devices = new Set<VifDevice>();
   const outlets = new Outlets({ exchange, clock, poller });
   const ways: Switched | Tapped =
     wiring.mode === 'switch'
@@ -61,7 +62,14 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, captureDir, 
       // Nobody's script finds anything on a switch of ours.
       hotplug: wiring.mode === 'tap' && wiring.scripts ? 'ordered' : 'self',
       follows: 'request-multicast-control',
-      open: (link) => VifDevice.open({ link, clock, gnttab, ports, exchange, places, recordDir, log }),
+      async open(link) {
+        const onClosed = (): void => void devices.delete(device);
+        const given = { clock, gnttab, ports, exchange, places, recordDir, log };
+        const device = await VifDevice.open({ link, onClosed, ...given });
+        devices.add(device);
+        return device;
+      },
+      statistics: () => [...devices].flatMap(({ statistics }) => statistics ?? []),
     },
     async sweep(isOrdered) {
       if ('sweep' in ways) await ways.sweep(isOrdered);
