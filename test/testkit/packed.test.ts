@@ -1,0 +1,98 @@
+/**
+ * The kit as its users have it: the package packed, unpacked into an empty folder with its dependencies, and the README's example run there as it stands, by
+ * Node's own test runner and by vitest; its types taken by a strict TypeScript.
+ */
+import { execFile } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const top = fileURLToPath(new URL('../..', import.meta.url));
+const readme = readFileSync(join(top, 'test/kit/README.md'), 'utf8');
+const example = /```js\n([\s\S]*?)```/.exec(readme)![1]!;
+
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'stubdom0-packed-'));
+  const pack = ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder];
+  const { stdout } = await run('npm', pack, { cwd: top });
+  const tarball = join(folder, stdout.trim().split('\n').at(-1)!);
+  const unpacked = join(folder, 'node_modules/stubdom0');
+  mkdirSync(unpacked, { recursive: true });
+  await run('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1']);
+  for (const name of readdirSync(join(top, 'node_modules')))
+    if (!name.startsWith('.') && name !== 'stubdom0')
+      symlinkSync(join(top, 'node_modules', name), join(folder, 'node_modules', name));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it("the README's example passes in Node's own test runner", async () => {
+  writeFileSync(join(folder, 'toy.node.js'), example);
+  const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'toy.node.js'], {
+    cwd: folder,
+  });
+  expect(stdout).toMatch(/^# pass 1$/m);
+}, 120_000);
+
+it('and in vitest, with its import alone exchanged', async () => {
+  writeFileSync(join(folder, 'toy.test.js'), example.replace("from 'node:test'", "from 'vitest'"));
+  const vitest = join(folder, 'node_modules/vitest/vitest.mjs');
+  const env = { ...process.env, NO_COLOR: '1' };
+  const { stdout } = await run(process.execPath, [vitest, 'run', '--root', folder], { cwd: folder, env });
+  expect(stdout).toMatch(/Tests +1 passed/);
+}, 120_000);
+
+it('a test that fails ends with its seed and what happened', async () => {
+  const failing = example.replace('assert.deepEqual(host.leftovers(), [])', 'assert.ok(false)');
+  writeFileSync(join(folder, 'failing.node.js'), failing);
+  const told = await run(process.execPath, ['--test', '--test-reporter=tap', 'failing.node.js'], {
+    cwd: folder,
+  }).then(
+    () => 'it passed',
+    ({ stdout }: { readonly stdout: string }) => stdout,
+  );
+  expect(told).toMatch(/seed \d+: simHost\(\{ seed: \d+ \}\) tells it again/);
+  expect(told).toMatch(/guest 1 +writes device\/toy\/0\/state = "6"/);
+}, 120_000);
+
+it('it is typed', async () => {
+  const source = `
+import { type BackendService, type Guest, killEachStep, netback, simHost, XenbusState } from 'stubdom0/testkit';
+await using host = await simHost({ seed: 1 });
+const guest: Guest = await host.guest();
+const device = host.attach({ kind: 'vif', guest, frontend: { handle: '0' } });
+const state: XenbusState = host.state(device.back);
+export const service: BackendService<{ a: number }> | undefined = undefined;
+export const steps: number = await killEachStep({}, async (other, killAt) => other.backend(netback(), { killAt }));
+// @ts-expect-error: there is no such option
+await simHost({ sed: 1 });
+export { state };
+`;
+  writeFileSync(join(folder, 'typed.ts'), source);
+  const strict = [
+    '--strict',
+    '--noEmit',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2023',
+    '--lib',
+    'es2024,esnext.disposable',
+  ];
+  const tsc = join(folder, 'node_modules/typescript/bin/tsc');
+  const args = [tsc, ...strict, '--exactOptionalPropertyTypes', '--types', 'node', 'typed.ts'];
+  await expect(run(process.execPath, args, { cwd: folder })).resolves.toMatchObject({ stdout: '' });
+}, 120_000);
