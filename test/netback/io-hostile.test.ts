@@ -2,11 +2,12 @@
 // time. (What single slots can do is in vif-tx.test.ts and vif-rx.test.ts.)
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { PacketPool } from '../../netback/vif/core/packets.ts';
 import { Vif } from '../../netback/vif/core/vif.ts';
 import type { NetHost } from '../../netback/vif/front/host.ts';
 import { until } from '../blkback/io-host.ts';
 import { attachVif, PacketHost } from './io-host.ts';
-import { frameOf, txSlot } from './kit.ts';
+import { frameOf, tcpFrame, txSlot } from './kit.ts';
 import { RawGuest } from './rawguest.ts';
 
 const MAC = '00:16:3e:00:00:09';
@@ -114,6 +115,25 @@ describe('is closed, with a line that says why', () => {
     guest.send(guest.tx);
     expect(await guest.error()).toBe('internal error: packet released twice');
   });
+});
+
+test('a mistake of ours while a packet is made fit for somebody costs whoever that is', async () => {
+  const guest = await RawGuest.boot(host, MAC);
+  await guest.connect({ 'feature-no-csum-offload': '1' });
+  const other = await RawGuest.boot(host, '00:16:3e:00:00:08');
+  await other.connect();
+  const stream = { source: '10.0.0.8', sourcePort: 1, to: '10.0.0.9', toPort: 2, toMac: FROM };
+  const frame = tcpFrame({ ...stream, fromMac: Uint8Array.of(0, 0x16, 0x3e, 0, 0, 8), length: 60 });
+  const { release } = PacketPool.prototype;
+  vi.spyOn(PacketPool.prototype, 'release').mockImplementation(function (this: PacketPool, packet) {
+    if (this.lengths[packet] === 60 && new Error('here').stack?.includes('#complete'))
+      throw new RangeError('packet released twice');
+    release.call(this, packet);
+  });
+  other.page(0).set(frame);
+  other.tx.request(txSlot({ gref: other.gref(0), size: 60, flags: 1 }));
+  other.send(other.tx);
+  expect(await guest.error()).toBe('internal error: packet released twice');
 });
 
 test('a page that cannot be read costs its packet alone; the next one goes', async () => {

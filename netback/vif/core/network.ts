@@ -18,6 +18,8 @@ export interface Port {
   enqueueAdapted(packet: number, header: Header, now: number): boolean;
   /** It cannot be had: there is no room even for doing that. */
   dropped(): void;
+  /** Something that cannot be was, in its service. */
+  blame(reason: string): void;
 }
 
 /** What a packet lacks for a port: the checksum has to be filled in, or the packet cut into segments. */
@@ -152,6 +154,11 @@ export class Network {
     this.adaptNeeds = this.#adaptNeeds[at]!;
     this.#adapting[this.#adaptPort]!--;
     return this.#adaptPackets[at]!;
+  }
+
+  /** Something that cannot be was while the one taken last was being adapted: whoever it is for pays. */
+  blame(reason: string): void {
+    this.#ports[this.#adaptPort]?.blame(reason);
   }
 
   /** One packet made of the one taken last, or that one; the reference comes along. False: whoever it is for has dropped it. */

@@ -56,6 +56,11 @@ export class Uplink implements Port {
     this.statistics.rxDropped++;
   }
 
+  /** The world cannot be closed. */
+  blame(): void {
+    this.dropped();
+  }
+
   /** The next packet to write, with its reference; NONE: there is none. */
   next(): number {
     if (this.#count === 0) return NONE;

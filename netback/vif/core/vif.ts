@@ -227,6 +227,11 @@ export class Vif implements Port, PacketSink {
     this.statistics.rxDropped++;
   }
 
+  blame(reason: string): void {
+    this.failure ??= reason;
+    this.#onWaiting();
+  }
+
   /** Plans to copy what waits into the buffers that the guest has posted. To be followed by `copiedRx`. False: there was no room for all. */
   planRx(copies: CopyBatch, now: number): boolean {
     let room = true;

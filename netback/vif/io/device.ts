@@ -160,7 +160,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const { orders } = hands;
     const kept = orders === undefined ? {} : { orders };
     const options = { domid, order: this.#order, front, offer: features, onWaiting: wake, ...kept };
-    const vif = new Vif(lan.network, options, clock.now());
+    const vif = new Vif(lan.network, options, Math.floor(clock.now()));
     hands.serve(vif);
     member = new Member({ vif, hands, lan, onBroken: (reason) => link.broken(reason) });
     if (how === 'attach') {

@@ -11,7 +11,7 @@ import { Network } from '../core/network.ts';
 import { NONE, PacketPool } from '../core/packets.ts';
 import { Adapter } from './adapter.ts';
 import type { Lan } from './lan.ts';
-import { type Member, WorkList } from './members.ts';
+import { type Member, mistake, WorkList } from './members.ts';
 
 /** Packets of an interface in a turn. */
 const TURN_PACKETS = 128;
@@ -144,7 +144,8 @@ export class Exchange {
       this.#scheduled = false;
       return;
     }
-    const now = this.#clock.now();
+    // Whole milliseconds: other numbers would be garbage wherever they are handed on.
+    const now = Math.floor(this.#clock.now());
     this.#active.turn();
     this.#send(now);
     this.#pass(now);
@@ -200,7 +201,16 @@ export class Exchange {
       const why = lan.wire?.read(WIRE_PACKETS, now);
       if (why === 'turn') lan.again = true;
       else if (why === 'memory') this.#thirsts(lan);
-      if (this.#adapter.work(lan.network, now)) lan.again = true;
+      if (this.#adapts(lan, now)) lan.again = true;
+    }
+  }
+
+  #adapts({ network }: Lan, now: number): boolean {
+    try {
+      return this.#adapter.work(network, now);
+    } catch (error) {
+      network.blame(mistake(error));
+      return true;
     }
   }
 
@@ -287,7 +297,7 @@ export class Exchange {
   /** Time passes for those that have had anything to do with it. */
   #tick(): void {
     this.#stopTick = undefined;
-    const now = this.#clock.now();
+    const now = Math.floor(this.#clock.now());
     let next = TICK_MS;
     for (const member of [...this.#watched]) {
       const { vif, hands } = member;

@@ -54,9 +54,14 @@ export class Member implements Worker {
     try {
       act(this, now);
     } catch (error) {
-      this.#mistake = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+      this.#mistake = mistake(error);
     }
   }
+}
+
+/** A mistake of ours, as a line for an error node. */
+export function mistake(error: unknown): string {
+  return `internal error: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 /** Those that have something to do, in an order that gives each of them its turn to be the first. */
