@@ -14,13 +14,17 @@ const disk = { sizeMb: 16, mode: 'w' } as const;
 const both = { blkback: true, netback: true };
 
 test('what is left out is filled in: names, numbers, files and addresses of the cards', () => {
-  const guest = { name: 'alice', disks: [disk, { ...disk, vdev: 'xvdq', file: 'more.img' }], vifs: [{}, {}] };
+  const guest = {
+    name: 'alice',
+    disks: [disk, { ...disk, vdev: 'xvdq', file: 'more.img' }],
+    vifs: [{}, { address: 'dhcp' }],
+  };
   const devices = devicesOf(guest, 2);
   expect(devices.map(deviceText)).toEqual([
     'xvda alice-xvda.img',
     'xvdq more.img',
     'vif0 00:16:3e:00:00:03',
-    'vif1 00:16:3e:01:00:03',
+    'vif1 dhcp',
   ]);
   // xen-vbd-interface(7): up to the 16th in major 202, from there on in the extended range.
   expect(devices.map(({ devid }) => devid)).toEqual([202 * 256, 2 ** 28 + 16 * 256, 0, 1]);

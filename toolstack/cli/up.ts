@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { deviceText } from '../core/devices.ts';
+import { deviceText, givenAddress } from '../core/devices.ts';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
 import { readHostFile, shippedHost } from '../io/hostfile.ts';
@@ -90,10 +90,9 @@ function welcome({ host, domains, processes, socket, url, uplink }: HostState, r
 }
 
 function firstAddress(guests: HostState['domains']): string | undefined {
-  for (const device of guests.flatMap(({ devices }) => devices)) {
-    if (device.kind === 'vif' && device.address !== undefined) return device.address.split('/')[0];
-  }
-  return undefined;
+  const devices = guests.flatMap((guest) => guest.devices);
+  const addresses = devices.map((device) => (device.kind === 'vif' ? givenAddress(device) : undefined));
+  return addresses.find((address) => address !== undefined);
 }
 
 /** Starts the same command without `--detach`, and passes on what it says until it is up. */

@@ -19,7 +19,7 @@ export interface DiskFile {
 export interface VifFile {
   /** Left out: one of Xen's, by the guest's place in the file. */
   readonly mac?: string;
-  /** `10.53.0.2/24`; left out: none, the guest sees frames and answers none. */
+  /** `10.53.0.2/24`, or `dhcp`; left out: none, the guest sees frames and answers none. */
   readonly address?: string;
   readonly mtu?: number;
 }
@@ -49,6 +49,9 @@ export interface Vif {
   readonly address: string | undefined;
   readonly mtu: number | undefined;
 }
+
+/** As asked for of a server. */
+const DHCP = 'dhcp';
 
 export type Device = Disk | Vif;
 
@@ -113,15 +116,22 @@ function diskSpec({ name, devid, mode }: Disk, device: DeviceName, path: string)
   };
 }
 
-function vifSpec({ devid, mac, mtu, address }: Vif, device: DeviceName): DeviceSpec {
+function vifSpec(vif: Vif, device: DeviceName): DeviceSpec {
+  const { devid, mac, mtu } = vif;
   const size = mtu === undefined ? undefined : { mtu: `${mtu}` };
-  const ip = address === undefined ? undefined : { ip: plain(address) };
+  const address = givenAddress(vif);
+  const ip = address === undefined ? undefined : { ip: address };
   return {
     device,
     backend: { handle: `${devid}`, type: 'vif', mac, ...size, ...ip },
     frontend: { handle: `${devid}` },
     frontendReadOnly: { mac, ...size },
   };
+}
+
+/** Where a guest is found, as far as the host file tells; without the length of the prefix. */
+export function givenAddress({ address }: Vif): string | undefined {
+  return address === undefined || address === DHCP ? undefined : plain(address);
 }
 
 /** An address without the length of its prefix. */
@@ -179,8 +189,8 @@ export function deviceMistakes(
       once(names, device.name, owner, 'are both called');
       if (device.kind === 'vif') {
         once(macs, device.mac, owner, 'have the same mac');
-        if (device.address !== undefined)
-          once(addresses, plain(device.address), owner, 'have the same address');
+        const address = givenAddress(device);
+        if (address !== undefined) once(addresses, address, owner, 'have the same address');
         continue;
       }
       const other = device.mode === 'w' ? readers.get(device.file) : writers.get(device.file);

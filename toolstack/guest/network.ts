@@ -1,9 +1,9 @@
 /**
- * A small guest on the network: each of its interfaces that has an address (`vm-data/vif/<number>/address`) is a host that answers ARP, ping and UDP
- * echo; the first one's address is in `data/address`, for those who may read it. It pings whom it is told to, once a second, and
- * `data/ping/<domid>` says how that goes.
+ * A small guest on the network: each of its interfaces that is given an address (`vm-data/vif/<number>/address`; `dhcp`: by a server) is a host that
+ * answers ARP, ping and UDP echo; the first one's address is in `data/address`, for those who may read it. It pings whom it is told to, once
+ * a second, and `data/ping/<domid>` says how that goes.
  */
-import { netfront } from '../../netback/vif/front/driver.ts';
+import { type Interface, netfront } from '../../netback/vif/front/driver.ts';
 import { NetHost } from '../../netback/vif/front/host.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
@@ -30,9 +30,9 @@ export class GuestNetwork {
     const { platform, store, print } = this.#options;
     const driver = netfront({
       platform,
-      onInterface: ({ devid, mac, send }) => {
-        void this.#settle(devid, mac, send);
-        return (frame, meta) => this.#hosts.get(devid)?.receive(frame, meta);
+      onInterface: (nic) => {
+        void this.#settle(nic).catch((error: unknown) => print(`interface ${nic.devid}: ${error}`));
+        return (frame, meta) => this.#hosts.get(nic.devid)?.receive(frame, meta);
       },
     });
     return await runFrontends(driver, { store, log: print });
@@ -62,18 +62,22 @@ export class GuestNetwork {
     }
   }
 
-  async #settle(devid: number, mac: Uint8Array, send: (frame: Uint8Array) => void): Promise<void> {
+  async #settle({ devid, mac, mtu, send, closed }: Interface): Promise<void> {
     const { platform, store, print } = this.#options;
-    const { clock } = platform;
-    try {
-      const range = await store.findText(`vm-data/vif/${devid}/address`);
-      const address = range?.split('/')[0];
-      print(`interface ${devid} is connected${address === undefined ? '' : `: ${address}`}`);
-      if (address === undefined) return;
-      this.#hosts.set(devid, new NetHost({ mac, address, send, clock }));
-      if (devid === Math.min(...this.#hosts.keys())) await store.write('data/address', address);
-    } catch (error) {
-      print(`interface ${devid}: ${error}`);
-    }
+    const { clock, random } = platform;
+    print(`interface ${devid} is connected`);
+    const address = await store.findText(`vm-data/vif/${devid}/address`);
+    if (address === undefined || closed.aborted) return;
+    const onAddress = (now: string | undefined): void => {
+      print(`interface ${devid}: ${now ?? 'no address'}`);
+      if (devid !== Math.min(devid, ...this.#hosts.keys())) return;
+      store.write('data/address', now ?? '').catch((error: unknown) => print(`data/address: ${error}`));
+    };
+    const host = new NetHost({ mac, mtu, address, send, clock, random, onAddress });
+    this.#hosts.set(devid, host);
+    closed.addEventListener('abort', () => {
+      host.close();
+      if (this.#hosts.get(devid) === host) this.#hosts.delete(devid);
+    });
   }
 }
