@@ -99,6 +99,20 @@ describe('several', () => {
   });
 });
 
+test.each(['r', 'w!'])('one file for several guests that all say %s', async (mode) => {
+  const path = host.file('a.img', 64);
+  writeFileSync(path, pattern(64, 4));
+  for (let i = 0; i < 2; i++) {
+    const guest = await host.guest();
+    await attachDisk(host.dom0, guest.domid, 51712, { params: path, mode });
+    const disk = await guest.disk(51712);
+    expect(Buffer.from(await disk.read(0, 63)).equals(pattern(63, 4))).toBe(true);
+    const write = disk.write(63, pattern(1, i));
+    if (mode === 'r') await expect(write).rejects.toThrow('could not');
+    else await write;
+  }
+});
+
 test('a guest that dies: its disk is let go when the toolstack has removed it, and nothing is left', async () => {
   const path = host.file('a.img', 64);
   const guest = await host.guest();
