@@ -42,6 +42,8 @@ export interface Evtchn {
   unbind(port: number): void;
   /** Rings the peer; a port nobody has bound to yet swallows it. ENOTCONN if not this handle's. */
   notify(port: number): void;
+  /** Who does not return soon says so: what was rung and unmasked may otherwise be said when the running callback is over. */
+  flush(): void;
   /** From now on no new port but one connected to a port of `domid`. EACCES the second time, EINVAL, EOPNOTSUPP. */
   restrict(domid: number): void;
   /** Unbinds every port of the handle. */

@@ -34,6 +34,11 @@ export class Ports {
     this.#evtchn.notify(port);
   }
 
+  /** What was said so far is on its way, for who does not return soon. */
+  flush(): void {
+    this.#evtchn.flush();
+  }
+
   unbind(port: number): void {
     this.#callbacks.delete(port);
     this.#evtchn.unbind(port);

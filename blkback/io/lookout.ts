@@ -19,6 +19,8 @@ export interface LookoutOptions {
   readonly now: () => number;
   /** Looks for so long at most, milliseconds; 0: sleeps at once. */
   readonly longestMs: number;
+  /** Guests are told now of what has been done; else when the running callback is over. */
+  readonly flush: () => void;
 }
 
 /** Node's own loop has its turn at least this often. */
@@ -29,6 +31,7 @@ const LEAST_SHARE = 1 / 8;
 export class Lookout {
   readonly #now: () => number;
   readonly #longestMs: number;
+  readonly #flush: () => void;
   readonly #watched: Watched[] = [];
   #patienceMs = 0;
   /** When there was something to do last. */
@@ -36,7 +39,8 @@ export class Lookout {
   #state: 'asleep' | 'looking' | 'between' = 'asleep';
   readonly #onStretch = (): void => this.#look();
 
-  constructor({ now, longestMs }: LookoutOptions) {
+  constructor({ now, longestMs, flush }: LookoutOptions) {
+    this.#flush = flush;
     this.#now = now;
     this.#longestMs = longestMs;
   }
@@ -52,17 +56,13 @@ export class Lookout {
 
   /** Something has happened to a disk: it has its turn, and others, until there is nothing to do. */
   wake(disk: Watched): void {
-    switch (this.#state) {
-      case 'looking':
-        break;
-      case 'between':
-        disk.turn();
-        break;
-      case 'asleep':
-        this.#learn(this.#now() - this.#workedAt);
-        disk.turn();
-        this.#look();
-    }
+    const before = this.#state;
+    if (before === 'looking') return;
+    if (before === 'asleep') this.#learn(this.#now() - this.#workedAt);
+    this.#state = 'looking';
+    disk.turn();
+    if (before === 'asleep') this.#look();
+    else this.#state = 'between';
   }
 
   /** Woken soon: looking would have been better. Woken late: it would have been, or was, in vain. */
@@ -78,6 +78,7 @@ export class Lookout {
     const until = now + STRETCH_MS;
     this.#workedAt = now;
     for (;;) {
+      this.#flush();
       const worked = this.#turns();
       now = this.#now();
       if (worked) this.#workedAt = now;

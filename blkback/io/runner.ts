@@ -94,23 +94,24 @@ export class Runner implements Watched {
 
   /** A ring's port has fired. */
   event(ring: number): void {
-    this.#guarded(() => {
-      const there = this.#options.rings[ring]!.unconsumed();
-      const requests = this.#taken[ring]! + (there.ok ? there.slots : 0);
-      this.#taken[ring] = 0;
-      if (this.#vbd.event(ring, requests)) this.#fired[ring] = 1;
-    });
+    const there = this.#options.rings[ring]!.unconsumed();
+    const requests = this.#taken[ring]! + (there.ok ? there.slots : 0);
+    this.#taken[ring] = 0;
+    if (this.#vbd.event(ring, requests)) this.#fired[ring] = 1;
     this.#awake = true;
     this.#options.lookout.wake(this);
   }
 
   /** Once a second. */
   tick(): void {
-    this.#guarded(() => {
+    if (this.#failed) return;
+    try {
       this.#vbd.tick();
       this.#medium.refresh();
       this.#vbd.resize(this.#medium.disk.sectors);
-    });
+    } catch (error) {
+      this.#fail(error);
+    }
     this.schedule();
   }
 
@@ -142,12 +143,15 @@ export class Runner implements Watched {
   }
 
   turn(): void {
+    if (this.#failed) return;
     this.#awake = true;
     this.#queue.waking = false;
-    this.#guarded(() => {
+    try {
       for (let ring = 0; ring < this.#options.rings.length; ring++) this.#look(ring);
       this.#work();
-    });
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   rest(): boolean {
@@ -175,24 +179,29 @@ export class Runner implements Watched {
   }
 
   /** A mistake of ours costs the disk in whose service it shows, not the others. */
-  #guarded(act: () => void): void {
+  #fail(error: unknown): void {
     if (this.#failed) return;
-    try {
-      act();
-    } catch (error) {
-      this.#failed = true;
-      this.#options.onBroken(`internal error: ${error instanceof Error ? error.message : String(error)}`);
-      this.#whenClosed();
-    }
+    this.#failed = true;
+    this.#options.onBroken(`internal error: ${error instanceof Error ? error.message : String(error)}`);
+    this.#whenClosed();
   }
 
   #queueOf(medium: Medium): MediumQueue {
     const queue = medium.queue(
-      (tag, result) => this.#guarded(() => this.#vbd.done(this.#transfers[tag]!, result)),
+      (tag, result) => this.#done(this.#transfers[tag]!, result),
       () => this.#options.lookout.wake(this),
     );
     this.#transfers = new Uint32Array(queue.depth);
     return queue;
+  }
+
+  #done(transfer: number, result: number): void {
+    if (this.#failed) return;
+    try {
+      this.#vbd.done(transfer, result);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Whether a ring has requests that may be taken, or what cannot be. */

@@ -35,7 +35,7 @@ export function serveDisks({ platform, recordDir, openMedium, lookOutMs = 0, log
   const gnttab = platform.openGnttab();
   const evtchn: Evtchn = platform.openEvtchn();
   const ports = new Ports(evtchn);
-  const lookout = new Lookout({ now: () => clock.now(), longestMs: lookOutMs });
+  const lookout = new Lookout({ now: () => clock.now(), longestMs: lookOutMs, flush: () => ports.flush() });
   const devices = new Set<DiskDevice>();
   let stop = (): void => {};
   const tick = (): void => {

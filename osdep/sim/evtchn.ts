@@ -79,6 +79,10 @@ export class SimEvtchn implements Evtchn {
     this.#machine.call('evtchnNotify', this.#args);
   }
 
+  flush(): void {
+    this.#machine.flush?.();
+  }
+
   restrict(domid: number): void {
     this.#machine.call('evtchnRestrict', { handle: this.#handle(), domid });
     this.#restrictedTo = domid;

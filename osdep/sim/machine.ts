@@ -51,5 +51,7 @@ export interface Machine {
   openCopies(memoryBytes: number): CopyMemory;
   /** Does `evtchnOpen`, and takes the new file's events. */
   openEvents(): EventSource;
+  /** What was told without waiting for an answer is on its way; there is none where nothing waits. */
+  flush?(): void;
   close(): void;
 }

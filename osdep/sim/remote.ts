@@ -145,6 +145,10 @@ export class RemoteMachine implements Machine {
     return { map, area, copy };
   }
 
+  flush(): void {
+    if (this.#posts.send() < 0) this.#lostSoon();
+  }
+
   openEvents(): EventSource {
     const descriptors: Descriptor[] = [];
     const { value } = this.#ask(encodeFrame(Kind.OPEN_EVENTS, {}, 'plain'), 'evtchnOpen', descriptors);

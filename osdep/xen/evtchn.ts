@@ -37,7 +37,8 @@ export class XenEvtchn implements Evtchn {
   readonly #ports: Set<number> | undefined;
   /** Ports that may have fired in what the kernel has lost. */
   #doubtful: number[] = [];
-  readonly #callbacks = new Set<() => void>();
+  /** Another one with each change, so that who is called may change it. */
+  #callbacks: readonly (() => void)[] = [];
   /** Arguments and answers of a call. */
   readonly #words = new Uint32Array(2);
   readonly #bytes: Uint8Array = new Uint8Array(this.#words.buffer);
@@ -73,17 +74,17 @@ export class XenEvtchn implements Evtchn {
   onReadable(callback: () => void): () => void {
     const fd = this.#open();
     const own = (): void => callback();
-    if (this.#callbacks.size === 0) {
+    if (this.#callbacks.length === 0) {
       // Whoever drains until there is nothing more wants to hear of new arrivals alone.
       this.#waiting.add(fd, (READABLE | EDGE) >>> 0, () => {
-        for (const each of [...this.#callbacks]) each();
+        for (const each of this.#callbacks) each();
       });
     }
-    this.#callbacks.add(own);
+    this.#callbacks = [...this.#callbacks, own];
     return () => {
-      if (this.#callbacks.delete(own) && this.#callbacks.size === 0 && this.#fd >= 0) {
-        this.#waiting.remove(fd);
-      }
+      if (!this.#callbacks.includes(own)) return;
+      this.#callbacks = this.#callbacks.filter((each) => each !== own);
+      if (this.#callbacks.length === 0 && this.#fd >= 0) this.#waiting.remove(fd);
     };
   }
 
@@ -162,6 +163,9 @@ export class XenEvtchn implements Evtchn {
     this.#call(NOTIFY, 'notify a port', port);
   }
 
+  /** Each leaves at once. */
+  flush(): void {}
+
   restrict(domid: number): void {
     const what = 'restrict event channels';
     try {
@@ -176,8 +180,8 @@ export class XenEvtchn implements Evtchn {
     const fd = this.#fd;
     if (fd < 0) return;
     this.#handles.deregister(this.#entry);
-    if (this.#callbacks.size > 0) this.#waiting.remove(fd);
-    this.#callbacks.clear();
+    if (this.#callbacks.length > 0) this.#waiting.remove(fd);
+    this.#callbacks = [];
     this.#fd = -1;
     closeDevice(fd);
   }

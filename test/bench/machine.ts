@@ -23,7 +23,8 @@ export class BuiltProgram {
   readonly ended: Promise<unknown>;
   /** What it printed: V8's traces. */
   printed = '';
-  #said = '';
+  /** What it said. */
+  said = '';
   readonly #ready: Promise<void>;
 
   constructor(program: string, args: readonly string[], { env = {}, node = [], ready }: ProgramOptions) {
@@ -38,10 +39,10 @@ export class BuiltProgram {
     this.ended = once(this.child, 'close');
     this.#ready = new Promise((resolve, reject) => {
       this.child.stderr!.on('data', (text: Buffer) => {
-        this.#said += text.toString();
-        if (this.#said.includes(ready)) resolve();
+        this.said += text.toString();
+        if (this.said.includes(ready)) resolve();
       });
-      void this.ended.then(() => reject(new Error(`${program} ended: ${this.#said}`)));
+      void this.ended.then(() => reject(new Error(`${program} ended: ${this.said}`)));
     });
     this.#ready.catch(() => {});
   }
@@ -134,10 +135,10 @@ export class Machine {
   }
 
   /** A domain with a store ring, introduced, its home its own. */
-  async guest(): Promise<MachineGuest> {
+  async guest(maxPages = 4096): Promise<MachineGuest> {
     const ctrl = this.#control.openCtrl();
     const domid = ctrl.createDomain({});
-    ctrl.setMaxMem(domid, 4096);
+    ctrl.setMaxMem(domid, maxPages);
     ctrl.populatePhysmap(domid, [STORE_GFN]);
     ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: this.#storeDomid });
     ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);

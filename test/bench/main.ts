@@ -9,6 +9,8 @@ import { contest, contestTable } from './contest.ts';
 import { type Contestant, contestant, nodeFlags, ourFlags, Stable, stopAll } from './contestants.ts';
 import { core, coreTable } from './core.ts';
 import { type CreateScore, create, createTable } from './create.ts';
+import { disk, diskRows, diskTable } from './disk.ts';
+import { diskDoor, doorTable } from './disk-door.ts';
 import { domains, domainsTable } from './domains.ts';
 import { loadProgram } from './load.ts';
 import { type MemoryScore, memory, memoryTable } from './memory.ts';
@@ -19,7 +21,7 @@ import { markdown, plain, type Table } from './table.ts';
 
 /** Of the store, with contestants; of backends. */
 const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
-const PARTS = [...STORE_PARTS, 'net'] as const;
+const PARTS = [...STORE_PARTS, 'net', 'disk', 'disk-door'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Asked {
@@ -38,8 +40,17 @@ interface Asked {
 
 /** What `--quick` shortens: it shows that everything runs, its figures mean little. */
 const PACES = {
-  full: { rounds: 5, seconds: 1, warmup: 0.25, starts: 9, nodes: 100_000, many: 1000, others: 300 },
-  quick: { rounds: 1, seconds: 0.2, warmup: 0.1, starts: 3, nodes: 10_000, many: 100, others: 50 },
+  full: {
+    rounds: 5,
+    seconds: 1,
+    warmup: 0.25,
+    starts: 9,
+    nodes: 100_000,
+    many: 1000,
+    others: 300,
+    steady: 20,
+  },
+  quick: { rounds: 1, seconds: 0.2, warmup: 0.1, starts: 3, nodes: 10_000, many: 100, others: 50, steady: 3 },
 } as const;
 
 function positive(text: string): number {
@@ -170,6 +181,16 @@ async function main(): Promise<void> {
     const timing = { rounds, seconds: 2 * seconds };
     const scores = await net(timing, { node: asked.node, wanted: asked.rows }, say);
     show(netTable(scores, timing), scores, 'net');
+  }
+  if (wanted('disk')) {
+    const timing = { rounds, seconds, warmup: pace.warmup, steady: pace.steady };
+    const chosen = diskRows.filter(({ name }) => asked.rows.test(name));
+    const scores = await disk(chosen, timing, { node: asked.node }, say);
+    show(diskTable(scores, timing), scores, 'disk');
+  }
+  if (wanted('disk-door')) {
+    const scores = await diskDoor({ rounds, seconds }, asked.rows, say);
+    show(doorTable(scores), scores, 'disk-door');
   }
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);
   if (asked.markdown) writeFileSync(asked.markdown, tables.map(markdown).join('\n'));
