@@ -23,7 +23,8 @@ export class RemoteEvents implements EventSource {
   readonly fd: Descriptor;
   readonly #poller: Poller;
   readonly #onWaiting: RemoteEventsOptions['onWaiting'];
-  readonly #callbacks = new Set<() => void>();
+  /** Another one with each change, so that who is called may change it. */
+  #callbacks: readonly (() => void)[] = [];
   readonly #onClosed: () => void;
   #open = true;
 
@@ -46,22 +47,24 @@ export class RemoteEvents implements EventSource {
 
   onReadable(callback: () => void): () => void {
     const own = (): void => callback();
-    if (this.#callbacks.size === 0 && this.#open) {
+    if (this.#callbacks.length === 0 && this.#open) {
       this.#poller.add(this.fd, (READABLE | EDGE) >>> 0, () => {
-        for (const each of [...this.#callbacks]) each();
+        for (const each of this.#callbacks) each();
       });
       this.#onWaiting('begins');
     }
-    this.#callbacks.add(own);
+    this.#callbacks = [...this.#callbacks, own];
     return () => {
-      if (this.#callbacks.delete(own)) this.#stopIfUnused();
+      if (!this.#callbacks.includes(own)) return;
+      this.#callbacks = this.#callbacks.filter((each) => each !== own);
+      this.#stopIfUnused();
     };
   }
 
   close(): void {
     if (!this.#open) return;
-    if (this.#callbacks.size > 0) {
-      this.#callbacks.clear();
+    if (this.#callbacks.length > 0) {
+      this.#callbacks = [];
       this.#stopIfUnused();
     }
     this.#open = false;
@@ -70,7 +73,7 @@ export class RemoteEvents implements EventSource {
   }
 
   #stopIfUnused(): void {
-    if (!this.#open || this.#callbacks.size > 0) return;
+    if (!this.#open || this.#callbacks.length > 0) return;
     this.#poller.remove(this.fd);
     this.#onWaiting('ends');
   }
