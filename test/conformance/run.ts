@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { startCore } from './corehost.ts';
 /**
  * The conformance rows from the command line, against any daemon: `node dist/test/conformance/run.js core|sim|c417|ox|PATH [TITLE]`. PATH is a C
  * daemon's, held against the column of today's. Prints what differs and ends with 1 if anything does.
  */
+import { startCore } from './corehost.ts';
 import { startC, startOx, startXenstored } from './peers.ts';
 import type { Column } from './row.ts';
 import { chapters } from './rows/index.ts';

@@ -46,7 +46,7 @@ function defaultsOf(kind: string, devid: number | undefined): Defaults {
     return {
       ...nothing,
       devid: id,
-      backend: { ...drive, mode: 'w', type: 'phy', dev: 'xvda', removable: '0', params: 'disk' },
+      backend: { ...drive, mode: 'w', type: 'phy', dev: 'xvda', removable: '0', params: '/disk' },
       frontend: { ...drive, 'virtual-device': `${id}` },
     };
   }
