@@ -1,8 +1,10 @@
 // Packets through real rings, grants and a real store: guests find and ping each other through the backend, frames of any length come
 // as they went. (Guests that break the rules are in io-hostile.test.ts.)
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Vif } from '../../netback/vif/core/vif.ts';
 import type { NetfrontWishes } from '../../netback/vif/front/driver.ts';
 import { ethernet, ipv4, udp } from '../../netback/vif/front/frames.ts';
+import { Hands } from '../../netback/vif/io/hands.ts';
 import { attachVif, type NetGuest, PacketHost } from './io-host.ts';
 import { txSlot } from './kit.ts';
 import { RawGuest } from './rawguest.ts';
@@ -76,6 +78,21 @@ test('what is for one is not shown to a third', async () => {
   // One of its own: whatever was sent to it before has come by then.
   await a.ping('10.0.0.3', pattern(1));
   expect(three!.frames.length - before).toBe(2);
+});
+
+test('an interface that is idle takes no part in turns', async () => {
+  const [one] = await guests(4);
+  const a = await one!.host;
+  await a.ping('10.0.0.2', pattern(1));
+  const { takeTx } = Hands.prototype;
+  const served = new Set<Vif>();
+  const spy = vi.spyOn(Hands.prototype, 'takeTx').mockImplementation(function (this: Hands, vif) {
+    served.add(vif);
+    return takeTx.call(this, vif);
+  });
+  for (let i = 0; i < 10; i++) await a.ping('10.0.0.2', pattern(100));
+  spy.mockRestore();
+  expect(served.size).toBe(2);
 });
 
 test('a blank checksum is filled in for who wants it whole', async () => {
