@@ -246,6 +246,15 @@ describe('what it receives', () => {
   });
 });
 
+test('a backend that answers nothing does not keep the guest from leaving', async () => {
+  const { nic, tx, state, guestState } = await scene();
+  nic.send(pattern(60));
+  await tx.request();
+  await state(5);
+  await guestState(6);
+  expect(nic.closed.aborted).toBe(true);
+});
+
 describe('an answer that cannot be', () => {
   test.each<readonly [string, (id: number) => Uint8Array[], string]>([
     ['to a frame that was not sent', () => [sent(200, 0)], 'frame 200, which was not sent'],

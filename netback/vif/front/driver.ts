@@ -46,6 +46,8 @@ export interface Interface {
   countOnly(): void;
 }
 
+/** How long a backend may take to answer what was sent, when the guest leaves. */
+const QUIESCE_MS = 1000;
 /** How often a backend may close without having done anything before. */
 const FRUITLESS = 5;
 
@@ -72,7 +74,7 @@ const defaultWishes: NetfrontWishes = {
 };
 
 export interface NetfrontOptions {
-  readonly platform: Pick<Platform, 'openEvtchn' | 'openGntshr'>;
+  readonly platform: Pick<Platform, 'clock' | 'openEvtchn' | 'openGntshr'>;
   /** `defaultWishes`, but for these. */
   readonly wishes?: Partial<NetfrontWishes>;
   /** An interface is connected; what is returned is called with each frame that comes, whose bytes are its own. */
@@ -136,7 +138,10 @@ export function netfront({ platform, wishes, onInterface }: NetfrontOptions): Fr
       },
       async quiesce(gone: AbortSignal): Promise<void> {
         closed.abort();
-        await nic?.quiesce(gone);
+        const late = new AbortController();
+        const stop = platform.clock.after(QUIESCE_MS, () => late.abort());
+        await nic?.quiesce(AbortSignal.any([gone, late.signal]));
+        stop();
       },
       async release(): Promise<void> {
         for (const port of nic?.ports ?? []) events.delete(port);
