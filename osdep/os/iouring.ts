@@ -215,6 +215,8 @@ export class UringEngine implements IoEngine {
         if (head === tail) tail = Atomics.load(rings, this.#cqTailAt);
       }
       if (!this.#behind() && this.#waiting === 0) return;
+      // The kernel may set it behind work that has just been done, and clears it with work alone: left to it, we would enter for ever.
+      Atomics.and(rings, this.#sqFlagsAt, ~SQ_TASKRUN);
       if (!this.#enter(ENTER_GETEVENTS)) return;
     }
   }
