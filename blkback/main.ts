@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { runBackend } from '../xenstored/client/program.ts';
 import { sweepRecords } from '../xenstored/client/ringrecord.ts';
 import { RawDisks } from './disk/raw.ts';
+import { worthLookingMs } from './io/lookout.ts';
 import { serveDisks } from './io/service.ts';
 
 runBackend({
@@ -22,7 +23,7 @@ runBackend({
     const recordDir = join(run, 'blkback', `${domid}`);
     const own = `/local/domain/${domid}/backend/vbd`;
     await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
-    const lookOutMs = Number(process.env.BLK_LOOK ?? '0.05');
+    const lookOutMs = await worthLookingMs(() => platform.clock.now());
     return serveDisks({ platform, recordDir, openMedium: (order) => media.open(order), lookOutMs, log })
       .service;
   },

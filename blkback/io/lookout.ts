@@ -23,6 +23,26 @@ export interface LookoutOptions {
   readonly flush: () => void;
 }
 
+/** Turns of Node's loop that are timed, and how many of them it pays to look out rather than to sleep. */
+const TURNS = 21;
+const TURNS_WORTH = 5;
+const [LEAST_MS, MOST_MS] = [0.05, 2];
+
+/**
+ * For how long it pays to look out on this machine, milliseconds: a few times what a turn of Node's loop takes, which is most of what being woken
+ * costs. Tens of microseconds where a system call is cheap, a millisecond and more where it is not.
+ */
+export async function worthLookingMs(now: () => number): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < TURNS; i++) {
+    const from = now();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    times.push(now() - from);
+  }
+  const median = times.sort((a, b) => a - b)[TURNS >> 1]!;
+  return Math.min(Math.max(median * TURNS_WORTH, LEAST_MS), MOST_MS);
+}
+
 /** Node's own loop has its turn at least this often. */
 const STRETCH_MS = 4;
 /** Looking for less than this share of the longest is not worth it. */
