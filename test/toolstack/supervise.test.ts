@@ -107,7 +107,7 @@ test('the first time, that is what is told of it', () => {
   run.does({ kind: 'start' });
   expect(run.wait().does).toEqual(['note', 'SIGKILL']);
   expect(run.supervisor.step(killed, run.now)).toEqual([
-    { kind: 'over', phase: 'failed', text: 'not ready after 20000 ms' },
+    { kind: 'over', phase: 'failed', text: 'not ready after 60000 ms' },
   ]);
 });
 

@@ -23,7 +23,7 @@ export interface Policy {
 
 export const defaultPolicy: Policy = {
   onExit: 'restart',
-  readyMs: 20_000,
+  readyMs: 60_000,
   graceMs: 5_000,
   pauseFirstMs: 100,
   pauseMaxMs: 5_000,

@@ -5,10 +5,9 @@
 import { join } from 'node:path';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
-import { type HostAction, type HostFile, hostPlan, type ServiceName, serviceOf } from '../core/host.ts';
+import { type HostAction, type HostFile, hostPlan, serviceOf } from '../core/host.ts';
 import { Plan } from '../core/plan.ts';
 import { defaultPolicy } from '../core/supervise.ts';
-import { obstacle, type Uplink } from '../core/uplink.ts';
 import { carryOut } from './carry.ts';
 import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
@@ -17,8 +16,7 @@ import { Domains } from './domains.ts';
 import { reasonOf } from './fault.ts';
 import { Guests, guestProcess } from './guests.ts';
 import { type Log, openLog } from './log.ts';
-import { hasInterface, readNetwork } from './network.ts';
-import { blkback, guest as guestProgram, netback, xenstoreAdmin, xenstored } from './programs.ts';
+import { guest as guestProgram, xenstoreAdmin, xenstored } from './programs.ts';
 import { type RunDirectory, self } from './rundir.ts';
 import { Services, type Surroundings } from './services.ts';
 import type { DomainState, HostState } from './state.ts';
@@ -64,7 +62,6 @@ export class Host<P extends Platform> {
   #store: Client | undefined;
   #adminPort: number;
   #url: string | undefined;
-  #uplink: Uplink | undefined;
 
   constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor<P>, events: HostEvents) {
     this.#file = file;
@@ -79,18 +76,23 @@ export class Host<P extends Platform> {
       },
       over: (name, phase, text) => this.#over(name, phase, text),
     });
+    const print = (text: string): void => events.print(text);
+    const leaving = (): boolean => this.#phase === 'stopping';
     this.#guests = new Guests({
       crew: this.#crew,
       run: run.path,
       command: (domid) => guestProgram(this.#environment(domid, 'ends with its process')),
       changed: () => this.#changed(),
-      print: (text) => events.print(text),
-      leaving: () => this.#phase === 'stopping',
+      print,
+      leaving,
     });
     this.#services = new Services({
       file,
+      run: run.path,
       crew: this.#crew,
-      command: (service, domid) => this.#serviceCommand(service, domid),
+      environment: (domid) => this.#environment(domid, 'outlives its process'),
+      print,
+      leaving,
       ending: this.#ending.signal,
     });
     this.#plan = new Plan(hostPlan(file));
@@ -143,7 +145,7 @@ export class Host<P extends Platform> {
       since: this.#since,
       socket: this.socket,
       url: this.#url,
-      uplink: this.#uplink,
+      uplink: this.#services.uplink,
       processes: this.#crew.states(),
       domains: [...this.#ownDomains(), ...this.#guests.states()],
     };
@@ -192,11 +194,11 @@ export class Host<P extends Platform> {
       case 'createService':
         return this.#services.create(action.service, this.#there());
       case 'startService':
-        return this.#startService(action.service);
+        return this.#services.start(action.service, this.#there());
       case 'stopService':
         return this.#crew.stop(action.service);
       case 'destroyService':
-        return this.#destroyService(action.service);
+        return this.#services.destroy(action.service, this.#there());
       case 'createGuest':
         return this.#guests.create(action.guest, this.#there());
       case 'destroyGuest':
@@ -289,33 +291,6 @@ export class Host<P extends Platform> {
   /** What there is from the step that connects to the store on. */
   #there(): Surroundings {
     return { domains: this.#domains!, store: this.#store!, storeDomid: this.#storeDomid! };
-  }
-
-  async #startService(service: ServiceName): Promise<void> {
-    const wanted = service === 'netback' ? this.#file.netback?.uplink : undefined;
-    const against = wanted && obstacle(wanted, readNetwork());
-    if (against === undefined) this.#uplink = wanted;
-    await this.#services.start(service, this.#there());
-    if (wanted === undefined) return;
-    const reason =
-      against ?? (hasInterface(wanted.name) ? undefined : `netback could not make it, see its log`);
-    if (reason === undefined) return;
-    this.#uplink = undefined;
-    this.#events.print(`no way from this machine to its guests, who reach each other only: ${reason}`);
-  }
-
-  #serviceCommand(service: ServiceName, domid: number): Command {
-    const domain = this.#environment(domid, 'outlives its process');
-    const run = this.#run.path;
-    return service === 'blkback'
-      ? blkback(run, this.#file.blkback!, domain)
-      : netback(run, this.#file.netback!, this.#uplink, domain);
-  }
-
-  async #destroyService(service: ServiceName): Promise<void> {
-    const { domid, uuid } = this.#services.take(service);
-    this.#domains!.destroy(domid);
-    if (this.#phase !== 'stopping') await this.#domains!.forget(this.#store!, domid, uuid);
   }
 
   #over(name: string, phase: 'ended' | 'failed', text: string): void {

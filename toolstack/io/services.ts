@@ -1,19 +1,28 @@
 /**
  * The backends of a host: each in a domain of its own, which outlives its process, so that a killed one goes on with its guests' devices when it is started
- * again. Knows no device.
+ * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
 import type { Client } from '../../xenstored/client/index.ts';
 import type { HostFile, ServiceName } from '../core/host.ts';
 import { defaultPolicy } from '../core/supervise.ts';
+import { obstacle, type Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
 import type { Crew } from './crew.ts';
 import type { Domain, Domains } from './domains.ts';
+import { hasInterface, readNetwork } from './network.ts';
+import { blkback, netback } from './programs.ts';
 
 export interface ServicesOptions {
   readonly file: HostFile;
+  /** The host's run directory. */
+  readonly run: string;
   readonly crew: Crew;
-  /** The program, once its domain is there. */
-  readonly command: (service: ServiceName, domid: number) => Command;
+  /** What makes a process that domain. */
+  readonly environment: (domid: number) => Record<string, string>;
+  /** For people, a line. */
+  readonly print: (text: string) => void;
+  /** The whole host is about to go, and need not be left in order. */
+  readonly leaving: () => boolean;
   /** Nothing is waited for after this. */
   readonly ending: AbortSignal;
 }
@@ -28,29 +37,15 @@ export interface Surroundings {
 export class Services {
   readonly #options: ServicesOptions;
   readonly #domains = new Map<ServiceName, Domain>();
+  #uplink: Uplink | undefined;
 
   constructor(options: ServicesOptions) {
     this.#options = options;
   }
 
-  async create(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
-    const { memoryMb } = this.#options.file[service]!;
-    const wanted = { name: service, memoryMb, vcpus: 1 };
-    const domain = await domains.create(store, storeDomid, wanted);
-    domains.unpause(domain.domid);
-    this.#domains.set(service, domain);
-  }
-
-  start(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
-    const { crew, command, ending } = this.#options;
-    const domain = this.domain(service);
-    return crew.start({
-      name: service,
-      policy: defaultPolicy,
-      command: () => command(service, domain.domid),
-      // Its port to the store went with the process.
-      again: () => orEnd(domains.reconnect(store, storeDomid, domain), ending),
-    });
+  /** The machine's way in, if there is one. */
+  get uplink(): Uplink | undefined {
+    return this.#uplink;
   }
 
   domain(service: ServiceName): Domain {
@@ -62,11 +57,53 @@ export class Services {
     return [...this.#domains.values()];
   }
 
-  /** A domain that is to be forgotten. */
-  take(service: ServiceName): Domain {
-    const domain = this.domain(service);
+  async create(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
+    const { memoryMb } = this.#options.file[service]!;
+    const wanted = { name: service, memoryMb, vcpus: 1 };
+    const domain = await domains.create(store, storeDomid, wanted);
+    domains.unpause(domain.domid);
+    this.#domains.set(service, domain);
+  }
+
+  async destroy(service: ServiceName, { domains, store }: Surroundings): Promise<void> {
+    const { domid, uuid } = this.domain(service);
     this.#domains.delete(service);
-    return domain;
+    domains.destroy(domid);
+    // A store that is about to go with the host need not forget first.
+    if (!this.#options.leaving()) await domains.forget(store, domid, uuid);
+  }
+
+  /** Until it serves. That there is no way in, though one was wanted, is told and no failure. */
+  async start(service: ServiceName, there: Surroundings): Promise<void> {
+    const wanted = service === 'netback' ? this.#options.file.netback?.uplink : undefined;
+    const against = wanted && obstacle(wanted, readNetwork());
+    if (against === undefined) this.#uplink = wanted;
+    await this.#startProcess(service, there);
+    if (wanted === undefined) return;
+    const missing = hasInterface(wanted.name) ? undefined : 'netback could not make it, see its log';
+    const reason = against ?? missing;
+    if (reason === undefined) return;
+    this.#uplink = undefined;
+    this.#options.print(`no way from this machine to its guests, who reach each other only: ${reason}`);
+  }
+
+  #startProcess(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
+    const { crew, ending } = this.#options;
+    const domain = this.domain(service);
+    return crew.start({
+      name: service,
+      policy: defaultPolicy,
+      command: () => this.#command(service, domain.domid),
+      // Its port to the store went with the process.
+      again: () => orEnd(domains.reconnect(store, storeDomid, domain), ending),
+    });
+  }
+
+  #command(service: ServiceName, domid: number): Command {
+    const { file, run, environment } = this.#options;
+    return service === 'blkback'
+      ? blkback(run, file.blkback!, environment(domid))
+      : netback(run, file.netback!, this.#uplink, environment(domid));
   }
 }
 
