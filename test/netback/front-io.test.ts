@@ -296,6 +296,9 @@ test('a backend that closes and stays is connected again; so is one that the gue
     expect(one.nic.closed.aborted).toBe(false);
     // Nobody hears what a former interface is told to send.
     nic.send(frameOf(two, one, 60));
+    expect(await nic.joinGroup(two.mac)).toBe(false);
+    expect(() => nic.pump(0, frameOf(two, one, 60))).toThrow('the interface is closed');
+    if (nic.control !== undefined) await expect(nic.control.mappingSize()).rejects.toThrow('closed');
     const before = two.received.length;
     one.nic.send(frameOf(two, one, 61));
     await two.came(before + 1);

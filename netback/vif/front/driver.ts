@@ -137,6 +137,7 @@ export function netfront({ platform, wishes, onInterface }: NetfrontOptions): Fr
         made.activate();
       },
       async quiesce(gone: AbortSignal): Promise<void> {
+        receive = () => {};
         closed.abort();
         const late = new AbortController();
         const stop = platform.clock.after(QUIESCE_MS, () => late.abort());

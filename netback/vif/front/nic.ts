@@ -144,7 +144,7 @@ export class FrontNic {
   /** Lets packets for a group come in, or no longer. False: the backend refuses, or has no time. */
   async amend(type: 'join' | 'leave', group: Uint8Array): Promise<boolean> {
     const queue = this.#queues[0]!;
-    if (!this.#active || this.#broken) return false;
+    if (!this.#active || this.#broken || this.#released) return false;
     const order = type === 'join' ? ExtraType.MCAST_ADD : ExtraType.MCAST_DEL;
     const answer = queue.tx.putOrder(order, group);
     if (queue.tx.publish()) this.#options.evtchn.notify(queue.txPort);
@@ -153,6 +153,7 @@ export class FrontNic {
 
   pump(index: number, frame: Uint8Array, meta: FrameMeta): PumpControl {
     this.#checkMeta(frame.length, meta);
+    if (this.#released) throw new Error('the interface is closed');
     const queue = this.#queues[index];
     if (queue === undefined) throw new RangeError(`there is no queue ${index}`);
     queue.pump?.stop();
