@@ -149,6 +149,9 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const wake = (): void => {
       if (member !== undefined) exchange.wake(member);
     };
+    const onWaiting = (): void => {
+      if (member !== undefined) exchange.deliver(member);
+    };
     let hands: Hands;
     try {
       hands = new Hands({ gnttab, ports, domid, front, records, onEvent: wake });
@@ -159,7 +162,7 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const { lan } = this.#place;
     const { orders } = hands;
     const kept = orders === undefined ? {} : { orders };
-    const options = { domid, order: this.#order, front, offer: features, onWaiting: wake, ...kept };
+    const options = { domid, order: this.#order, front, offer: features, onWaiting, ...kept };
     const vif = new Vif(lan.network, options, Math.floor(clock.now()));
     hands.serve(vif);
     member = new Member({ vif, hands, lan, onBroken: (reason) => link.broken(reason) });

@@ -1,6 +1,6 @@
 /**
- * All interfaces together, in turns: what guests send is copied in, their network says whose it is, and it is copied out to them; two calls to the
- * hypervisor a turn, however many interfaces and networks there are. Only those that have something to do take part, and turns are bounded, so
+ * All interfaces together, in turns: what guests send is copied in, their network says whose it is, and it is copied out to them; one call to the
+ * hypervisor a turn, or two where it is quiet, however many interfaces and networks there are. Only those that have something to do take part, and turns are bounded, so
  * that whoever sends without end costs others no more than their share, and whoever is idle nothing. A mistake of ours costs the interface in
  * whose service it shows. Knows no store.
  */
@@ -13,12 +13,14 @@ import { Adapter } from './adapter.ts';
 import type { Lan } from './lan.ts';
 import { type Member, mistake, WorkList } from './members.ts';
 
-/** Packets of an interface in a turn. */
-const TURN_PACKETS = 128;
+/** Packets of an interface in a turn: as many as its rings have slots. */
+const TURN_PACKETS = 256;
 /** Packets from outside, of a network in a turn: whoever is behind a wire is many. */
 const WIRE_PACKETS = 128;
 /** Copies in a call. */
 const BATCH_COPIES = 2048;
+/** From so many copies in it on, a call is worth waiting for. */
+const MANY_COPIES = 64;
 const POOL = { small: 4096, large: 64 };
 const TICK_MS = 250;
 /** Linux's, for guests that do not say when there are buffers. */
@@ -26,6 +28,8 @@ const LOOK_MS = 30;
 /** After a takeover: until nobody else has been taken over for so long, but for so long at most. */
 const SETTLE_MS = 50;
 const SETTLE_MAX_MS = 1000;
+
+type Step = (member: Member, now: number) => void;
 
 export class Exchange {
   /** Of all networks. */
@@ -108,12 +112,18 @@ export class Exchange {
     member.vif.close();
   }
 
-  /** Something may have come from a guest, or waits for it. */
+  /** Something may have come from a guest. */
   wake(member: Member): void {
     if (member.queued || member.gone) return;
     this.#active.add(member);
     this.#watch(member);
     this.#schedule();
+  }
+
+  /** A packet waits for a guest. */
+  deliver(member: Member): void {
+    member.waiting = true;
+    this.wake(member);
   }
 
   /** Something may have come from outside: for one network, or nobody knows which. */
@@ -147,9 +157,11 @@ export class Exchange {
     // Whole milliseconds: other numbers would be garbage wherever they are handed on.
     const now = Math.floor(this.#clock.now());
     this.#active.turn();
-    this.#send(now);
+    const copies = this.#copy(now, this.#planBoth, this.#finishBoth);
     this.#pass(now);
-    this.#deliver(now);
+    // Who is waited for gets his packets at once; where there are many they go out with the next ones that come in.
+    if (copies < MANY_COPIES) this.#copy(now, this.#planRx, this.#finishRx);
+    else this.#active.each(stayIfWaiting);
     this.#activeLans.each(write);
     this.#expel();
     this.#quench();
@@ -160,23 +172,30 @@ export class Exchange {
     if (this.#scheduled) setImmediate(this.#turnNow);
   }
 
-  /** From the guests into their networks. */
-  #send(now: number): void {
+  /** One call to the hypervisor for all that have something to do. How many copies it was. */
+  #copy(now: number, plan: Step, finish: Step): number {
+    const active = this.#active;
     const copies = this.#copies;
-    const { count } = this.#active;
-    for (let i = 0; i < count; i++) {
-      const member = this.#active.at(i);
-      if (member.works) member.guard(this.#planTx, now);
-    }
-    if (copies.count > 0) this.#copier.copy(copies);
-    for (let i = 0; i < count; i++) {
-      const member = this.#active.at(i);
-      if (member.works) member.guard(this.#sent, now);
-    }
+    const { count } = active;
+    for (let i = 0; i < count; i++) if (active.at(i).works) active.at(i).guard(plan, now);
+    const planned = copies.count;
+    if (planned > 0) this.#copier.copy(copies);
+    for (let i = 0; i < count; i++) if (active.at(i).works) active.at(i).guard(finish, now);
     copies.clear();
+    return planned;
   }
 
-  readonly #planTx = (member: Member, now: number): void => {
+  readonly #planBoth: Step = (member, now) => {
+    this.#planRx(member, now);
+    this.#planTx(member, now);
+  };
+
+  readonly #finishBoth: Step = (member, now) => {
+    this.#finishRx(member, now);
+    this.#finishTx(member, now);
+  };
+
+  readonly #planTx: Step = (member, now) => {
     const { vif, hands } = member;
     if (hands.takeTx(vif)) member.again = true;
     const why = vif.planTx(this.#copies, TURN_PACKETS, now);
@@ -185,7 +204,7 @@ export class Exchange {
     else if (why !== undefined) member.again = true;
   };
 
-  readonly #sent = (member: Member, now: number): void => {
+  readonly #finishTx: Step = (member, now) => {
     const { vif, hands, lan } = member;
     vif.copiedTx(this.#copies, now);
     hands.respondTx(vif);
@@ -214,28 +233,13 @@ export class Exchange {
     }
   }
 
-  /** From the networks to the guests: by now those that others have sent something to take part, too. */
-  #deliver(now: number): void {
-    const copies = this.#copies;
-    const { count } = this.#active;
-    for (let i = 0; i < count; i++) {
-      const member = this.#active.at(i);
-      if (member.works) member.guard(this.#planRx, now);
-    }
-    if (copies.count > 0) this.#copier.copy(copies);
-    for (let i = 0; i < count; i++) {
-      const member = this.#active.at(i);
-      if (member.works) member.guard(this.#received, now);
-    }
-    copies.clear();
-  }
-
-  readonly #planRx = (member: Member, now: number): void => {
+  readonly #planRx: Step = (member, now) => {
+    member.waiting = false;
     member.hands.takeRx(member.vif);
     if (!member.vif.planRx(this.#copies, now)) member.again = true;
   };
 
-  readonly #received = (member: Member): void => {
+  readonly #finishRx: Step = (member) => {
     member.vif.copiedRx(this.#copies);
     member.hands.respondRx(member.vif);
   };
@@ -311,6 +315,10 @@ export class Exchange {
     this.#schedule();
     if (this.#watched.size > 0) this.#stopTick = this.#clock.after(next, () => this.#tick());
   }
+}
+
+function stayIfWaiting(member: Member): void {
+  if (member.waiting) member.again = true;
 }
 
 function write(lan: Lan): void {

@@ -28,6 +28,8 @@ export class Member implements Worker {
   readonly onBroken: (reason: string) => void;
   queued = false;
   again = false;
+  /** It was sent something that it has not been asked to take yet. */
+  waiting = false;
   /** It was removed. */
   gone = false;
   #mistake: string | undefined;
