@@ -60,7 +60,7 @@ class Slots {
   }
 
   #start(index: number): number {
-    return SLOTS + ((index >>> 0) % this.size) * this.#slotSize;
+    return SLOTS + (index & (this.size - 1)) * this.#slotSize;
   }
 }
 
