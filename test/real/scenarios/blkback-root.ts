@@ -17,6 +17,7 @@ const FIRST_INIT = `#!/bin/busybox sh
 mount -t devtmpfs dev /dev
 for name in xen-blkfront crc32c_generic crc16 mbcache jbd2 ext4; do insmod /lib/modules/$name.ko; done
 until [ -b /dev/xvda ]; do sleep 0.1; done
+echo MOUNTING
 mkdir /new; mount -t ext4 /dev/xvda /new && exec switch_root /new /init
 `;
 
@@ -43,7 +44,7 @@ const BUSY_INIT = INIT.replace(
 done) &
 exec setsid getty`,
 );
-const KILLS = 4;
+const KILLS = 3;
 
 /** An ext4 file system on the disk, and a guest whose root it is. */
 async function rootGuest(lab: Lab, name: string, init: string): Promise<Guest> {
@@ -96,6 +97,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'our blkback: kill -9 while a guest boots from it, and while it writes and syncs',
     stores: ['ours', 'c'],
+    limitS: 400,
     async run(lab) {
       let blkback: Blkback = await startBlkback(lab);
       const again = async (): Promise<void> => {
@@ -105,11 +107,17 @@ export const scenarios: readonly Scenario[] = [
       try {
         const guest = await rootGuest(lab, 'busy', BUSY_INIT);
         await lab.step('xl create', () => guest.create());
-        let duringBoot = 0;
-        await lab.step('killed, again and again, until it writes', async () => {
-          for (; !(await guest.console()).includes('WRITTEN'); duringBoot++) await again();
-        });
-        lab.figure('kills during the boot', duringBoot);
+        for (const [moment, said] of [
+          ['before its kernel looks at the disk', /^/],
+          ['as it mounts its root', /MOUNTING/],
+          ['as it starts from its root', /BOOT 1/],
+          ['and once more', /BOOT 1/],
+        ] as const)
+          await lab.step(`killed ${moment}`, async () => {
+            await guest.says(said, 60);
+            await again();
+          });
+        await lab.step('until it writes', () => guest.says(/WRITTEN/, 60));
         const rounds = async (): Promise<number> => (await guest.console()).split(/ROUND \d+\./).length - 1;
         for (let i = 0; i < KILLS; i++) {
           const before = await rounds();
