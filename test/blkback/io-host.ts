@@ -13,10 +13,9 @@ import { type Disks, serveDisks } from '../../blkback/io/service.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
 import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
 import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
-import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
-import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
+import { type Client, connect } from '../../xenstored/client/index.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import { bootGuest } from '../xenstored/client-guest.ts';
+import { type BareGuest, bootBareGuest, writeDevice } from '../xenstored/client-guest.ts';
 
 export interface DiskGuest {
   readonly domid: number;
@@ -36,17 +35,11 @@ export async function attachDisk(
   keys: Readonly<Record<string, string>>,
   backendDomid = 0,
 ): Promise<void> {
-  const nodes = deviceNodes({
+  await writeDevice(dom0, {
     device: { backendDomid, kind: 'vbd', frontendDomid: domid, devid },
     backend: { mode: 'w', type: 'phy', dev: 'xvda', removable: '0', 'device-type': 'disk', ...keys },
     frontend: { 'virtual-device': `${devid}`, 'device-type': 'disk' },
     frontendReadOnly: {},
-  });
-  await dom0.transaction(async (tx) => {
-    for (const { path, value, perms } of nodes) {
-      await tx.write(path, value);
-      await tx.setPerms(path, perms as readonly PermText[]);
-    }
   });
 }
 
@@ -122,17 +115,10 @@ export class DiskHost {
   }
 
   /** A guest without a driver. */
-  async bareGuest(): Promise<Omit<DiskGuest, 'disk' | 'halt'>> {
-    const platform = await bootGuest(this.sim, this.dom0);
-    const domid = platform.domid!;
-    const home = await this.dom0.getDomainPath(domid);
-    for (const name of ['device', 'error']) {
-      await this.dom0.mkdir(`${home}/${name}`);
-      await this.dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
-    }
-    const store = await connect({ platform });
-    this.#stores.push(store);
-    return { domid, platform, store };
+  async bareGuest(): Promise<BareGuest> {
+    const guest = await bootBareGuest(this.sim, this.dom0);
+    this.#stores.push(guest.store);
+    return guest;
   }
 
   async guest(options: Partial<BlkfrontOptions> = {}): Promise<DiskGuest> {

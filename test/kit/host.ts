@@ -221,7 +221,13 @@ export class SimHost {
 
   /** Goes on until both ends are Connected. */
   async connected(device: Device): Promise<void> {
-    const both = (): boolean => device.states.back === 4 && device.states.front === 4;
+    let seen = -1;
+    const both = (): boolean => {
+      if (this.#timeline.happenings === seen) return false;
+      seen = this.#timeline.happenings;
+      const { back, front } = device.states;
+      return back === 4 && front === 4;
+    };
     await this.#drive(
       `${device.back} is connected`,
       both,

@@ -14,6 +14,8 @@ export type { GrantInForce, PortInUse } from './hypervisor.ts';
 export * from './ours.ts';
 export type { Actor } from './process.ts';
 
+const MOST_STEPS = 2_000;
+
 /** A host, to be closed: `await using host = await simHost()`. */
 export function simHost(options?: HostOptions): Promise<SimHost>;
 /** A host for as long as a test's body runs. Whatever the body throws is told with the seed and the end of the timeline. */
@@ -35,7 +37,7 @@ export async function simHost<T>(
 
 /**
  * Tells a story once for each step that an actor takes in it, each time on a new host of the same seed. The story hands `step` to the actor as its `killAt`,
- * or to `killAt`, and answers the actor. Ends when that lived to see the end. Answers how many steps there were.
+ * or to `killAt`, and answers the actor, or whether that died of it. Ends when it lived to see the end. Answers how many steps there were.
  */
 export async function killEachStep(
   options: HostOptions,
@@ -47,5 +49,7 @@ export async function killEachStep(
       return (await story(host, step)).dead;
     });
     if (!reached) return step;
+    if (step > MOST_STEPS)
+      throw new Error(`the story's actor is dead in the end, even if it is spared for ${step} steps`);
   }
 }

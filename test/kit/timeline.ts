@@ -16,6 +16,7 @@ export class Timeline {
   readonly entries: TimelineEntry[] = [];
   readonly #now: () => number;
   #lastMs = 0;
+  #happenings = 0;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -29,6 +30,12 @@ export class Timeline {
   /** Something happened that is not worth a line. */
   touch(): void {
     this.#lastMs = this.#now();
+    this.#happenings += 1;
+  }
+
+  /** How much has happened, lines or not. */
+  get happenings(): number {
+    return this.#happenings;
   }
 
   /** When something last happened. */

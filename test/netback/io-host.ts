@@ -9,19 +9,13 @@ import { type NetfrontWishes, netfront } from '../../netback/vif/front/driver.ts
 import { NetHost } from '../../netback/vif/front/host.ts';
 import { serveVifs, type Vifs } from '../../netback/vif/io/service.ts';
 import type { Platform } from '../../osdep/platform.ts';
-import type { SimPlatform } from '../../osdep/sim/platform.ts';
 import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
 import { runFrontends } from '../../xenstored/client/frontend.ts';
-import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
-import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
+import { type Client, connect } from '../../xenstored/client/index.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import { bootGuest } from '../xenstored/client-guest.ts';
+import { type BareGuest, bootBareGuest, writeDevice } from '../xenstored/client-guest.ts';
 
-export interface BareGuest {
-  readonly domid: number;
-  readonly platform: SimPlatform;
-  readonly store: Client;
-}
+export type { BareGuest };
 
 interface DrivenGuest {
   /** Frames that came, of any kind. */
@@ -67,17 +61,11 @@ export async function attachVif(
   mac: string,
   more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const nodes = deviceNodes({
+  await writeDevice(dom0, {
     device: { backendDomid: 0, kind: 'vif', frontendDomid: domid, devid: 0 },
     backend: { handle: '0', type: 'vif', mac, ...more },
     frontend: { handle: '0' },
     frontendReadOnly: { mac },
-  });
-  await dom0.transaction(async (tx) => {
-    for (const { path, value, perms } of nodes) {
-      await tx.write(path, value);
-      await tx.setPerms(path, perms as readonly PermText[]);
-    }
   });
 }
 
@@ -124,16 +112,9 @@ export class PacketHost {
 
   /** A guest without a driver. */
   async bareGuest(): Promise<BareGuest> {
-    const platform = await bootGuest(this.sim, this.dom0);
-    const domid = platform.domid!;
-    const home = await this.dom0.getDomainPath(domid);
-    for (const name of ['device', 'error']) {
-      await this.dom0.mkdir(`${home}/${name}`);
-      await this.dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
-    }
-    const store = await connect({ platform });
-    this.#closing.push(() => store.close());
-    return { domid, platform, store };
+    const guest = await bootBareGuest(this.sim, this.dom0);
+    this.#closing.push(() => guest.store.close());
+    return guest;
   }
 
   async guest(address: string, wishes?: Partial<NetfrontWishes>): Promise<NetGuest> {

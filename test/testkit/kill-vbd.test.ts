@@ -27,7 +27,11 @@ async function driver(
   const onDisk = (_: number, disk: FrontDisk): void => {
     found = disk;
   };
-  const actor = await host.frontend(guest, ({ platform }) => blkfront({ platform, onDisk }), options);
+  const actor = await host.frontend(
+    guest,
+    ({ platform }) => blkfront({ platform, onDisk, dataPages: 16, requests: 8 }),
+    options,
+  );
   return { actor, disk: () => found };
 }
 
@@ -103,10 +107,11 @@ it(
           .write(0, new Uint8Array(4096))
           .catch(() => {});
       await host.settle();
+      const { dead } = actor;
       await host.destroy(guest);
       expect(vbd.states).toEqual({ back: 0, front: 0 });
       expect(host.leftovers()).toEqual([]);
-      return actor;
+      return { dead };
     });
     expect(steps).toBeGreaterThan(15);
   },

@@ -1,10 +1,11 @@
 /**
- * A guest on a simulated machine, as a toolstack leaves it for its kernel: a store page, a port, a home in the store, introduced. What the guest
- * does with it is the client's part.
+ * A guest on a simulated machine, as a toolstack leaves it for its kernel: a store page, a port, a home in the store, introduced; and devices' nodes. What the
+ * guest does with it is the client's part.
  */
 import { HvmParam } from '../../osdep/ctrl.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
-import type { Client } from '../../xenstored/client/index.ts';
+import { type Client, connect, type PermText } from '../../xenstored/client/index.ts';
+import { type DeviceSpec, deviceNodes } from '../../xenstored/xenbus/attach.ts';
 import type { SimHost } from '../conformance/simhost.ts';
 
 const STORE_GFN = 1;
@@ -28,4 +29,33 @@ export async function bootGuest(host: SimHost, dom0: Client): Promise<SimPlatfor
   });
   await dom0.introduce(domid, STORE_GFN, port);
   return host.machine.platformFor(domid);
+}
+
+export interface BareGuest {
+  readonly domid: number;
+  readonly platform: SimPlatform;
+  readonly store: Client;
+}
+
+/** The same with directories for devices, and a connection of the guest's own. */
+export async function bootBareGuest(host: SimHost, dom0: Client): Promise<BareGuest> {
+  const platform = await bootGuest(host, dom0);
+  const { domid } = platform;
+  const home = await dom0.getDomainPath(domid);
+  for (const name of ['device', 'error']) {
+    await dom0.mkdir(`${home}/${name}`);
+    await dom0.setPerms(`${home}/${name}`, [`n${domid}`]);
+  }
+  return { domid, platform, store: await connect({ platform }) };
+}
+
+/** Writes a device's nodes, as libxl does. */
+export async function writeDevice(dom0: Client, spec: DeviceSpec): Promise<void> {
+  const nodes = deviceNodes(spec);
+  await dom0.transaction(async (tx) => {
+    for (const { path, value, perms } of nodes) {
+      await tx.write(path, value);
+      await tx.setPerms(path, perms as readonly PermText[]);
+    }
+  });
 }
