@@ -29,8 +29,8 @@ const TURNS_WORTH = 5;
 const [LEAST_MS, MOST_MS] = [0.05, 2];
 
 /**
- * For how long it pays to look out on this machine, milliseconds: a few times what a turn of Node's loop takes, which is most of what being woken
- * costs. Tens of microseconds where a system call is cheap, a millisecond and more where it is not.
+ * For how long it pays to look out on this machine, milliseconds: a few times what a turn of Node's loop takes, which is part of what being woken
+ * costs: tens of microseconds, or a millisecond and more where system calls are dear.
  */
 export async function worthLookingMs(now: () => number): Promise<number> {
   const times: number[] = [];
