@@ -48,50 +48,9 @@ while :; do
   echo "ROUND $round."
 done`;
 
-/** What is timed: bytes at a time, and how often. */
-const SPEEDS = [
-  ['read', '1M', 24],
-  ['write', '1M', 24],
-  ['read', '64k', 100],
-  ['write', '64k', 100],
-  ['read', '4k', 200],
-  ['write', '4k', 200],
-] as const;
-const WAYS = {
-  read: 'if=/dev/xvda of=/dev/null iflag=direct',
-  write: 'if=/dev/zero of=/dev/xvda oflag=direct',
-};
-/** In hundredths of a second. */
-const MEASURED = `
-now() { cut -d' ' -f1 /proc/uptime | tr -d .; }
-timed() {
-  begun=$(now); dd bs=$2 count=$3 $4 2>/dev/null; echo "TIMED $1 $2 $(($(now) - begun))."
-}
-run() {
-${SPEEDS.map(([verb, size, count]) => `timed ${verb} ${size} ${count} '${WAYS[verb]}'`).join('\n')}
-}
-echo "WARMING UP"; run >/dev/null
-run
-echo MEASURED
-read -r forever </dev/console`;
-
 async function md5(lab: Lab, path: string): Promise<string> {
   const { stdout } = await lab.sh(`head -c ${MIB}m ${path} | md5sum`);
   return stdout.slice(0, 32);
-}
-
-/** Seconds of each run. */
-async function measured(lab: Lab, name: string): Promise<ReadonlyMap<string, number>> {
-  const guest = lab.guest({ name, memory: 96, script: MEASURED, disks: ['phy:/dev/ram3,xvda,w'] });
-  await guest.create();
-  const said = await guest.says(/[\s\S]*MEASURED/, 120);
-  await lab.exec('xl', ['destroy', name]);
-  return new Map(
-    [...said.matchAll(/TIMED (\w+ \w+) (\d+)\.\n/g)].map(([, what, seconds]) => [
-      what!,
-      Number(seconds) / 100,
-    ]),
-  );
 }
 
 /** How each disk was connected, as the program tells. */
@@ -187,23 +146,6 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
         await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'load']));
       } finally {
         await program.kill();
-      }
-    },
-  },
-  {
-    name: "our blkback beside Linux's: dd in a guest",
-    stores: ['ours'],
-    async run(lab) {
-      const program = await startBlkback(lab);
-      const ours = await lab.step('ours', () => measured(lab, 'ours')).finally(() => program.kill());
-      await lab.exec('insmod', ['/lib/modules/xen-blkback.ko']);
-      const linux = await lab.step("Linux's", () => measured(lab, 'linux'));
-      for (const [what, seconds] of ours) {
-        const theirs = linux.get(what)!;
-        lab.figure(
-          `${what}: ours, Linux's s (ratio)`,
-          `${seconds}, ${theirs} (${(theirs / seconds).toFixed(2)})`,
-        );
       }
     },
   },
