@@ -1,8 +1,8 @@
 /**
  * All interfaces together, in turns: what guests send is copied in, their network says whose it is, and it is copied out to them; one call to the
- * hypervisor a turn, or two where it is quiet, however many interfaces and networks there are. Only those that have something to do take part, and turns are bounded, so
- * that whoever sends without end costs others no more than their share, and whoever is idle nothing. A mistake of ours costs the interface in
- * whose service it shows. Knows no store.
+ * hypervisor a turn, or two where it is quiet, however many interfaces and networks there are. Only those that have something to do take part, and
+ * turns are bounded, so that whoever sends without end costs others no more than their share, and whoever is idle nothing. A mistake of ours costs
+ * the interface in whose service it shows. Knows no store.
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Copier, Gnttab } from '../../../osdep/gnttab.ts';
