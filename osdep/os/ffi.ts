@@ -4,6 +4,7 @@
  * to be read before the next call. Prototypes are those of Linux with a 64-bit `long` (x86-64, aarch64); variadic
  * ones (`fcntl`, `open`, `prctl`) are declared with the arguments used here, which those ABIs pass alike.
  */
+import { isMainThread } from 'node:worker_threads';
 import koffi from 'koffi';
 
 /** What stands for a pointer: bytes of JavaScript (kept alive by the caller), an address, or NULL. */
@@ -11,6 +12,9 @@ export type Pointer = ArrayBufferView | ArrayBuffer | bigint | null;
 
 /** An open file of the operating system, or -1. */
 export type Descriptor = number;
+
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 const library = koffi.load(null);
 
@@ -230,5 +234,63 @@ export interface Watch {
 
 /** Calls back whenever `fd` is readable. A callback that throws would stop the loop for good: it must not. */
 export function watchReadable(fd: Descriptor, callback: () => void): Watch {
-  return koffi.node.poll(fd, callback);
+  // koffi's own watch makes an object for each call.
+  loopCalls ??= isMainThread ? findLoop() : 'none';
+  return loopCalls === 'none' ? koffi.node.poll(fd, callback) : watchByLoop(loopCalls, fd, callback);
+}
+
+const UV_POLL = 8;
+const UV_READABLE = 1;
+
+/** libuv, which Node is made with and whose functions it shows: the main thread's loop is its default one. */
+interface LoopCalls {
+  readonly loop: bigint;
+  readonly handleSize: (type: number) => number;
+  readonly init: (loop: bigint, handle: bigint, fd: Descriptor) => number;
+  readonly start: (handle: bigint, events: number, callback: unknown) => number;
+  readonly stop: (handle: bigint) => number;
+  readonly close: (handle: bigint, callback: null) => void;
+  readonly ref: (handle: bigint) => void;
+  readonly unref: (handle: bigint) => void;
+}
+
+let loopCalls: LoopCalls | 'none' | undefined;
+// Of the handle nothing is wanted; as a small number it costs nothing.
+const onReadable = koffi.pointer(koffi.proto('void onReadable(int8_t handle, int status, int events)'));
+
+/** A Node that hides them does it koffi's way. */
+function findLoop(): LoopCalls | 'none' {
+  try {
+    return {
+      loop: declare<() => bigint>('void *uv_default_loop()')(),
+      handleSize: declare('size_t uv_handle_size(int type)'),
+      init: declare('int uv_poll_init(void *loop, void *handle, int fd)'),
+      start: declare('int uv_poll_start(void *handle, int events, onReadable *callback)'),
+      stop: declare('int uv_poll_stop(void *handle)'),
+      close: declare('void uv_close(void *handle, void *callback)'),
+      ref: declare('void uv_ref(void *handle)'),
+      unref: declare('void uv_unref(void *handle)'),
+    };
+  } catch {
+    return 'none';
+  }
+}
+
+/** The handle's memory is never given back: the loop looks at it once more after its end. */
+function watchByLoop(calls: LoopCalls, fd: Descriptor, callback: () => void): Watch {
+  const { loop, handleSize, init, start, stop, close: end, ref, unref } = calls;
+  const handle = mmap(null, handleSize(UV_POLL), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  const registered = koffi.register(callback, onReadable);
+  const failed = init(loop, handle, fd) || start(handle, UV_READABLE, registered);
+  if (failed !== 0) throw new Error(`watching descriptor ${fd}: error ${-failed}`);
+  return {
+    ref: () => ref(handle),
+    unref: () => unref(handle),
+    close() {
+      stop(handle);
+      end(handle, null);
+      // It may be what is running.
+      setImmediate(() => koffi.unregister(registered)).unref();
+    },
+  };
 }
