@@ -17,6 +17,7 @@ import { Vbd } from '../core/vbd.ts';
 import { emptyDrive } from './emptydrive.ts';
 import { GuestMemory } from './guestmemory.ts';
 import type { Lookout } from './lookout.ts';
+import type { MapBudget } from './mapbudget.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
 import { BackRing } from './ring.ts';
@@ -40,6 +41,7 @@ export interface DeviceOptions {
   readonly gnttab: Gnttab;
   readonly ports: Ports;
   readonly lookout: Lookout;
+  readonly maps: MapBudget;
   readonly recordDir: string;
   readonly openMedium: (order: MediumOrder) => Medium;
   readonly onClosed: () => void;
@@ -51,6 +53,8 @@ interface Connection {
   readonly runner: Runner;
   readonly rings: readonly BackRing[];
   readonly records: RecordFile;
+  /** Of the guest's pages that may be kept mapped. */
+  readonly maps: number;
 }
 
 export class DiskDevice implements BackendDevice<VbdFrontKeys> {
@@ -112,6 +116,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     if (connection === undefined) return;
     await connection.runner.close();
     this.#connection = undefined;
+    this.#options.maps.giveBack(connection.maps);
     release(connection.rings, connection.records);
   }
 
@@ -167,13 +172,15 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   }
 
   #attach(medium: Medium, keys: VbdFrontKeys, how: 'fresh' | 'attach'): Connection {
-    const { link, gnttab, ports, recordDir, lookout } = this.#options;
+    const { link, gnttab, ports, recordDir, lookout, maps } = this.#options;
     const { frontendDomid: domid, devid } = link.device;
     const layout = layoutOf(keys.protocol);
     const records = new RecordFile(join(recordDir, `${domid}-${devid}`), keys.queues.length, how);
     const rings: BackRing[] = [];
     let runner: Runner | undefined;
     let memory: GuestMemory | undefined;
+    const wanted = keys.persistent ? vbdLimits.persistentGrants * keys.queues.length : 0;
+    const reserved = maps.reserve(wanted);
     try {
       for (const [index, { ringRefs, eventChannel }] of keys.queues.entries()) {
         const record = records.record(index);
@@ -188,6 +195,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
         persistent: keys.persistent,
         indirectSegments: INDIRECT_SEGMENTS,
         answers: 'in order',
+        limits: { persistentGrants: Math.floor(reserved / keys.queues.length) },
       });
       memory = new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages, answers: vbd });
       runner = new Runner({
@@ -207,13 +215,14 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
       });
     } catch (error) {
       memory?.close();
+      maps.giveBack(reserved);
       release(rings, records);
       throw error;
     }
     // The last one may have died between its answer and the bell.
     if (how === 'attach') for (const ring of rings) ring.notify();
     runner.schedule();
-    return { runner, rings, records };
+    return { runner, rings, records, maps: reserved };
   }
 
   /** Nobody's transfers come after ours. */

@@ -9,6 +9,7 @@ import type { BackendService } from '../../xenstored/client/backend.ts';
 import type { VbdFrontKeys } from '../../xenstored/xenbus/vbd.ts';
 import { DiskDevice } from './device.ts';
 import { Lookout } from './lookout.ts';
+import { MapBudget } from './mapbudget.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 
 export interface DisksOptions {
@@ -19,6 +20,8 @@ export interface DisksOptions {
   readonly openMedium: (order: MediumOrder) => Medium;
   /** How long to look for more to do before sleeping, at most; default: 0. */
   readonly lookOutMs?: number;
+  /** For guests' pages that are kept mapped. Default: what Linux allows this process. */
+  readonly maps?: MapBudget;
   /** One line at a time. */
   readonly log: (line: string) => void;
 }
@@ -30,7 +33,14 @@ export interface Disks {
 }
 
 /** Serves any number of disks. Throws OsError without a hypervisor. */
-export function serveDisks({ platform, recordDir, openMedium, lookOutMs = 0, log }: DisksOptions): Disks {
+export function serveDisks({
+  platform,
+  recordDir,
+  openMedium,
+  lookOutMs = 0,
+  maps = new MapBudget(),
+  log,
+}: DisksOptions): Disks {
   const { clock } = platform;
   const gnttab = platform.openGnttab();
   const evtchn: Evtchn = platform.openEvtchn();
@@ -54,6 +64,7 @@ export function serveDisks({ platform, recordDir, openMedium, lookOutMs = 0, log
           gnttab,
           ports,
           lookout,
+          maps,
           recordDir,
           openMedium,
           log,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { RawDisks } from '../../blkback/disk/raw.ts';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
 import { type BlkfrontOptions, blkfront } from '../../blkback/front/driver.ts';
+import { MapBudget } from '../../blkback/io/mapbudget.ts';
 import type { Medium } from '../../blkback/io/medium.ts';
 import { type Disks, serveDisks } from '../../blkback/io/service.ts';
 import type { SimPlatform } from '../../osdep/sim/platform.ts';
@@ -67,6 +68,8 @@ export class DiskHost {
   readonly log: string[] = [];
   /** What is made of each medium that is opened. */
   wrap: (medium: Medium) => Medium = (medium) => medium;
+  /** Of guests' pages that are kept mapped. */
+  maps: MapBudget = new MapBudget();
   readonly #media = new RawDisks();
   readonly #stores: Client[] = [];
   readonly #drivers: Driven[] = [];
@@ -92,6 +95,7 @@ export class DiskHost {
       platform,
       recordDir: join(this.directory, 'records'),
       openMedium: (order) => this.wrap(this.#media.open(order)),
+      maps: this.maps,
     });
     const served = await serveBackends(disks.service, { store: this.dom0, domid: 0, log });
     this.#backend = { disks, served };
@@ -101,6 +105,16 @@ export class DiskHost {
     await this.#backend?.served.close();
     this.#backend?.disks.close();
     this.#backend = undefined;
+  }
+
+  /** What a disk of a guest's has counted. */
+  counted(domid: number, devid: number): Readonly<Record<string, number>> {
+    const path = `/local/domain/0/backend/vbd/${domid}/${devid}`;
+    const found = Array.from(this.#backend?.disks.service.statistics?.() ?? []).find(
+      (one) => one.path === path,
+    );
+    if (found === undefined) throw new Error(`${path} counts nothing`);
+    return found.counters;
   }
 
   file(name: string, sectors: number): string {
