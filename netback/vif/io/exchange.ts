@@ -12,6 +12,7 @@ import { NONE, PacketPool } from '../core/packets.ts';
 import { Adapter } from './adapter.ts';
 import type { Lan } from './lan.ts';
 import { type Member, mistake, WorkList } from './members.ts';
+import { Waiters } from './waiters.ts';
 
 /** Packets of an interface in a turn: as many as its rings have slots. */
 const TURN_PACKETS = 256;
@@ -22,9 +23,6 @@ const BATCH_COPIES = 2048;
 /** From so many copies in it on, a call is worth waiting for. */
 const MANY_COPIES = 64;
 const POOL = { small: 4096, large: 64 };
-const TICK_MS = 250;
-/** Linux's, for guests that do not say when there are buffers. */
-const LOOK_MS = 30;
 /** After a takeover: until nobody else has been taken over for so long, but for so long at most. */
 const SETTLE_MS = 50;
 const SETTLE_MAX_MS = 1000;
@@ -43,16 +41,9 @@ export class Exchange {
   /** Who has something to do. */
   readonly #active: WorkList<Member> = new WorkList();
   readonly #activeLans: WorkList<Lan> = new WorkList();
-  /** Who waits for packets' memory; for credit; for time to pass. */
-  readonly #thirsty = new Set<Member | Lan>();
-  readonly #indebted = new Set<Member>();
-  readonly #watched = new Set<Member>();
-  /** Memory that was free when somebody found too little. */
-  #freeThen = 0;
+  readonly #waiters: Waiters;
   #scheduled = false;
   #stopped = false;
-  #stopTick: (() => void) | undefined;
-  #stopCredit: (() => void) | undefined;
   #stopSettling: (() => void) | undefined;
   #settlingSince: number | undefined;
   readonly #turnNow = (): void => this.#turn();
@@ -65,6 +56,12 @@ export class Exchange {
     this.#seed = seed;
     this.#copier = gnttab.openCopier(this.pool.memoryBytes);
     this.#adapter = new Adapter(this.pool, this.memory);
+    this.#waiters = new Waiters(clock, this.pool, (who) => {
+      // It may be on the list already, and about to be taken off.
+      who.again = true;
+      if ('vif' in who) this.wake(who);
+      else this.schedule(who);
+    });
   }
 
   /** The packets' memory, of all networks. */
@@ -83,7 +80,7 @@ export class Exchange {
   /** Nobody is on it any more. */
   closeLan(lan: Lan): void {
     this.#lans.delete(lan);
-    this.#thirsty.delete(lan);
+    this.#waiters.forget(lan);
     lan.wire = undefined;
   }
 
@@ -106,9 +103,7 @@ export class Exchange {
   remove(member: Member): void {
     if (member.gone) return;
     member.gone = true;
-    this.#thirsty.delete(member);
-    this.#indebted.delete(member);
-    this.#watched.delete(member);
+    this.#waiters.forget(member);
     member.vif.close();
   }
 
@@ -116,7 +111,7 @@ export class Exchange {
   wake(member: Member): void {
     if (member.queued || member.gone) return;
     this.#active.add(member);
-    this.#watch(member);
+    this.#waiters.watch(member);
     this.#schedule();
   }
 
@@ -135,8 +130,7 @@ export class Exchange {
 
   stop(): void {
     this.#stopped = true;
-    this.#stopTick?.();
-    this.#stopCredit?.();
+    this.#waiters.stop();
     this.#stopSettling?.();
     this.#copier.close();
   }
@@ -164,7 +158,7 @@ export class Exchange {
     else this.#active.each(stayIfWaiting);
     this.#activeLans.each(write);
     this.#expel();
-    this.#quench();
+    this.#waiters.quench();
     this.#active.sweep();
     this.#activeLans.sweep();
     this.#scheduled = this.#active.count > 0 || this.#activeLans.count > 0;
@@ -199,8 +193,8 @@ export class Exchange {
     const { vif, hands } = member;
     if (hands.takeTx(vif)) member.again = true;
     const why = vif.planTx(this.#copies, TURN_PACKETS, now);
-    if (why === 'credit') this.#owes(member, vif.creditAtMs, now);
-    else if (why === 'memory') this.#thirsts(member);
+    if (why === 'credit') this.#waiters.owes(member, vif.creditAtMs);
+    else if (why === 'memory') this.#waiters.thirsts(member);
     else if (why !== undefined) member.again = true;
   };
 
@@ -219,7 +213,7 @@ export class Exchange {
       const lan = lans.at(i);
       const why = lan.wire?.read(WIRE_PACKETS, now);
       if (why === 'turn') lan.again = true;
-      else if (why === 'memory') this.#thirsts(lan);
+      else if (why === 'memory') this.#waiters.thirsts(lan);
       if (this.#adapts(lan, now)) lan.again = true;
     }
   }
@@ -265,55 +259,6 @@ export class Exchange {
     const bytes = one.statuses[0] === 0 ? this.memory.slice(position, position + length) : undefined;
     this.pool.release(packet);
     return bytes;
-  }
-
-  #thirsts(who: Member | Lan): void {
-    this.#thirsty.add(who);
-    this.#freeThen = this.pool.free;
-  }
-
-  /** There is more memory than when somebody found too little: he tries again. */
-  #quench(): void {
-    if (this.#thirsty.size === 0 || this.pool.free <= this.#freeThen) return;
-    for (const who of this.#thirsty) {
-      who.again = true;
-      if ('vif' in who) this.#active.add(who);
-      else this.#activeLans.add(who);
-    }
-    this.#thirsty.clear();
-  }
-
-  #owes(member: Member, until: number, now: number): void {
-    this.#indebted.add(member);
-    this.#stopCredit ??= this.#clock.after(Math.max(1, Math.ceil(until - now)), () => {
-      this.#stopCredit = undefined;
-      for (const one of this.#indebted) this.wake(one);
-      this.#indebted.clear();
-    });
-  }
-
-  #watch(member: Member): void {
-    if (this.#watched.has(member)) return;
-    this.#watched.add(member);
-    this.#stopTick ??= this.#clock.after(TICK_MS, () => this.#tick());
-  }
-
-  /** Time passes for those that have had anything to do with it. */
-  #tick(): void {
-    this.#stopTick = undefined;
-    const now = Math.floor(this.#clock.now());
-    let next = TICK_MS;
-    for (const member of [...this.#watched]) {
-      const { vif, hands } = member;
-      if (vif.tick(now)) hands.listen();
-      if (vif.isQuiet) this.#watched.delete(member);
-      // Not every guest says that there are buffers again.
-      else this.wake(member);
-      if (vif.wantsLooking) next = LOOK_MS;
-    }
-    if (this.#thirsty.size > 0) this.#freeThen = NONE;
-    this.#schedule();
-    if (this.#watched.size > 0) this.#stopTick = this.#clock.after(next, () => this.#tick());
   }
 }
 
