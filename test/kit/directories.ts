@@ -1,10 +1,20 @@
 /**
  * Directories of processes that outlive them: whoever comes next under the same name in the same domain finds the files as they were when its predecessor
- * died, whatever that one's code still does. Real files, which end with the host. Knows nothing of what is in them.
+ * died, whatever that one's code still does. Real files, in memory where there is such a place, which end with the host. Knows nothing of what is in them.
  */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** A disk may take long to remove a directory. */
+function place(): string {
+  try {
+    accessSync('/dev/shm', constants.W_OK);
+    return '/dev/shm';
+  } catch {
+    return tmpdir();
+  }
+}
 
 export class Directories {
   #root: string | undefined;
@@ -33,7 +43,7 @@ export class Directories {
   }
 
   #fresh(): string {
-    this.#root ??= mkdtempSync(join(tmpdir(), 'stubdom0-testkit-'));
+    this.#root ??= mkdtempSync(join(place(), 'stubdom0-testkit-'));
     this.#made += 1;
     return join(this.#root, `${this.#made}`);
   }

@@ -43,6 +43,8 @@ export interface ActorOptions {
   readonly killAt?: number;
   /** What dies then. Default: it alone. */
   readonly killed?: 'alone' | 'with its domain';
+  /** It loses its connection to the store instead of taking this step. */
+  readonly cutAt?: number;
 }
 
 /** A backend or a driver, and what there is to give back when the host is closed: not before, since whoever is killed gives nothing back. */
@@ -267,8 +269,17 @@ export class SimHost {
 
   /** It dies instead of taking that step; the first that it took was 0. A step is a request to the machine or to the store. */
   killAt(actor: Actor, step: number): void {
-    const process = this.#known(actor);
-    process.dieAt(step, () => this.kill(actor));
+    this.atStep(actor, step, () => this.kill(actor));
+  }
+
+  /** Its connection to the store is lost, what was asked is not answered; the process goes on, and connects anew. */
+  cut(actor: Actor): void {
+    this.#known(actor).cut();
+  }
+
+  /** Something happens just before it takes that step: a key is written, another one dies. Nothing in it may wait. */
+  atStep(actor: Actor, step: number, fate: () => void): void {
+    this.#known(actor).atStep(step, fate);
   }
 
   /** How many steps it has taken. */
@@ -398,10 +409,13 @@ export class SimHost {
   }
 
   /** A process with its way to the store. */
-  async #begin(process: Process, { killAt, killed = 'alone' }: ActorOptions): Promise<Process> {
+  async #begin(process: Process, { killAt, killed, cutAt }: ActorOptions): Promise<Process> {
     this.#actors.add(process);
-    if (killAt !== undefined && killed === 'alone') process.dieAt(killAt);
-    else if (killAt !== undefined) process.dieAt(killAt, () => this.kill(this.#guests.get(process.domid)!));
+    if (cutAt !== undefined) process.atStep(cutAt, () => process.cut());
+    if (killAt !== undefined)
+      process.atStep(killAt, () =>
+        this.kill(killed === 'with its domain' ? this.#guests.get(process.domid)! : process),
+      );
     const connector = process.through(this.#wayOf(process));
     const { clock } = process.platform;
     process.store = await this.done(connect({ connector, clock }), `${process.name} reaches the store`);

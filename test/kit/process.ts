@@ -61,8 +61,10 @@ export class Process implements Actor, MachineOwner {
   #store: Client | undefined;
   #directory: string | undefined;
   #steps = 0;
-  #killAt: number | undefined;
-  #kill: () => void;
+  /** What happens to it before it takes a step, by the step's number. */
+  readonly #fates = new Map<number, () => void>();
+  /** How to lose what connections it has. */
+  readonly #cuts = new Set<() => void>();
   #tellEnded: () => void = () => {};
   dead = false;
 
@@ -70,7 +72,6 @@ export class Process implements Actor, MachineOwner {
     this.#host = host;
     this.name = name;
     this.domid = domid;
-    this.#kill = () => this.end('process');
     this.platform = this.#platform('seen');
     this.beneath = this.#platform('unseen');
     this.ended = new Promise((resolve) => {
@@ -102,20 +103,23 @@ export class Process implements Actor, MachineOwner {
     return this.#steps;
   }
 
-  /** It dies instead of taking this step; the first is 0. `how`: what that means, if not the process's end alone. */
-  dieAt(step: number, how: () => void = this.#kill): void {
-    this.#killAt = step;
-    this.#kill = how;
+  /** Something happens to it just before it takes this step; the first is 0. If it dies of that, the step is not taken. */
+  atStep(step: number, fate: () => void): void {
+    this.#fates.set(step, fate);
   }
 
   step(): boolean {
     if (this.dead) return false;
-    if (this.#steps === this.#killAt) {
-      this.#kill();
-      return false;
-    }
+    this.#fates.get(this.#steps)?.();
+    if (this.dead) return false;
     this.#steps += 1;
     return true;
+  }
+
+  /** Loses its connection to the store. */
+  cut(): void {
+    this.tell('loses its connection');
+    for (const cut of [...this.#cuts]) cut();
   }
 
   tell(what: string): void {
@@ -163,21 +167,32 @@ export class Process implements Actor, MachineOwner {
           if (done !== undefined) this.#unanswered.delete(done);
           done?.();
         };
-        const listener = listenerOf(user, answered, () => this.dead);
+        let open = true;
+        const listener = listenerOf(user, answered, () => open && !this.dead);
         const transport = await inner.connect(listener);
-        this.onEnd(() => transport.close());
+        const close = (): void => {
+          open = false;
+          while (asked.length > 0) answered();
+          this.#cuts.delete(cut);
+          transport.close();
+        };
+        const cut = (): void => {
+          close();
+          this.#host.machine.scheduler.ready(() => {
+            if (!this.dead) user.closed(new Error('the connection is lost'));
+          });
+        };
+        this.#cuts.add(cut);
+        this.onEnd(close);
         return {
           send: (message) => {
-            if (!this.step()) return;
+            if (!open || !this.step() || !open) return;
             const done = this.#host.pump.asked();
             asked.push(done);
             this.#unanswered.add(done);
             transport.send(message);
           },
-          close: () => {
-            while (asked.length > 0) answered();
-            transport.close();
-          },
+          close,
         };
       },
     };
@@ -192,18 +207,18 @@ export class Process implements Actor, MachineOwner {
   }
 }
 
-/** Passes on what comes to one who lives, and counts answers. */
-function listenerOf(user: TransportUser, answered: () => void, dead: () => boolean): TransportUser {
+/** Passes on what comes to one who still listens, and counts answers. */
+function listenerOf(user: TransportUser, answered: () => void, listens: () => boolean): TransportUser {
   const framer = new Framer();
   return {
     receive: (bytes) => {
-      if (dead()) return;
+      if (!listens()) return;
       framer.push(bytes);
       while (framer.next() === 'message') if (framer.type !== Op.WATCH_EVENT) answered();
       user.receive(bytes);
     },
     closed: (reason) => {
-      if (!dead()) user.closed(reason);
+      if (listens()) user.closed(reason);
     },
   };
 }

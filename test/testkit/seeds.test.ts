@@ -29,6 +29,7 @@ class Service {
   readonly #random: SeededRandom;
   readonly #start: (killAt: { readonly killAt?: number }) => Promise<Actor>;
   #kills = 3;
+  #diesAt = 0;
 
   constructor(host: SimHost, random: SeededRandom, start: Service['start']) {
     this.#host = host;
@@ -39,7 +40,8 @@ class Service {
   async start(_: { readonly killAt?: number } = {}): Promise<Actor> {
     const mortal = this.#kills > 0;
     this.#kills -= 1;
-    this.actor = await this.#start(mortal ? { killAt: this.#random.below(120) } : {});
+    this.#diesAt = this.#random.below(120);
+    this.actor = await this.#start(mortal ? { killAt: this.#diesAt } : {});
     void this.actor.ended.then(() => this.start());
     return this.actor;
   }
@@ -48,7 +50,7 @@ class Service {
   async spare(): Promise<void> {
     this.#kills = 0;
     await this.#host.until(() => !this.actor.dead);
-    this.#host.killAt(this.actor, Number.POSITIVE_INFINITY);
+    this.#host.atStep(this.actor, this.#diesAt, () => {});
   }
 }
 
