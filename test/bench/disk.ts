@@ -114,7 +114,10 @@ export async function disk(
   const dir = mkdtempSync(join(directory, 'stubdom0-bench-disk-'));
   const path = join(dir, 'image');
   prepareImage(path);
-  const machine = await Machine.start({ program: 'blkback', node: ['--trace-gc', ...node] });
+  const machine = await Machine.start({
+    program: 'blkback',
+    node: ['--trace-gc', '--max-semi-space-size=1', ...node],
+  });
   try {
     const { domid, token } = await machine.guest(20_000);
     const guest = new Guest(machine.run, token);
