@@ -88,6 +88,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'our netback: ping, files, an interface attached and detached',
     stores: ['ours', 'c'],
+    limitS: 600,
     async run(lab) {
       const program = await lab.step('netback', () => startNetback(lab));
       const peer = await startTcpPeer(MIB);
@@ -95,7 +96,7 @@ export const scenarios: readonly Scenario[] = [
         await lab.sh('ip addr add 10.10.0.1/24 dev xenbr0');
         const guest = netGuest(lab, 'net', COMES_AND_GOES);
         await lab.step('xl create', () => guest.create());
-        await lab.step('a file each way', () => guest.says(/TAKEN .*\./, 120));
+        await lab.step('a file each way', () => guest.says(/TAKEN .*\./, 300));
         const said = await guest.console();
         assert.match(said, new RegExp(`TAKEN ${peer.md5}\\.`));
         assert.match(said, /GIVEN (\w{32}) \1\./);
@@ -106,11 +107,11 @@ export const scenarios: readonly Scenario[] = [
         await lab.step('xl network-attach', () =>
           lab.exec('xl', ['network-attach', 'net', 'mac=00:16:3e:09:00:03', 'bridge=xenbr0']),
         );
-        await guest.says(/SECOND 00:16:3e:09:00:03\./, 40);
+        await guest.says(/SECOND 00:16:3e:09:00:03\./, 120);
         await lab.step('ping of the second', () => ping(lab, '10.10.0.2', 3));
         await lab.step('xl network-detach', () => lab.exec('xl', ['network-detach', 'net', '1']));
         assert.doesNotMatch(await devices(lab), new RegExp(`vif${domid}\\.1`));
-        await guest.says(/DETACHED\s+AGAIN .*\./, 60);
+        await guest.says(/DETACHED\s+AGAIN .*\./, 240);
         assert.match(await guest.console(), new RegExp(`AGAIN ${peer.md5}\\.`));
         await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'net']));
         assert.doesNotMatch(await devices(lab), /vif/);
@@ -128,6 +129,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'our netback: kill -9 under load',
     stores: ['ours', 'c'],
+    limitS: 600,
     async run(lab) {
       let program = await startNetback(lab);
       const peer = await startTcpPeer(LOAD_MIB);
@@ -137,7 +139,7 @@ export const scenarios: readonly Scenario[] = [
         const rounds = () => Math.min(peer.given.length, peer.taken.length);
         const more = (count: number) => {
           const before = rounds();
-          return lab.until(`${count} more rounds`, () => rounds() >= before + count, 90);
+          return lab.until(`${count} more rounds`, () => rounds() >= before + count, 200);
         };
         await lab.step('files both ways', () => more(2));
         for (let i = 0; i < KILLS; i++) {
