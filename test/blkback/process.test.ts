@@ -1,6 +1,7 @@
 // The built program beside a guest in another process: it finds its disks, also those that were there before it; killed at any moment
 // under load and started again, it loses nothing, does nothing twice that could be seen, and the guest's device never leaves Connected.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
@@ -126,8 +127,29 @@ test('a guest that went while nobody served it leaves no record', async () => {
   expect(existsSync(record)).toBe(false);
 });
 
+test('what a disk has counted is written when it is asked for', async () => {
+  host = await ProcessHost.start();
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: file(host, 'a.img', 64) });
+  const disk = await guest.disk(51712);
+  await disk.write(0, new Uint8Array(3 * 512));
+  await disk.read(0, 2);
+  const directory = join(host.directory, 'blkback');
+  const changes = watch(directory);
+  host.blkback.child.kill('SIGUSR2');
+  for await (const { filename } of changes) if (filename === 'statistics-0.json') break;
+  const { devices } = JSON.parse(readFileSync(join(directory, 'statistics-0.json'), 'utf8'));
+  expect(devices[`/local/domain/0/backend/vbd/${guest.domid}/51712`]).toMatchObject({
+    rd_req: 1,
+    rd_sect: 2,
+    wr_req: 1,
+    wr_sect: 3,
+    errors: 0,
+  });
+});
+
 test('a flag that is none, and a platform that is none: one line and 1', async () => {
-  for (const args of [['--nonsense'], ['--platform', 'kvm']]) {
+  for (const args of [['--nonsense'], ['--platform', 'kvm'], ['--look-out', 'long'], ['--statistics', '0']]) {
     const program = new Program('blkback', args, {}, 'never');
     expect(await program.ended).toBe(1);
     expect(program.said.split('\n').filter(Boolean)).toHaveLength(1);

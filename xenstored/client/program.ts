@@ -89,7 +89,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   const service = await program.service({ platform, domid, run, store, log }, values);
   const served = await serveBackends(service, { store, domid, log });
   const counted = (): void => {
-    writeStatistics(join(run, program.name, `${domid}`), service, log);
+    writeStatistics(join(run, program.name), domid, service, log);
   };
   // SIGUSR1 is Node's own.
   process.on('SIGUSR2', counted);
@@ -111,16 +111,17 @@ function seconds(text: unknown): number | undefined {
   return value;
 }
 
-/** As `statistics.json` in a directory: `time` (ISO 8601), and the counters of each device by its directory in the store. */
+/** `statistics-<domid>.json` in a directory: `time` (ISO 8601), and the counters of each device by its directory in the store. */
 function writeStatistics<K>(
   directory: string,
+  domid: number,
   service: BackendService<K>,
   log: (line: string) => void,
 ): void {
   const devices = Object.fromEntries(
     Array.from(service.statistics?.() ?? [], ({ path, counters }) => [path, counters]),
   );
-  const path = join(directory, 'statistics.json');
+  const path = join(directory, `statistics-${domid}.json`);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     writeFileSync(`${path}.new`, `${JSON.stringify({ time: new Date().toISOString(), devices }, null, 1)}\n`);
