@@ -22,10 +22,15 @@ const WIRE_PACKETS = 128;
 const BATCH_COPIES = 2048;
 /** From so many copies in it on, a call is worth waiting for. */
 const MANY_COPIES = 64;
+/** In a turn, where they are that small. */
+const ROUNDS = 4;
 const POOL = { small: 4096, large: 64 };
 /** After a takeover: until nobody else has been taken over for so long, but for so long at most. */
 const SETTLE_MS = 50;
 const SETTLE_MAX_MS = 1000;
+
+/** Less garbage than queueMicrotask makes. */
+const SOON: Promise<void> = Promise.resolve();
 
 type Step = (member: Member, now: number) => void;
 
@@ -139,7 +144,7 @@ export class Exchange {
   #schedule(): void {
     if (this.#scheduled || this.#stopSettling !== undefined) return;
     this.#scheduled = true;
-    queueMicrotask(this.#turnNow);
+    void SOON.then(this.#turnNow);
   }
 
   #turn(): void {
@@ -150,6 +155,20 @@ export class Exchange {
     }
     // Whole milliseconds: other numbers would be garbage wherever they are handed on.
     const now = Math.floor(this.#clock.now());
+    let more = true;
+    // Where there is little to do, it is looked once more right away, and then all may sleep.
+    for (let round = 0; more && round < ROUNDS; round++) {
+      const copies = this.#round(now);
+      more = this.#active.count > 0 || this.#activeLans.count > 0;
+      if (copies >= MANY_COPIES) break;
+    }
+    this.#scheduled = more;
+    // Whatever else there is to do has its turn in between.
+    if (more) setImmediate(this.#turnNow);
+  }
+
+  /** How many copies came in or went out first. */
+  #round(now: number): number {
     this.#active.turn();
     const copies = this.#copy(now, this.#planBoth, this.#finishBoth);
     this.#pass(now);
@@ -161,9 +180,7 @@ export class Exchange {
     this.#waiters.quench();
     this.#active.sweep();
     this.#activeLans.sweep();
-    this.#scheduled = this.#active.count > 0 || this.#activeLans.count > 0;
-    // Whatever else there is to do has its turn in between.
-    if (this.#scheduled) setImmediate(this.#turnNow);
+    return copies;
   }
 
   /** One call to the hypervisor for all that have something to do. How many copies it was. */
