@@ -21,7 +21,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 const run = promisify(execFile);
 const top = fileURLToPath(new URL('../..', import.meta.url));
 const readme = readFileSync(join(top, 'test/kit/README.md'), 'utf8');
-const example = /```js\n([\s\S]*?)```/.exec(readme)![1]!;
+/** The first is a toy's frontend. */
+const examples = [...readme.matchAll(/```js\n(import assert[\s\S]*?)```/g)].map(([, code]) => code!);
+const example = examples[0]!;
 
 let folder: string;
 beforeAll(async () => {
@@ -39,20 +41,22 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-it("the README's example passes in Node's own test runner", async () => {
-  writeFileSync(join(folder, 'toy.node.js'), example);
-  const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'toy.node.js'], {
-    cwd: folder,
-  });
-  expect(stdout).toMatch(/^# pass 1$/m);
+it("the README's examples pass in Node's own test runner", async () => {
+  const names = examples.map((_, index) => `example${index}.node.js`);
+  for (const [index, name] of names.entries()) writeFileSync(join(folder, name), examples[index]!);
+  const args = ['--test', '--test-reporter=tap', ...names];
+  const { stdout } = await run(process.execPath, args, { cwd: folder });
+  expect(stdout).toMatch(/^# pass 2$/m);
 }, 120_000);
 
-it('and in vitest, with its import alone exchanged', async () => {
-  writeFileSync(join(folder, 'toy.test.js'), example.replace("from 'node:test'", "from 'vitest'"));
+it('and in vitest, with their import alone exchanged', async () => {
+  for (const [index, code] of examples.entries())
+    writeFileSync(join(folder, `example${index}.test.js`), code.replace("from 'node:test'", "from 'vitest'"));
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs');
+  const args = [vitest, 'run', '--root', folder, '--testTimeout', '100000'];
   const env = { ...process.env, NO_COLOR: '1' };
-  const { stdout } = await run(process.execPath, [vitest, 'run', '--root', folder], { cwd: folder, env });
-  expect(stdout).toMatch(/Tests +1 passed/);
+  const { stdout } = await run(process.execPath, args, { cwd: folder, env });
+  expect(stdout).toMatch(/Tests +2 passed/);
 }, 120_000);
 
 it('a test that fails ends with its seed and what happened', async () => {
