@@ -114,6 +114,8 @@ export class Machine {
   /** With one backend, in the control domain. */
   static async start({ program, args = [], node = [] }: BackendCommand): Promise<Machine> {
     const run = mkdtempSync(join(tmpdir(), 'bench-'));
+    // Also when the bench is broken off.
+    process.once('exit', () => rmSync(run, { recursive: true, force: true }));
     const hypervisor = await startHypervisor({ run });
     const control = simPlatform({ run, token: hypervisor.token, onLost: () => {} });
     const ctrl = control.openCtrl();

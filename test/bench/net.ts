@@ -45,7 +45,7 @@ interface Row {
 
 /** Small, so that collections are many and their account is exact. */
 const TRACE = ['--trace-gc', '--max-semi-space-size=1'];
-const WARM_MS = 700;
+const WARM_MS = 1000;
 
 /** `node`: flags for netback's node; `wanted`: rows by name. */
 export async function net(
@@ -55,7 +55,10 @@ export async function net(
 ): Promise<NetScore[]> {
   if (noNamespaces !== undefined) say(`SKIPPED rows with a TAP device: ${noNamespaces}`);
   const space = noNamespaces === undefined ? new NetNamespace('bench') : undefined;
-  const stops: (() => unknown)[] = [() => space?.leave()];
+  const stops: (() => unknown)[] = [];
+  // Also when the bench is broken off.
+  const leave = (): void => space?.leave();
+  process.once('exit', leave);
   try {
     const args = space === undefined ? [] : uplinkFlags;
     const machine = await Machine.start({ program: 'netback/vif', args, node: [...TRACE, ...node] });
@@ -73,6 +76,8 @@ export async function net(
     return scores;
   } finally {
     for (const stop of stops.reverse()) await stop();
+    process.off('exit', leave);
+    leave();
   }
 }
 
