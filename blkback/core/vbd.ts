@@ -60,6 +60,7 @@ export class Vbd {
   readonly poolPages: number;
   readonly #indirectSegments: number;
   readonly #turnRequests: number;
+  readonly #listSectors: number;
   readonly #inOrder: boolean;
   readonly #requests: Requests;
   readonly #rings: readonly RingOrder[];
@@ -93,6 +94,7 @@ export class Vbd {
     this.layout = layoutOf(options.protocol);
     this.#indirectSegments = options.indirectSegments;
     this.#turnRequests = limits.turnRequests;
+    this.#listSectors = limits.listBytes / SECTOR_BYTES;
     this.#inOrder = options.answers === 'in order';
     this.#rings = options.ringSizes.map((size) => new RingOrder(Math.min(size, share), limits.idleEvents));
     const rows = this.#rings.reduce((sum, { limit }) => sum + limit, 0);
@@ -326,8 +328,9 @@ export class Vbd {
 
   /** Begins transfers, as few as neighbours allow. */
   #plan(room: number): void {
-    const { phase, solo } = this.#requests;
-    while (this.#loaded.first !== NONE) {
+    const { phase, solo, sectors } = this.#requests;
+    let planned = 0;
+    while (this.#loaded.first !== NONE && planned < this.#listSectors) {
       const request = this.#loaded.shift();
       const kind = transferKind(this.#requests, request, this.#disk.secureDiscard);
       if (solo[request] === 0 && this.#transfers.join(request, kind)) this.statistics.merged++;
@@ -337,6 +340,7 @@ export class Vbd {
         break;
       }
       phase[request] = Phase.MOVING;
+      planned += sectors[request]!;
     }
     const begun = this.#transfers.tell(this.#effects);
     this.#outside += begun;
