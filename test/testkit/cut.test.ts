@@ -1,6 +1,6 @@
 /**
- * The connection to the store of either end of a device is lost at every step that it takes: the device connects all the same, goes when it is to go, and nothing is
- * left behind.
+ * The connection to the store of either end of a device is lost at every step that it takes: the device connects all the same, goes when it
+ * is to go, and nothing is left behind.
  */
 import { expect, it } from 'vitest';
 import {

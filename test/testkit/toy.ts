@@ -1,9 +1,11 @@
 /**
- * A stranger's device: one granted page and one port. Its frontend is written without any of our runners, as by somebody who knows Xen and the kit's guest
- * alone; its backend is a service that knows no store.
+ * A stranger's device: one granted page and one port. One frontend is written without any of our runners, as by somebody who knows Xen and the
+ * kit's guest alone; the other, and the backend, know no store.
  */
+
+import type { SharedPages } from '../../osdep/gntshr.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
-import type { Actor, BackendService } from '../kit/index.ts';
+import type { Actor, BackendService, FrontendDriver } from '../kit/index.ts';
 
 /** Settles when the device was closed. */
 export async function toyFrontend({ platform, store }: Actor, path: string = 'device/toy/0'): Promise<void> {
@@ -58,6 +60,32 @@ export function toyBackend({ platform }: Actor): BackendService<Keys> {
           evtchn.unbind(own);
         },
         close: () => {},
+      };
+    },
+  };
+}
+
+export function toyDriver({ platform }: Actor): FrontendDriver {
+  const gntshr = platform.openGntshr();
+  const evtchn = platform.openEvtchn();
+  return {
+    kind: 'toy',
+    published: 3,
+    open({ backendDomid }) {
+      let shared: { readonly page: SharedPages; readonly port: number } | undefined;
+      return {
+        async share() {
+          const page = gntshr.sharePages(backendDomid, 1, 'rw');
+          shared = { page, port: evtchn.bindUnboundPort(backendDomid) };
+          return { 'ring-ref': `${page.refs[0]}`, 'event-channel': `${shared.port}` };
+        },
+        activate: async () => {},
+        quiesce: async () => {},
+        release() {
+          shared?.page.unmap();
+          if (shared !== undefined) evtchn.unbind(shared.port);
+          shared = undefined;
+        },
       };
     },
   };
