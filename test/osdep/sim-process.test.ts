@@ -253,3 +253,19 @@ test('a hypervisor does not outlive whoever started it', async () => {
   await lost;
   rmSync(run, { recursive: true });
 });
+
+test('who rings, asks for nothing more and ends at once has rung', async () => {
+  const { domid, token } = rig.createDomain(true);
+  const evtchn = rig.control.openEvtchn();
+  const port = evtchn.bindUnboundPort(domid);
+  const guest = await rig.guest(
+    `const evtchn = platform.openEvtchn();
+     const port = evtchn.bindInterdomain(0, ${port});
+     evtchn.notify(port);
+     process.exit();`,
+    token,
+  );
+  expect(await nextPort(evtchn)).toBe(port);
+  expect((await guest.ended).code).toBe(0);
+  evtchn.close();
+});
