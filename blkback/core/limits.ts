@@ -17,10 +17,11 @@ export interface VbdLimits {
   /** Of a transfer of several requests; one request may be longer. */
   readonly transferBytes: number;
   /**
-   * Of the transfers that one list of effects begins, after which another list follows: what a fast disk does at once is answered, and the guest at work on it,
-   * while the next is done.
+   * Of the transfers that one list of effects begins, and how many of them, after which another list follows: what a fast disk does at once is answered, and
+   * the guest at work on it, while the next is done.
    */
   readonly listBytes: number;
+  readonly listTransfers: number;
   /** Events without a request that a ring may send from one tick to the next, besides one for each event with some. */
   readonly idleEvents: number;
 }
@@ -33,5 +34,6 @@ export const vbdLimits: VbdLimits = {
   transferVectors: 256,
   transferBytes: 1 << 20,
   listBytes: 1 << 17,
+  listTransfers: 8,
   idleEvents: 1000,
 };

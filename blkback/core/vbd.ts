@@ -61,6 +61,7 @@ export class Vbd {
   readonly #indirectSegments: number;
   readonly #turnRequests: number;
   readonly #listSectors: number;
+  readonly #listTransfers: number;
   readonly #inOrder: boolean;
   readonly #requests: Requests;
   readonly #rings: readonly RingOrder[];
@@ -95,6 +96,7 @@ export class Vbd {
     this.#indirectSegments = options.indirectSegments;
     this.#turnRequests = limits.turnRequests;
     this.#listSectors = limits.listBytes / SECTOR_BYTES;
+    this.#listTransfers = limits.listTransfers;
     this.#inOrder = options.answers === 'in order';
     this.#rings = options.ringSizes.map((size) => new RingOrder(Math.min(size, share), limits.idleEvents));
     const rows = this.#rings.reduce((sum, { limit }) => sum + limit, 0);
@@ -329,12 +331,13 @@ export class Vbd {
   /** Begins transfers, as few as neighbours allow. */
   #plan(room: number): void {
     const { phase, solo, sectors } = this.#requests;
+    const most = Math.min(room, this.#listTransfers);
     let planned = 0;
     while (this.#loaded.first !== NONE && planned < this.#listSectors) {
       const request = this.#loaded.shift();
       const kind = transferKind(this.#requests, request, this.#disk.secureDiscard);
       if (solo[request] === 0 && this.#transfers.join(request, kind)) this.statistics.merged++;
-      else if (this.#transfers.fresh < room) this.#transfers.begin(request, kind);
+      else if (this.#transfers.fresh < most) this.#transfers.begin(request, kind);
       else {
         this.#loaded.unshift(request);
         break;
