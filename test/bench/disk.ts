@@ -43,8 +43,8 @@ export interface DiskScores {
   readonly scores: readonly DiskScore[];
   /** Who transferred. */
   readonly manner: string;
-  /** What JavaScript allocated for a request in blkback, and over how many; undefined: not measured. */
-  readonly allocated: { readonly bytes: number; readonly requests: number } | undefined;
+  /** What JavaScript allocated for a request in blkback (undefined: there were less than two collections), and over how many; undefined: not measured. */
+  readonly allocated: { readonly bytes: number | undefined; readonly requests: number } | undefined;
 }
 
 const KIB = 1024;
@@ -132,6 +132,8 @@ export async function disk(
     const [engine = 'io_uring'] = manner.split(/[ ,]/);
     const direct = manner.includes(', direct');
     if (fioVersion() === undefined) say('SKIPPED fio: it is not installed (Debian: fio)');
+    // Until what runs has been compiled, and the guest's pages are mapped.
+    for (const row of diskRows.filter(({ depth }) => depth === 32)) await guest.load(loadOf(row, 0, 1));
     const scores: DiskScore[] = [];
     for (const row of rows) {
       const score = { row, ours: [] as number[], fio: [] as (number | undefined)[], cpuUs: [] as number[] };
@@ -178,7 +180,7 @@ async function allocations(
   backend.printed = '';
   const counted = await guest.load(loadOf(row, 0, seconds));
   const rate = allocationRate(backend.printed);
-  const bytes = rate === undefined ? 0 : (rate * counted.seconds) / counted.requests;
+  const bytes = rate === undefined ? undefined : (rate * counted.seconds) / counted.requests;
   return { bytes, requests: counted.requests };
 }
 
@@ -200,7 +202,7 @@ export function diskTable({ scores, manner, allocated }: DiskScores, { rounds, s
       `${manner}; ${fioVersion() ?? 'fio is not installed (Debian: fio)'}`,
       allocated === undefined
         ? 'bytes per request: not measured'
-        : `bytes per request that JavaScript allocated in blkback (--trace-gc): ${allocated.bytes.toFixed(1)}, over ${short(allocated.requests)} requests`,
+        : `bytes per request that JavaScript allocated in blkback (--trace-gc): ${allocated.bytes?.toFixed(1) ?? 'less than two collections'}, over ${short(allocated.requests)} requests`,
     ],
   };
 }
