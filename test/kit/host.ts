@@ -2,7 +2,6 @@
  * A host that fits into a test: a simulated machine with our xenstored on it, guests, and whatever backends and frontends a test puts there. It moves only
  * while somebody waits for it, in virtual time, in an order that a seed decides. Knows no kind of device.
  */
-import { HvmParam } from '../../osdep/ctrl.ts';
 import { type FaultOdds, seededFaults } from '../../osdep/sim/faults.ts';
 import { type LocalHost, steppedHost } from '../../osdep/sim/local.ts';
 import { SeededRandom } from '../../osdep/sim/random.ts';
@@ -12,62 +11,31 @@ import { type FrontendDriver, runFrontends } from '../../xenstored/client/fronte
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
 import type { Connector } from '../../xenstored/client/transport.ts';
-import { parseState, type XenbusState } from '../../xenstored/xenbus/state.ts';
+import { bootDomain } from './boot.ts';
 import { attachDevice, type Device, type DeviceOrder, orderDetach, removeDevice } from './devices.ts';
 import { Directories } from './directories.ts';
-import { type GrantInForce, Hypervisor, type PortInUse } from './hypervisor.ts';
+import { Hypervisor } from './hypervisor.ts';
 import { leftovers } from './leftovers.ts';
-import type { Nodes, Perms } from './nodes.ts';
+import type { ActorOptions, Guest, HostOptions, Made } from './options.ts';
 import { type Actor, Process, type ProcessHost } from './process.ts';
 import { Pump } from './pump.ts';
 import { RingShare } from './ringshare.ts';
 import { StoreService } from './storeservice.ts';
 import { Timeline } from './timeline.ts';
+import { HostView } from './view.ts';
 
-export interface HostOptions {
-  /** Decides everything that chance decides. Default: STUBDOM0_SEED, else a new one. */
-  readonly seed?: number;
-  /** Odds from 0 to 1, none by default: events late (up to `maxDelayMs`, 20) or overtaken, requests of actors refused where a hypervisor may. */
-  readonly faults?: Partial<FaultOdds>;
-}
-
-/** A guest: a domain, and the first process in it. */
-export type Guest = Actor;
-
-export interface ActorOptions {
-  /** The domain that it runs in. Default: the control domain. */
-  readonly in?: Guest;
-  /** Default: what it is. */
-  readonly name?: string;
-  /** It dies instead of taking this step, 0 being its first: for what begins before `killAt` could be called. */
-  readonly killAt?: number;
-  /** What dies then. Default: it alone. */
-  readonly killed?: 'alone' | 'with its domain';
-  /** It loses its connection to the store instead of taking this step. */
-  readonly cutAt?: number;
-}
-
-/** A backend or a driver, and what there is to give back when the host is closed: not before, since whoever is killed gives nothing back. */
-export interface Made<T> {
-  readonly service: T;
-  close?(): void | Promise<void>;
-}
-
-const STORE_GFN = 1;
-const GUEST_KB = 16 << 10;
 /** Nothing has happened for so long: nothing more will. Longer than any rest of ours before something is tried again. */
 const QUIET_MS = 2_000;
 /** What a test waits for takes no longer. */
 const PATIENCE_MS = 60_000;
 const TAIL = 60;
 
-export class SimHost {
+export class SimHost extends HostView {
   readonly seed: number;
   readonly #machine: LocalHost<SteppedScheduler>;
   readonly #timeline: Timeline;
   readonly #pump: Pump;
   readonly #store: StoreService;
-  readonly #hypervisor: Hypervisor;
   readonly #processes: ProcessHost;
   readonly #directories = new Directories();
   readonly #actors = new Set<Process>();
@@ -98,12 +66,12 @@ export class SimHost {
     },
   ) {
     const { machine, timeline, store } = parts;
+    super(store.nodes, new Hypervisor(machine.platformFor(0)));
     this.seed = seed;
     this.#machine = machine;
     this.#timeline = timeline;
     this.#store = store;
     this.#pump = new Pump(machine.scheduler);
-    this.#hypervisor = new Hypervisor(machine.platformFor(0));
     const { refusal } = seededFaults(new SeededRandom(seed ^ 0x5eed), odds);
     this.#processes = { machine, timeline, pump: this.#pump, directories: this.#directories, refusal };
   }
@@ -112,7 +80,7 @@ export class SimHost {
 
   /** A running guest with a home in the store and a connection of its own. */
   async guest({ name }: Pick<ActorOptions, 'name'> = {}): Promise<Guest> {
-    const domid = this.#boot();
+    const domid = bootDomain(this.hypervisor.ctrl, this.nodes);
     const process = new Process(this.#processes, name ?? `guest ${domid}`, domid);
     this.#guests.set(domid, process);
     this.#store.shares.set(domid, new RingShare(ownRing(process.beneath)));
@@ -167,21 +135,21 @@ export class SimHost {
 
   /** Writes a device's nodes, as libxl does, at once. */
   attach(order: DeviceOrder): Device {
-    const device = attachDevice(this.#store.nodes, order);
+    const device = attachDevice(this.nodes, order);
     this.#devices.add(device);
     return device;
   }
 
   /** Orders the backend to let go, waits until it has (state 6), and removes the nodes. */
   async detach(device: Device): Promise<void> {
-    orderDetach(this.#store.nodes, device);
+    orderDetach(this.nodes, device);
     await this.until(() => [0, 6].includes(device.states.back), `${device.back} is closed for its toolstack`);
     this.remove(device);
   }
 
   /** Removes a device's nodes by force. */
   remove(device: Device): void {
-    removeDevice(this.#store.nodes, device);
+    removeDevice(this.nodes, device);
     this.#devices.delete(device);
   }
 
@@ -192,7 +160,7 @@ export class SimHost {
     for (const device of [...this.#devices])
       if (device.name.frontendDomid === domid) await this.detach(device);
     for (const device of [...this.#devices]) if (device.name.backendDomid === domid) this.remove(device);
-    for (const path of [`/local/domain/${domid}`, `/libxl/${domid}`]) this.#store.nodes.remove(path);
+    for (const path of [`/local/domain/${domid}`, `/libxl/${domid}`]) this.nodes.remove(path);
     this.#guests.delete(domid);
     this.#destroyed.push(domid);
     await this.settle();
@@ -292,8 +260,10 @@ export class SimHost {
     const process = this.#known(actor);
     const stop = this.#stops.get(process);
     if (stop !== undefined && !process.dead) await this.done(stop(), `${process.name} stops`);
-    if (!process.dead) await this.done(process.store.close(), `${process.name} leaves the store`);
-    process.end('process');
+    if (process.dead) return;
+    await this.done(process.store.close(), `${process.name} leaves the store`);
+    process.tell('stops');
+    process.cease('process');
   }
 
   /** Ends everything at once. */
@@ -316,51 +286,10 @@ export class SimHost {
     return this.#machine.clock.now();
   }
 
-  /** A node's text; undefined where there is none. */
-  read(path: string): string | undefined {
-    return this.#nodes.read(path);
-  }
-
-  /** The names of a node's children. */
-  list(path: string): readonly string[] {
-    return this.#nodes.list(path);
-  }
-
-  /** A node and all below it, a line each. */
-  tree(path: string = '/'): string {
-    return [...this.#nodes.tree(path)].join('\n');
-  }
-
-  /** Writes a node as the toolstack, at once. */
-  write(path: string, value: string, perms?: Perms): void {
-    this.#nodes.write(path, value);
-    if (perms !== undefined) this.#nodes.setPerms(path, perms);
-  }
-
-  /** Removes a node and all below it as the toolstack, at once. */
-  rm(path: string): void {
-    this.#nodes.remove(path);
-  }
-
-  /** The state in a device's directory (`device.back`, `device.front`); 0 (Unknown) where there is none. */
-  state(path: string): XenbusState {
-    return parseState(this.#nodes.read(`${path}/state`));
-  }
-
-  /** What a domain grants, the store's page left out. */
-  grants(domid: number): readonly GrantInForce[] {
-    return this.#hypervisor.grants(domid);
-  }
-
-  /** A domain's ports that are not closed, the store's among them. */
-  ports(domid: number): readonly PortInUse[] {
-    return this.#hypervisor.ports(domid);
-  }
-
   /** What is still there though no device should be: nodes, grants, ports, domains. A line each; none is what a test wants. */
   leftovers(): readonly string[] {
     const alive = [0, ...[...this.#guests].filter(([, guest]) => !guest.dead).map(([domid]) => domid)];
-    const places = { nodes: this.#nodes, hypervisor: this.#hypervisor, alive, destroyed: this.#destroyed };
+    const places = { nodes: this.nodes, hypervisor: this.hypervisor, alive, destroyed: this.#destroyed };
     return [...leftovers(places)];
   }
 
@@ -385,10 +314,6 @@ export class SimHost {
     told.message = message;
     told.stack = stack.includes(before) ? stack.replace(before, () => message) : `${message}\n${stack}`;
     return told;
-  }
-
-  get #nodes(): Nodes {
-    return this.#store.nodes;
   }
 
   async #drive(
@@ -443,26 +368,6 @@ export class SimHost {
   #known(actor: Actor): Process {
     if (!(actor instanceof Process) || !this.#actors.has(actor)) throw new Error('no actor of this host');
     return actor;
-  }
-
-  /** As a toolstack leaves a domain for its kernel. */
-  #boot(): number {
-    const { ctrl } = this.#hypervisor;
-    const domid = ctrl.createDomain({});
-    ctrl.setMaxMem(domid, GUEST_KB);
-    const port = ctrl.evtchnAllocUnbound(domid, 0);
-    ctrl.populatePhysmap(domid, [STORE_GFN]);
-    ctrl.gnttabSeed(domid, { xenstoreGfn: STORE_GFN, xenstoreDomid: 0 });
-    ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, STORE_GFN);
-    ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
-    ctrl.unpause(domid);
-    const home = `/local/domain/${domid}`;
-    for (const path of [home, `${home}/device`, `${home}/backend`, `${home}/error`]) {
-      this.#nodes.mkdir(path);
-      this.#nodes.setPerms(path, [`n${domid}`]);
-    }
-    this.#nodes.introduce(domid, STORE_GFN, port);
-    return domid;
   }
 }
 

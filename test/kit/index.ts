@@ -2,15 +2,17 @@
  * The test kit, `stubdom0/testkit`: a host that fits into a test, for whoever writes Xen frontends, backends or handshakes; README.md beside it shows it in
  * use. Needs no test runner, and no Xen.
  */
-import { type HostOptions, SimHost } from './host.ts';
+import { SimHost } from './host.ts';
+import type { HostOptions } from './options.ts';
 
 export type { FaultOdds } from '../../osdep/sim/faults.ts';
 export type { BackendDevice, BackendLink, BackendService } from '../../xenstored/client/backend.ts';
 export type { FrontendDevice, FrontendDriver, FrontendLink } from '../../xenstored/client/frontend.ts';
 export { stateName, XenbusState } from '../../xenstored/xenbus/state.ts';
 export type { Device, DeviceOrder } from './devices.ts';
-export type { ActorOptions, Guest, HostOptions, Made, SimHost } from './host.ts';
+export type { SimHost } from './host.ts';
 export type { GrantInForce, PortInUse } from './hypervisor.ts';
+export type { ActorOptions, Guest, HostOptions, Made } from './options.ts';
 export * from './ours.ts';
 export type { Actor } from './process.ts';
 

@@ -8,8 +8,8 @@ import { serveVifs } from '../../netback/vif/io/service.ts';
 import type { BackendService } from '../../xenstored/client/backend.ts';
 import type { VbdFrontKeys } from '../../xenstored/xenbus/vbd.ts';
 import type { VifFrontKeys } from '../../xenstored/xenbus/vif.ts';
-import type { Made } from './host.ts';
 import type { MemoryDisk } from './memorydisk.ts';
+import type { Made } from './options.ts';
 import type { Actor } from './process.ts';
 
 export { blkfront } from '../../blkback/front/driver.ts';

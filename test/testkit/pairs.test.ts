@@ -1,6 +1,6 @@
 /**
- * The table of states on running programs: whatever two states a device's ends are found in, or are written into both nodes behind their programs' backs, the two
- * find to a pair that stays, nothing is left once the device is detached, and the next one of its name connects.
+ * The table of states on running programs: whatever two states a device's ends are found in, or are written into both nodes behind their
+ * programs' backs, the two find to a pair that stays, nothing is left once the device is detached, and the next one of its name connects.
  */
 import { expect, it } from 'vitest';
 import { type Device, type Guest, type SimHost, simHost } from '../kit/index.ts';

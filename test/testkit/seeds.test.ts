@@ -54,7 +54,7 @@ class Service {
   }
 }
 
-async function story(host: SimHost, seed: number): Promise<void> {
+async function story(host: SimHost, seed: number): Promise<string> {
   const random = new SeededRandom(seed);
   const disks = [new MemoryDisk(64), new MemoryDisk(64)];
   const services: Service[] = [];
@@ -96,7 +96,17 @@ async function story(host: SimHost, seed: number): Promise<void> {
   for (const device of devices) await host.detach(device);
   await host.settle();
   expect(host.leftovers()).toEqual([]);
+  return host.timeline();
 }
+
+it(
+  'the same seed is the same story, byte for byte',
+  async () => {
+    const tell = (): Promise<string> => simHost({ seed: 9, faults }, (host) => story(host, 9));
+    expect(await tell()).toBe(await tell());
+  },
+  LIMIT_MS,
+);
 
 it.each(Array.from({ length: SEEDS }, (_, seed) => seed + 1))(
   'seed %i',

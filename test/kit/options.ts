@@ -1,0 +1,34 @@
+/**
+ * What a test may ask for when it starts a host or something on it. Types alone.
+ */
+import type { FaultOdds } from '../../osdep/sim/faults.ts';
+import type { Actor } from './process.ts';
+
+export interface HostOptions {
+  /** Decides everything that chance decides. Default: STUBDOM0_SEED, else a new one. */
+  readonly seed?: number;
+  /** Odds from 0 to 1, none by default: events late (up to `maxDelayMs`, 20) or overtaken, requests of actors refused where a hypervisor may. */
+  readonly faults?: Partial<FaultOdds>;
+}
+
+/** A guest: a domain, and the first process in it. */
+export type Guest = Actor;
+
+export interface ActorOptions {
+  /** The domain that it runs in. Default: the control domain. */
+  readonly in?: Guest;
+  /** Default: what it is. */
+  readonly name?: string;
+  /** It dies instead of taking this step, 0 being its first: for what begins before `killAt` could be called. */
+  readonly killAt?: number;
+  /** What dies then. Default: it alone. */
+  readonly killed?: 'alone' | 'with its domain';
+  /** It loses its connection to the store instead of taking this step. */
+  readonly cutAt?: number;
+}
+
+/** A backend or a driver, and what there is to give back when the host is closed: not before, since whoever is killed gives nothing back. */
+export interface Made<T> {
+  readonly service: T;
+  close?(): void | Promise<void>;
+}
