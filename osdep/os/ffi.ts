@@ -34,15 +34,16 @@ function declareBackground<F extends (...args: never[]) => void>(prototype: stri
 }
 
 type WithBytes = (fd: Descriptor, bytes: Pointer, length: number) => number;
-/** `vectors`: struct iovec's. */
-type Scattered = (fd: Descriptor, vectors: Pointer, count: number) => number;
 type WithAddress = (fd: Descriptor, address: Pointer, length: number) => number;
 
 // Descriptors
 export const read: WithBytes = declare('int64_t read(int fd, void *bytes, size_t length)');
 export const write: WithBytes = declare('int64_t write(int fd, void *bytes, size_t length)');
-export const readv: Scattered = declare('int64_t readv(int fd, void *vectors, int count)');
-export const writev: Scattered = declare('int64_t writev(int fd, void *vectors, int count)');
+/** By addresses as numbers, which cost less on the way than views do; below 2^53 on the machines that we know. What is there is the caller's to keep. */
+type Addressed = (fd: Descriptor, address: number, length: number) => number;
+export const writeFrom: Addressed = declare('int64_t write(int fd, uintptr_t bytes, size_t length)');
+/** `address`: of so many struct iovec. */
+export const readvAt: Addressed = declare('int64_t readv(int fd, uintptr_t vectors, int count)');
 export const open: (path: string, flags: number, mode: number) => Descriptor = declare(
   'int open(const char *path, int flags, int mode)',
 );

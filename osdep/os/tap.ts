@@ -56,13 +56,17 @@ export class Tap {
   /** Readable when there are frames. */
   readonly fd: Descriptor;
   readonly #memory: IoMemory;
-  readonly #vectors: Uint32Array = new Uint32Array(2 * VECTOR_WORDS);
+  readonly #vectors: Uint32Array;
+  readonly #vectorsAddress: number;
   #closed = false;
 
   /** It has no carrier. Throws OsError: ENOENT and ENODEV without the driver, EPERM without the right, EBUSY if somebody has it, EINVAL if it is no TAP. */
   constructor({ name, which, memory }: TapOptions) {
     checkName(name);
     this.#memory = new IoMemory(memory);
+    const vectors = IoMemory.allocate(2 * VECTOR_WORDS * 4);
+    this.#vectors = new Uint32Array(vectors.bytes.buffer, vectors.bytes.byteOffset, 2 * VECTOR_WORDS);
+    this.#vectorsAddress = vectors.address;
     this.fd = ffi.open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC, 0);
     if (this.fd < 0) throw new OsError(ffi.errno(), `opening ${DEVICE}`);
     const request = Buffer.alloc(IFREQ_BYTES);
@@ -112,14 +116,13 @@ export class Tap {
   read(position: number, length: number, restPosition: number, restLength: number): number {
     this.#vector(0, position, length);
     this.#vector(1, restPosition, restLength);
-    const count = ffi.readv(this.fd, this.#vectors, 2);
+    const count = ffi.readvAt(this.fd, this.#vectorsAddress, 2);
     return count < 0 ? -ffi.errno() : count;
   }
 
   /** A frame, header in front. Its bytes, or minus an error number: EIO while the device is down, EINVAL if header and frame don't go together. */
   write(position: number, length: number): number {
-    this.#vector(0, position, length);
-    const count = ffi.writev(this.fd, this.#vectors, 1);
+    const count = ffi.writeFrom(this.fd, this.#memory.address + position, length);
     return count < 0 ? -ffi.errno() : count;
   }
 
