@@ -110,6 +110,8 @@ it(
 
 it.each(Array.from({ length: SEEDS }, (_, seed) => seed + 1))(
   'seed %i',
-  (seed) => simHost({ seed, faults }, (host) => story(host, seed)),
+  async (seed) => {
+    await simHost({ seed, faults }, (host) => story(host, seed));
+  },
   LIMIT_MS,
 );
