@@ -119,3 +119,40 @@ test('requests begun in a callback are carried out', async () => {
   await done;
   expect(left).toBe(0);
 });
+
+test.each(['io_uring', 'libaio'] as const)(
+  'who looks by himself finds what is done without a turn of the loop: %s',
+  async (engine, { skip }) => {
+    const direct = new DiskFile(disk.path);
+    const told: string[] = [];
+    const onDone = (_: number, result: number): void => void told.push(`done ${result}`);
+    const engines = [engine, 'threads'] as const;
+    const queue = new IoQueue({ poller, engines, onDone, onTold: () => told.push('told') });
+    if (queue.engineOf(direct) !== engine) {
+      await queue.close();
+      await direct.close();
+      skip(`${engine} is not for this machine or file system`);
+    }
+    const memory = IoMemory.allocate(8192);
+    queue.waking = false;
+    for (const offset of [0, 4096]) {
+      queue.read(direct, offset);
+      queue.add(memory, offset, 4096);
+    }
+    queue.advance();
+    const until = performance.now() + 5000;
+    while (queue.inFlight > 0 && performance.now() < until) if (queue.ready) queue.reap();
+    expect(told.filter((word) => word !== 'told')).toEqual(['done 4096', 'done 4096']);
+    expect(told.at(-1)).toBe('told');
+    expect(queue.ready).toBe(false);
+    expect(memory.bytes.every((byte) => byte === 1)).toBe(true);
+    queue.waking = true;
+    const last = queue.read(direct, 0);
+    queue.add(memory, 0, 512);
+    queue.submit();
+    expect(last).toBeGreaterThanOrEqual(0);
+    await queue.close();
+    expect(told).toContain('done 512');
+    await direct.close();
+  },
+);
