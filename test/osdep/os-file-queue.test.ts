@@ -120,7 +120,7 @@ test('requests begun in a callback are carried out', async () => {
   expect(left).toBe(0);
 });
 
-test.each(['io_uring', 'libaio'] as const)(
+test.for(['io_uring', 'libaio'] as const)(
   'who looks by himself finds what is done without a turn of the loop: %s',
   async (engine, { skip }) => {
     const direct = new DiskFile(disk.path);
