@@ -25,8 +25,8 @@ export interface LookoutOptions {
 
 /** Turns of Node's loop that are timed, and how many of them it pays to look out rather than to sleep. */
 const TURNS = 21;
-const TURNS_WORTH = 5;
-const [LEAST_MS, MOST_MS] = [0.05, 2];
+const TURNS_WORTH = 8;
+const [LEAST_MS, MOST_MS] = [0.05, 3];
 
 /**
  * For how long it pays to look out on this machine, milliseconds: a few times what a turn of Node's loop takes, which is part of what being woken
@@ -85,9 +85,9 @@ export class Lookout {
     else this.#state = 'between';
   }
 
-  /** Woken soon: looking would have been better. Woken late: it would have been, or was, in vain. */
+  /** Woken soon: looking would have been better, which takes no waking. Woken late: it would have been, or was, in vain. */
   #learn(sleptMs: number): void {
-    if (sleptMs <= this.#longestMs) this.#patienceMs = this.#longestMs;
+    if (sleptMs <= 2 * this.#longestMs) this.#patienceMs = this.#longestMs;
     else if (this.#patienceMs > this.#longestMs * LEAST_SHARE) this.#patienceMs /= 2;
     else this.#patienceMs = 0;
   }
