@@ -16,7 +16,7 @@ import { attachDevice, type Device, type DeviceOrder, orderDetach, removeDevice 
 import { Directories } from './directories.ts';
 import { Hypervisor } from './hypervisor.ts';
 import { leftovers } from './leftovers.ts';
-import type { ActorOptions, Guest, HostOptions, Made } from './options.ts';
+import type { ActorOptions, Guest, HostOptions, Made, Maker } from './options.ts';
 import { type Actor, Process, type ProcessHost } from './process.ts';
 import { Pump } from './pump.ts';
 import { RingShare } from './ringshare.ts';
@@ -94,13 +94,10 @@ export class SimHost extends HostView {
   }
 
   /** Serves a kind of device, with a service of ours or of one's own. Resolves when it serves, or is dead. */
-  async backend<K>(
-    make: (actor: Actor) => BackendService<K> | Made<BackendService<K>>,
-    options: ActorOptions = {},
-  ): Promise<Actor> {
+  async backend<K>(make: Maker<BackendService<K>>, options: ActorOptions = {}): Promise<Actor> {
     const where = options.in === undefined ? 'backend' : `domain ${options.in.domid}'s backend`;
     return await this.#run(options.name ?? where, options, async (actor) => {
-      const made = madeOf(make(actor));
+      const made = madeOf(typeof make === 'function' ? make(actor) : make);
       const { clock } = actor.platform;
       const log = (line: string): void => actor.log(line);
       this.#closes.push(() => made.close?.());
@@ -117,12 +114,12 @@ export class SimHost extends HostView {
   /** Runs a driver in a guest. Resolves when it looks for devices, or is dead. */
   async frontend(
     guest: Guest,
-    make: (actor: Actor) => FrontendDriver | Made<FrontendDriver>,
+    make: Maker<FrontendDriver>,
     options: Omit<ActorOptions, 'in'> = {},
   ): Promise<Actor> {
     const named = options.name ?? `${guest.name}'s driver`;
     return await this.#run(named, { ...options, in: guest }, async (actor) => {
-      const made = madeOf(make(actor));
+      const made = madeOf(typeof make === 'function' ? make(actor) : make);
       const { clock } = actor.platform;
       const log = (line: string): void => actor.log(line);
       this.#closes.push(() => made.close?.());

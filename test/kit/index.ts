@@ -12,7 +12,7 @@ export { stateName, XenbusState } from '../../xenstored/xenbus/state.ts';
 export type { Device, DeviceOrder } from './devices.ts';
 export type { SimHost } from './host.ts';
 export type { GrantInForce, PortInUse } from './hypervisor.ts';
-export type { ActorOptions, Guest, HostOptions, Made } from './options.ts';
+export type { ActorOptions, Guest, HostOptions, Made, Maker } from './options.ts';
 export * from './ours.ts';
 export type { Actor } from './process.ts';
 

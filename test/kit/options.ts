@@ -32,3 +32,6 @@ export interface Made<T> {
   readonly service: T;
   close?(): void | Promise<void>;
 }
+
+/** A backend or a driver, or what makes one for a process that it is to run in. */
+export type Maker<T> = T | ((actor: Actor) => T | Made<T>);

@@ -108,13 +108,13 @@ it('a seed that nobody chose is shown, and can be given by STUBDOM0_SEED', async
 it('what waits for a connection says what both ends say', async () => {
   await using host = await simHost({ seed: 1 });
   const guest = await host.guest();
-  await host.backend(() => ({
+  await host.backend({
     kind: 'toy',
-    hotplug: 'self' as const,
+    hotplug: 'self',
     open: async () => {
       throw new Error('there is no such toy');
     },
-  }));
+  });
   const toy = host.attach({ kind: 'toy', guest });
   const told = await host.connected(toy).catch((error: Error) => error.message);
   expect(told).toContain('backend Closing (there is no such toy), frontend Initialising');

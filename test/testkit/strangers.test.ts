@@ -1,6 +1,6 @@
 /**
- * Frontends as others write them, each with its own habits (their sources' behaviour, on the raw store and platform), against our blkback and netback: Linux's, one
- * that finds its predecessor's device after a kexec, Windows' that closes before it connects, one that jumps to Closed.
+ * Frontends as others write them, each with its own habits (their sources' behaviour, on the raw store and platform), against our blkback and
+ * netback: Linux's, one that finds its predecessor's device after a kexec, Windows' that closes before it connects, one that jumps to Closed.
  */
 import { expect, it } from 'vitest';
 import {
