@@ -14,27 +14,15 @@ import type { Connector } from '../../xenstored/client/transport.ts';
 import { bootDomain } from './boot.ts';
 import { attachDevice, type Device, type DeviceOrder, orderDetach, removeDevice } from './devices.ts';
 import { Directories } from './directories.ts';
-import { Hypervisor } from './hypervisor.ts';
+import { GoingHost } from './going.ts';
 import { leftovers } from './leftovers.ts';
 import type { ActorOptions, Guest, HostOptions, Made, Maker } from './options.ts';
 import { type Actor, Process, type ProcessHost } from './process.ts';
-import { Pump } from './pump.ts';
 import { RingShare } from './ringshare.ts';
 import { StoreService } from './storeservice.ts';
 import { Timeline } from './timeline.ts';
-import { HostView } from './view.ts';
 
-/** Nothing has happened for so long: nothing more will. Longer than any rest of ours before something is tried again. */
-const QUIET_MS = 2_000;
-/** What a test waits for takes no longer. */
-const PATIENCE_MS = 60_000;
-const TAIL = 60;
-
-export class SimHost extends HostView {
-  readonly seed: number;
-  readonly #machine: LocalHost<SteppedScheduler>;
-  readonly #timeline: Timeline;
-  readonly #pump: Pump;
+export class SimHost extends GoingHost {
   readonly #store: StoreService;
   readonly #processes: ProcessHost;
   readonly #directories = new Directories();
@@ -42,7 +30,6 @@ export class SimHost extends HostView {
   readonly #guests = new Map<number, Process>();
   readonly #devices = new Set<Device>();
   readonly #destroyed: number[] = [];
-  readonly #explained = new WeakSet<Error>();
   /** What ends in good order, by actor. */
   readonly #stops = new Map<Process, () => Promise<void>>();
   readonly #closes: (() => void | Promise<void> | undefined)[] = [];
@@ -66,14 +53,10 @@ export class SimHost extends HostView {
     },
   ) {
     const { machine, timeline, store } = parts;
-    super(store.nodes, new Hypervisor(machine.platformFor(0)));
-    this.seed = seed;
-    this.#machine = machine;
-    this.#timeline = timeline;
+    super({ seed, machine, timeline, nodes: store.nodes });
     this.#store = store;
-    this.#pump = new Pump(machine.scheduler);
     const { refusal } = seededFaults(new SeededRandom(seed ^ 0x5eed), odds);
-    this.#processes = { machine, timeline, pump: this.#pump, directories: this.#directories, refusal };
+    this.#processes = { machine, timeline, pump: this.pump, directories: this.#directories, refusal };
   }
 
   // Who is there.
@@ -163,62 +146,6 @@ export class SimHost extends HostView {
     await this.settle();
   }
 
-  // How it goes.
-
-  /** Goes on until nothing happens any more. */
-  async settle(): Promise<void> {
-    const { clock } = this.#machine;
-    const begunMs = clock.now();
-    const quietMs = (): number => Math.max(begunMs, this.#timeline.lastMs) + QUIET_MS;
-    await this.#drive('it settles', () => clock.now() >= quietMs(), quietMs);
-  }
-
-  /** Lets so much virtual time pass. */
-  async run(durationMs: number): Promise<void> {
-    const { clock } = this.#machine;
-    const endMs = clock.now() + durationMs;
-    const nextMs = (): number => endMs;
-    await this.#drive(`${durationMs} ms pass`, () => clock.now() >= endMs, nextMs, durationMs + 1);
-  }
-
-  /** Goes on until a condition holds, which is looked at before each step; rejects after a minute of virtual time. */
-  async until(condition: () => boolean, what: string = String(condition)): Promise<void> {
-    await this.#drive(what, condition, () => Number.POSITIVE_INFINITY);
-  }
-
-  /** Goes on until both ends are Connected. */
-  async connected(device: Device): Promise<void> {
-    let seen = -1;
-    const both = (): boolean => {
-      if (this.#timeline.happenings === seen) return false;
-      seen = this.#timeline.happenings;
-      const { back, front } = device.states;
-      return back === 4 && front === 4;
-    };
-    await this.#drive(
-      `${device.back} is connected`,
-      both,
-      () => Number.POSITIVE_INFINITY,
-      PATIENCE_MS,
-      () => device.toString(),
-    );
-  }
-
-  /** Goes on until a promise is settled: for what a driver or a service of the test's answers with. */
-  async done<T>(promise: Promise<T>, what: string = 'a promise is settled'): Promise<T> {
-    let settled = false;
-    const after = promise.finally(() => {
-      settled = true;
-    });
-    after.catch(() => {});
-    await this.#drive(
-      what,
-      () => settled,
-      () => Number.POSITIVE_INFINITY,
-    );
-    return await after;
-  }
-
   // How it ends.
 
   /** As kill -9: at once, whatever it is at. A guest dies with all that is in it, as by a crash. */
@@ -229,7 +156,7 @@ export class SimHost extends HostView {
       return;
     }
     for (const other of this.#actors) if (other.domid === process.domid) other.end('domain');
-    this.#machine.kill(process.domid);
+    this.machine.kill(process.domid);
   }
 
   /** It dies instead of taking that step; the first that it took was 0. A step is a request to the machine or to the store. */
@@ -266,7 +193,7 @@ export class SimHost extends HostView {
   /** Ends everything at once. */
   async close(): Promise<void> {
     for (const actor of this.#actors) actor.cease('process');
-    this.#pump.stop(new Error('the host was closed'));
+    this.pump.stop(new Error('the host was closed'));
     for (const close of this.#closes) await close();
     await this.#store.close();
     this.#directories.close();
@@ -278,56 +205,11 @@ export class SimHost extends HostView {
 
   // What there is to see.
 
-  /** Virtual milliseconds since its start. */
-  get nowMs(): number {
-    return this.#machine.clock.now();
-  }
-
   /** What is still there though no device should be: nodes, grants, ports, domains. A line each; none is what a test wants. */
   leftovers(): readonly string[] {
     const alive = [0, ...[...this.#guests].filter(([, guest]) => !guest.dead).map(([domid]) => domid)];
     const places = { nodes: this.nodes, hypervisor: this.hypervisor, alive, destroyed: this.#destroyed };
     return [...leftovers(places)];
-  }
-
-  /** Who did what, a line each: the last so many, or all. */
-  timeline(last?: number): string {
-    return this.#timeline.text(last);
-  }
-
-  /** A line of the test's own. */
-  note(line: string): void {
-    this.#timeline.add('test', line);
-  }
-
-  /** Adds to an error what it takes to understand it and to see it again. Once. */
-  explain(error: unknown): Error {
-    const told = error instanceof Error ? error : new Error(String(error));
-    if (this.#explained.has(told)) return told;
-    this.#explained.add(told);
-    const before = told.message;
-    const message = `${before}\n\nseed ${this.seed}: simHost({ seed: ${this.seed} }) tells it again\n\n${this.timeline(TAIL)}\n`;
-    const { stack = '' } = told;
-    told.message = message;
-    told.stack = stack.includes(before) ? stack.replace(before, () => message) : `${message}\n${stack}`;
-    return told;
-  }
-
-  async #drive(
-    what: string,
-    over: () => boolean,
-    nextMs: () => number,
-    patienceMs: number = PATIENCE_MS,
-    because: () => string = () => '',
-  ): Promise<void> {
-    const untilMs = this.nowMs + patienceMs;
-    try {
-      await this.#pump.drive({ what, over, nextMs, untilMs });
-    } catch (error) {
-      const reason = because();
-      if (error instanceof Error && reason !== '') error.message += `\n${reason}`;
-      throw this.explain(error);
-    }
   }
 
   /** A process with its way to the store. */
