@@ -3,7 +3,9 @@
  * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
 import type { Client } from '../../xenstored/client/index.ts';
-import type { HostFile, ServiceName } from '../core/host.ts';
+import { devicesOf } from '../core/devices.ts';
+import { type HostFile, type ServiceName, serviceOf } from '../core/host.ts';
+import { deviceQuotas, quotaOf } from '../core/quotas.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { obstacle, type Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
@@ -61,8 +63,23 @@ export class Services {
     const { memoryMb } = this.#options.file[service]!;
     const wanted = { name: service, memoryMb, vcpus: 1 };
     const domain = await domains.create(store, storeDomid, wanted);
-    domains.unpause(domain.domid);
+    try {
+      await this.#allow(service, domain, store);
+      domains.unpause(domain.domid);
+    } catch (error) {
+      domains.destroy(domain.domid);
+      await domains.forget(store, domain.domid, domain.uuid);
+      throw error;
+    }
     this.#domains.set(service, domain);
+  }
+
+  /** As much in the store as its devices will take. */
+  async #allow(service: ServiceName, { domid }: Domain, store: Client): Promise<void> {
+    const { guests } = this.#options.file;
+    const served = guests.flatMap(devicesOf).filter(({ kind }) => serviceOf[kind] === service);
+    for (const name of deviceQuotas)
+      await store.setQuota(name, quotaOf(name, await store.getQuota(name), served.length), domid);
   }
 
   async destroy(service: ServiceName, { domains, store }: Surroundings): Promise<void> {
