@@ -8,7 +8,7 @@
 export interface Watched {
   /** Whether it has something to do. A look at memory. */
   stirs(): boolean;
-  /** Does a limited part of it. Throws nothing. */
+  /** Does a limited part of it. Throws nothing, as none of these. */
   turn(): void;
   /** Nobody looks from now on: asks to be told. False: it stirs after all. */
   rest(): boolean;

@@ -156,15 +156,24 @@ export class Runner implements Watched {
 
   rest(): boolean {
     if (!this.#awake || this.#failed) return true;
+    try {
+      this.#awake = !this.#lieDown();
+    } catch (error) {
+      this.#fail(error);
+    }
+    return this.#failed || !this.#awake;
+  }
+
+  /** Asks to be told of everything there is to be told of. False: there is something already. */
+  #lieDown(): boolean {
     const { rings } = this.#options;
     this.#queue.waking = true;
     let resting = !this.#queue.ready;
     for (let ring = 0; ring < rings.length; ring++) {
       // Where no more may be taken there will be an answer first, and a look after it.
-      if (this.#vbd.appetite(ring) > 0) {
-        const last = rings[ring]!.finalCheck();
-        if (!last.ok || last.slots > 0) resting = false;
-      }
+      if (this.#vbd.appetite(ring) === 0) continue;
+      const last = rings[ring]!.finalCheck();
+      if (!last.ok || last.slots > 0) resting = false;
     }
     if (!resting) {
       this.#queue.waking = false;
@@ -174,7 +183,6 @@ export class Runner implements Watched {
       if (this.#fired[ring] === 1) rings[ring]!.listen();
       this.#fired[ring] = 0;
     }
-    this.#awake = false;
     return true;
   }
 
