@@ -49,6 +49,7 @@ it(
       const { disk } = await driver(host, guest);
       const vbd = host.attach({ kind: 'vbd', guest });
       await host.connected(vbd);
+      const alive = !first.dead;
       await host.until(() => disk() !== undefined);
       const written = new Uint8Array(3 * 4096).map((_, at) => at % 251);
       await host.done(disk()!.write(8, written), 'a write is answered');
@@ -58,6 +59,8 @@ it(
       );
       const read = await host.done(disk()!.read(8, written.length / 512), 'a read is answered');
       expect(Buffer.from(read).equals(written)).toBe(true);
+      // Whoever was connected does not notice that its backend is another one.
+      if (alive) expect(host.timeline()).not.toMatch(/state = "[56]"/);
       await host.detach(vbd);
       await host.settle();
       await next;

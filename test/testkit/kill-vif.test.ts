@@ -25,6 +25,10 @@ it(
       await driver(host, guest);
       const vif = host.attach({ kind: 'vif', guest });
       await host.connected(vif);
+      const alive = !first.dead;
+      await host.settle();
+      // Whoever was connected does not notice that its backend is another one.
+      if (alive) expect(host.timeline()).not.toMatch(/state = "[56]"/);
       await host.detach(vif);
       await host.settle();
       await next;
