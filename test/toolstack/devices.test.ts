@@ -98,6 +98,7 @@ const quiet: Network = {
   ranges: [
     { range: '127.0.0.1/8', interface: 'lo' },
     { range: '0.0.0.0/0', interface: 'eth0' },
+    { range: '0.0.0.0/1', interface: 'tun0' },
     { range: '10.52.0.0/16', interface: 'eth0' },
     { range: '10.53.1.0/24', interface: 'eth0' },
   ],

@@ -52,6 +52,8 @@ export interface Vif {
 
 /** As asked for of a server. */
 const DHCP = 'dhcp';
+/** XenbusStateClosed. */
+export const CLOSED = '6';
 
 export type Device = Disk | Vif;
 
@@ -143,13 +145,11 @@ function permEntry(text: string): NonNullable<NodeSpec['perms']>[number] {
   return { letter: text[0] as 'n' | 'r' | 'w' | 'b', domid: Number(text.slice(1)) };
 }
 
-/** How libxl asks a backend to let go of a device, if it is there. */
-export function detachNodes(device: DeviceName): NodeSpec[] {
+/** How libxl asks a backend that is there, at this state, to let go of a device: one that is Closed is not asked to close. */
+export function detachNodes(device: DeviceName, state: string | undefined): NodeSpec[] {
   const back = backendPath(device);
-  return [
-    { path: `${back}/online`, value: '0' },
-    { path: `${back}/state`, value: '5' },
-  ];
+  const offline = { path: `${back}/online`, value: '0' };
+  return state === CLOSED ? [offline] : [offline, { path: `${back}/state`, value: '5' }];
 }
 
 /** For people: `xvda alice.img`, `vif0 10.53.0.2/24`. */

@@ -31,11 +31,11 @@ export function obstacle({ name, address }: Uplink, network: Network): string | 
   return `${user.interface} uses ${user.range}, which ${address} is in: pick other addresses in the host file`;
 }
 
-/** Two ranges of IPv4 in the form `address/bits`. A default route is no use of anything. */
+/** Two ranges of IPv4 in the form `address/bits`. A default route is no use of anything, nor is one in two halves, as VPNs set it. */
 function overlap(one: string, other: string): boolean {
   const [a, b] = [parse(one), parse(other)];
   const bits = Math.min(a.bits, b.bits);
-  if (bits === 0) return false;
+  if (bits <= 1) return false;
   return a.number >>> (32 - bits) === b.number >>> (32 - bits);
 }
 

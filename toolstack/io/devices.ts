@@ -2,17 +2,15 @@
  * Attaches devices to guests and takes them away again, through the store, and makes the files that disks are in. Knows no ring, and no backend but
  * by its domain's number.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import { backendPath, type DeviceName, frontendPath, libxlPath } from '../../xenstored/xenbus/path.ts';
-import { type Device, detachNodes, deviceName, orderNodes } from '../core/devices.ts';
+import { CLOSED, type Device, detachNodes, deviceName, orderNodes } from '../core/devices.ts';
 import { writeAll } from './domains.ts';
 import { Fault, reasonOf } from './fault.ts';
 
 const MIB = 1 << 20;
-/** XenbusStateClosed. */
-const CLOSED = '6';
 /** libxl's patience with a backend that does not close. */
 const PATIENCE_MS = 10_000;
 
@@ -21,18 +19,22 @@ export function diskPath(run: string, file: string): string {
   return resolve(join(run, 'disks'), file);
 }
 
-/** Makes the file if it is missing, without taking its space yet. Throws Fault. */
+/** Makes the file if it is missing, or empty as a kill may leave it, without taking its space yet. Throws Fault, also where something else is there. */
 export function makeDisk(path: string, sizeMb: number): void {
   try {
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (there?.isBlockDevice() || (there?.isFile() && there.size > 0)) return;
+    if (there !== undefined && !there.isFile())
+      throw new Error(`${path} is neither a file nor a block device`);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const fd = openSync(path, 'wx', 0o600);
+    const fd = openSync(path, 'a', 0o600);
     try {
       ftruncateSync(fd, sizeMb * MIB);
     } finally {
       closeSync(fd);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new Fault(reasonOf(error));
+    throw new Fault(reasonOf(error));
   }
 }
 
@@ -63,7 +65,8 @@ export async function detach(store: Client, devices: readonly DeviceName[]): Pro
   const signal = AbortSignal.timeout(PATIENCE_MS);
   for (const device of devices) {
     await store.transaction(async (tx) => {
-      if (await tx.exists(backendPath(device))) await writeAll(tx, detachNodes(device));
+      const back = backendPath(device);
+      if (await tx.exists(back)) await writeAll(tx, detachNodes(device, await tx.findText(`${back}/state`)));
       // A guest's end does not answer any more; that it is missing is the answer.
       for (const tree of [frontendPath(device), libxlPath(device)]) {
         if (await tx.exists(tree)) await tx.rm(tree);

@@ -1,6 +1,7 @@
 /**
  * The guests of a host: their domains, their devices, the process that each is, and their end, whichever way it comes. Knows no step of a plan.
  */
+import { XenstoreError } from '../../xenstored/client/index.ts';
 import type { DeviceName } from '../../xenstored/xenbus/path.ts';
 import type { Device } from '../core/devices.ts';
 import type { GuestFile } from '../core/host.ts';
@@ -79,17 +80,27 @@ export class Guests {
     });
   }
 
-  async destroy(name: string, { domains, store }: Surroundings): Promise<void> {
+  async destroy(name: string, there: Surroundings): Promise<void> {
     const guest = this.#guests.get(name);
     if (guest === undefined) return;
     this.#guests.delete(name);
-    domains.destroy(guest.domid);
+    there.domains.destroy(guest.domid);
     // A store that is about to go with the host need not forget first.
-    if (!this.#options.leaving()) {
+    if (!this.#options.leaving()) await this.#forget(guest, there);
+    this.#options.changed();
+  }
+
+  /** A store that is killed in the middle may or may not have done what it did not answer: once more, then. */
+  async #forget(guest: Guest, there: Surroundings): Promise<void> {
+    const { domains, store } = there;
+    try {
       await detach(store, [...guest.devices.values()]);
       await domains.forget(store, guest.domid, guest.uuid);
+    } catch (error) {
+      const again = error instanceof XenstoreError && error.code === 'ECONNRESET';
+      if (!again || this.#options.leaving()) throw error;
+      await this.#forget(guest, there);
     }
-    this.#options.changed();
   }
 
   /** Each finds the ids of those it greets below its `vm-data/greets`. */
@@ -132,12 +143,13 @@ export class Guests {
   async #gone(name: string, how: string, there: Surroundings): Promise<void> {
     const guest = this.#guests.get(name);
     if (guest === undefined) return;
-    const { print } = this.#options;
+    const { print, leaving } = this.#options;
     try {
       await this.destroy(name, there);
       print(`guest ${name} (domain ${guest.domid}) is gone: ${how}`);
     } catch (error) {
-      print(`guest ${name} (domain ${guest.domid}): ${reasonOf(error)}`);
+      // With the host goes its store, whatever a guest's end still wanted of it.
+      if (!leaving()) print(`guest ${name} (domain ${guest.domid}): ${reasonOf(error)}`);
     }
   }
 }

@@ -1,0 +1,85 @@
+// A guest's end in the store, whoever dies meanwhile; and the files that its disks are in. Our daemon, on the simulator within this process.
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { devicesOf } from '../../toolstack/core/devices.ts';
+import type { Crew } from '../../toolstack/io/crew.ts';
+import { makeDisk } from '../../toolstack/io/devices.ts';
+import { Domains } from '../../toolstack/io/domains.ts';
+import { Guests } from '../../toolstack/io/guests.ts';
+import { type Client, connect, XenstoreError } from '../../xenstored/client/index.ts';
+import { SimHost } from '../conformance/simhost.ts';
+
+/** One of its transactions is done and not answered. */
+function dyingAt(store: Client, place: number): Client {
+  let turn = 0;
+  return new Proxy(store, {
+    get: (target, name) => {
+      if (name !== 'transaction') return Reflect.get(target, name, target).bind(target);
+      return async (...args: Parameters<Client['transaction']>) => {
+        const answer = await target.transaction(...args);
+        if (turn++ === place) throw new XenstoreError('ECONNRESET', 'TRANSACTION_END');
+        return answer;
+      };
+    },
+  });
+}
+
+test.each([0, 1, 2, 3, 4])(
+  "a store that dies with a guest (%d) leaves nothing of the guest's",
+  async (place) => {
+    const sim = await SimHost.start(['--database', 'memory']);
+    const store = await connect({ path: sim.socketPath });
+    onTestFinished(async () => {
+      await store.close();
+      await sim.stop();
+    });
+    const guests = new Guests({
+      crew: {} as Crew,
+      run: sim.directory,
+      command: () => ({ file: '', args: [], env: {}, ready: /./ }),
+      changed: () => {},
+      print: () => {},
+      leaving: () => false,
+    });
+    const there = { domains: new Domains(sim.machine.platformFor(0).openCtrl()), store, storeDomid: 0 };
+    const file = { name: 'alice', memoryMb: 1, vcpus: 1, greets: [] };
+    await guests.create({ ...file, disks: [], vifs: [] }, there);
+    const { domid } = guests.states()[0]!;
+    const disk = { sizeMb: 1, mode: 'w' as const };
+    for (const device of devicesOf({ name: 'alice', disks: [disk], vifs: [{}] }, 0)) {
+      await guests.attach('alice', device, 0, there);
+      // Whoever serves it lets go of it when asked to.
+      const back = `/local/domain/0/backend/${device.kind}/${domid}/${device.devid}`;
+      void (async () => {
+        for await (const _ of store.watch(`${back}/state`))
+          if ((await store.findText(`${back}/state`)) === '5') await store.write(`${back}/state`, '6');
+      })().catch(() => {});
+    }
+    await guests.destroy('alice', { ...there, store: dyingAt(store, place) });
+    expect(await store.exists(`/local/domain/${domid}`)).toBe(false);
+    for (const kind of ['vbd', 'vif'])
+      expect(await store.exists(`/local/domain/0/backend/${kind}/${domid}`)).toBe(false);
+    expect(await store.directory('/vm')).toEqual([]);
+    expect(await store.directory('/libxl')).toEqual([]);
+    expect(guests.states()).toEqual([]);
+  },
+);
+
+test("a disk's file is made where it is missing or was left empty, and nothing else is taken for one", () => {
+  const top = mkdtempSync(join(tmpdir(), 'stubdom0-disks-'));
+  onTestFinished(() => rmSync(top, { recursive: true }));
+  const path = join(top, 'disks/a.img');
+  makeDisk(path, 2);
+  makeDisk(path, 3);
+  expect(statSync(path)).toMatchObject({ size: 2 << 20, mode: 0o100600 });
+  writeFileSync(join(top, 'empty'), '');
+  makeDisk(join(top, 'empty'), 1);
+  expect(statSync(join(top, 'empty')).size).toBe(1 << 20);
+  mkdirSync(join(top, 'directory'));
+  expect(() => makeDisk(join(top, 'directory'), 1)).toThrow(
+    /directory is neither a file nor a block device$/,
+  );
+  expect(() => makeDisk(join(path, 'below'), 1)).toThrow(/ENOTDIR/);
+});
