@@ -238,7 +238,7 @@ export class Runner implements Watched {
 
   /** Does what the core wants until it wants nothing; what the medium has done by then is part of it. */
   #work(): void {
-    this.#queue.advance();
+    if (this.#queue.ready) this.#queue.advance();
     for (;;) {
       const list = this.#vbd.take(this.#queue.room);
       if (list.count === 0) return;
