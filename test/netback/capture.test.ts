@@ -1,7 +1,7 @@
 // Captures on demand: a key in the backend's directory makes a file that tcpdump reads, with what the guest sent and got; removed, there is no more.
 // What cannot be captured to is a line, and costs nothing else.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -70,6 +70,13 @@ describe.skipIf(noTcpdump !== '')(`what guests send${noTcpdump}`, () => {
     await ping(300);
     expect(dump()).not.toContain('length 308');
     expect(statSync(file).size).toBe(size);
+    // A folder that comes later: the key is written once more.
+    const late = join(host.directory, 'late/one.pcap');
+    await host.dom0.write(key, late);
+    await said('no capture: ENOENT');
+    mkdirSync(join(host.directory, 'late'));
+    await host.dom0.write(key, late);
+    await said(`captured to ${late}`);
     await host.dom0.write(key, '/etc/one.pcap');
     await said('"/etc/one.pcap" is no file below');
     await host.dom0.write(key, `${host.directory}/../one.pcap`);
@@ -93,7 +100,9 @@ test('a file that is none of ours stays as it is; one that is goes on', async ()
   expect(readFileSync(path, 'utf8')).toMatch(/^somebody/);
   const mine = join(folder, 'b.pcap');
   for (const round of [1, 2]) {
+    // Whoever comes next finds its header, however soon that is.
     open(mine, 1000).close();
+    expect(statSync(mine).size).toBe(24 + (round - 1) * (16 + 64));
     const pcap = open(mine, 1000);
     pcap.add(new Uint8Array(100), 0, 100);
     pcap.close();

@@ -113,6 +113,8 @@ class Capture {
     try {
       this.#follow(await this.#link.read(readCapture()));
     } catch (error) {
+      // Written once more, it is tried once more.
+      this.#order = undefined;
       this.#say(`no capture: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -143,7 +145,10 @@ class Capture {
     }
     const { clock } = this.#options;
     const path = this.#checked(order.path);
-    const onEnd = (reason: string): void => this.#say(`capture has ended: ${reason}`);
+    const onEnd = (reason: string): void => {
+      this.#order = undefined;
+      this.#say(`capture has ended: ${reason}`);
+    };
     const limitBytes = order.limitMib * MIB;
     this.#pcap = new Pcap({ path, snaplen: order.snaplen, limitBytes, clock, onEnd });
     this.#say(`captured to ${path}`);

@@ -3,7 +3,7 @@
  * never waits: frames are gathered in memory and written in the background, and those for which there is no room are left out and counted. Knows
  * no interface.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, write } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, write, writeSync } from 'node:fs';
 import type { Clock } from '../../../osdep/clock.ts';
 
 const MAGIC = 0xa1b2_3c4d;
@@ -109,7 +109,8 @@ export class Pcap {
     header.writeUInt16LE(4, 6);
     header.writeUInt32LE(snaplen, 16);
     header.writeUInt32LE(LINKTYPE_ETHERNET, 20);
-    this.#filled = header.copy(this.#filling);
+    // At once: whoever opens the file next is not to write another one.
+    writeSync(this.#fd, header);
     return FILE_HEADER_BYTES;
   }
 
