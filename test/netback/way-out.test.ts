@@ -2,9 +2,11 @@
 // a device each, with a bridge; after a kill, too. What was made is removed, and flags that make no sense are told in a line.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { indexOf } from '../../osdep/os/netdev.ts';
+import { Tap } from '../../osdep/os/tap.ts';
 import type { Client, PermText } from '../../xenstored/client/index.ts';
 import { deviceNodes } from '../../xenstored/xenbus/attach.ts';
 import { until } from '../blkback/io-host.ts';
@@ -111,6 +113,33 @@ describe.skipIf(noNamespaces !== undefined)(`a way out${whyNot}`, () => {
     await expect.poll(devices).not.toContain('web0');
     expect(await ping('-c', '1', '-W', '1', '10.53.0.2')).toBe(1);
     expect(await second.end('SIGTERM')).toBe(0);
+  });
+
+  test('a device that somebody has removed costs its interface alone, and that can be attached again', async () => {
+    const program = await start('--mode', 'tap', '--scripts', 'no');
+    const domid = await guest('10.53.0.2');
+    const name = `vif${domid}.0`;
+    space.run('ip', 'link', 'del', name);
+    await expect.poll(() => program.said).toContain('its network device has been removed');
+    await detach(domid);
+    // Nothing was left half done.
+    expect(program.said).not.toMatch(/disconnect:|close:/);
+    await attach(host.dom0, domid, {});
+    await until(host.dom0, `${backDirectory(domid)}/state`, (state) => state === '4');
+    expect(space.run('ip', 'link', 'show', name)).toMatch(/LOWER_UP/);
+    expect(await program.end('SIGTERM')).toBe(0);
+  });
+
+  test('what was left and cannot be removed is a line, and guests are served', async () => {
+    const name = 'vif1.0';
+    const memory = new Uint8Array(1);
+    const tap = new Tap({ name, which: 'new', memory });
+    stops.push(() => tap.close());
+    const directory = join(host.directory, 'netback/0');
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'taps'), `${indexOf(name)} ${name} ${backDirectory(1)}\n`);
+    const program = await start('--mode', 'tap');
+    expect(program.said).toMatch(/vif1\.0 cannot be removed: network device vif1\.0: EBUSY/);
   });
 
   test('a script is waited for; what a dead predecessor left is removed when nobody orders it any more', async () => {

@@ -111,8 +111,12 @@ export function forgetRecord(path: string): void {
   rmSync(path, { force: true });
 }
 
-/** Removes the records of devices that went while nobody served them. `isThere`: asked by the record's name. */
+/**
+ * Removes the records of devices that went while nobody served them. They are called `<domid>-<devid>`; there may be other files. `isThere`: asked
+ * by the record's name.
+ */
 export async function sweepRecords(dir: string, isThere: (name: string) => Promise<boolean>): Promise<void> {
-  for (const name of existsSync(dir) ? readdirSync(dir) : [])
-    if (!(await isThere(name))) forgetRecord(join(dir, name));
+  const names = existsSync(dir) ? readdirSync(dir) : [];
+  for (const name of names)
+    if (/^\d+-\d+$/.test(name) && !(await isThere(name))) forgetRecord(join(dir, name));
 }

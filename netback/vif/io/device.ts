@@ -114,10 +114,10 @@ export class VifDevice implements BackendDevice<VifFrontKeys> {
     const connection = this.#connection;
     if (connection === undefined) return;
     this.#connection = undefined;
-    this.#place.disconnected();
     this.#options.exchange.remove(connection.member);
     connection.hands.close();
     connection.records.leave();
+    this.#place.disconnected();
   }
 
   changed(key: string): void {

@@ -113,6 +113,8 @@ export function reasonOf(error: OsError): string {
     case 'ENOENT':
     case 'ENODEV':
       return `${error.message} (is the module tun loaded, and is there such a bridge?)`;
+    case 'EBADFD':
+      return `${error.message} (the network device has been removed)`;
     case 'EBUSY':
       return `${error.message} (there is a device of that name, or it is another bridge's)`;
     default:

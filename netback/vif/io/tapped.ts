@@ -3,7 +3,7 @@
  * tcpdump find what they would find with a backend in the kernel. The device outlives this process, so that a successor finds it where the
  * scripts have put it, and goes with the interface. Knows nothing of what is behind it.
  */
-import { OsError } from '../../../osdep/errno.ts';
+import { Errno, OsError } from '../../../osdep/errno.ts';
 import {
   addToBridge,
   indexOf,
@@ -59,8 +59,7 @@ export function tapped({ exchange, outlets, recordFile, scripts, log }: TappedOp
       outlet = plugIn(record, open, link, order, scripted);
     } catch (error) {
       exchange.closeLan(lan);
-      if (error instanceof OsError) throw new Error(reasonOf(error));
-      throw error;
+      throw explained(error);
     }
     const { tap } = outlet;
     return {
@@ -69,23 +68,27 @@ export function tapped({ exchange, outlets, recordFile, scripts, log }: TappedOp
         vif = connected;
         // What the guest would have to be spared costs least where it is not made.
         const { sg } = features;
-        tap.setOffload({
-          csum: features.ipv4CsumOffload && features.ipv6CsumOffload,
-          tso4: sg && (features.gsoTcpv4 || gsoTcpv4Prefix),
-          tso6: sg && (features.gsoTcpv6 || gsoTcpv6Prefix),
-        });
-        tap.setCarrier(true);
+        try {
+          tap.setOffload({
+            csum: features.ipv4CsumOffload && features.ipv6CsumOffload,
+            tso4: sg && (features.gsoTcpv4 || gsoTcpv4Prefix),
+            tso6: sg && (features.gsoTcpv6 || gsoTcpv6Prefix),
+          });
+          tap.setCarrier(true);
+        } catch (error) {
+          throw explained(error);
+        }
       },
       disconnected() {
         vif = undefined;
-        tap.setCarrier(false);
+        ifThere(() => tap.setCarrier(false));
       },
       changed() {},
       close(why) {
         try {
           if (why === 'stop') return;
           record.remove(link.path);
-          tap.setPersistent(false);
+          ifThere(() => tap.setPersistent(false));
         } finally {
           outlet.close();
           exchange.closeLan(lan);
@@ -99,9 +102,16 @@ export function tapped({ exchange, outlets, recordFile, scripts, log }: TappedOp
       for (const { path, index, name } of record.entries) {
         if (await isOrdered(path)) continue;
         const there = nameOfIndex(index);
-        if (there !== undefined && removeTap(there))
-          log(`${path}: ${name} removed, nobody orders it any more`);
-        record.remove(path);
+        try {
+          if (there !== undefined && removeTap(there))
+            log(`${path}: ${name} removed, nobody orders it any more`);
+          record.remove(path);
+        } catch (error) {
+          // Somebody else has it open: the next one will try again.
+          log(
+            `${path}: ${name} cannot be removed: ${error instanceof Error ? error.message : String(error)}`,
+          );
+        }
       }
     },
   };
@@ -138,6 +148,19 @@ function plugIn(
   } catch (error) {
     outlet.close();
     throw error;
+  }
+}
+
+function explained(error: unknown): unknown {
+  return error instanceof OsError ? new Error(reasonOf(error)) : error;
+}
+
+/** What nobody needs to do to a device that somebody has removed. */
+function ifThere(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof OsError && error.errno === Errno.EBADFD)) throw error;
   }
 }
 
