@@ -43,7 +43,9 @@ export interface DiskScores {
   readonly scores: readonly DiskScore[];
   /** Who transferred. */
   readonly manner: string;
-  /** What JavaScript allocated for a request in blkback (undefined: there were less than two collections), and over how many; undefined: not measured. */
+  /**
+   * What JavaScript allocated for a request in blkback (undefined: there were less than two collections), and over how many; undefined: not measured.
+   */
   readonly allocated: { readonly bytes: number | undefined; readonly requests: number } | undefined;
 }
 
@@ -202,7 +204,10 @@ export function diskTable({ scores, manner, allocated }: DiskScores, { rounds, s
       `${manner}; ${fioVersion() ?? 'fio is not installed (Debian: fio)'}`,
       allocated === undefined
         ? 'bytes per request: not measured'
-        : `bytes per request that JavaScript allocated in blkback (--trace-gc): ${allocated.bytes?.toFixed(1) ?? 'less than two collections'}, over ${short(allocated.requests)} requests`,
+        : [
+            'bytes per request that JavaScript allocated in blkback (--trace-gc):',
+            `${allocated.bytes?.toFixed(1) ?? 'less than two collections'}, over ${short(allocated.requests)} requests`,
+          ].join(' '),
     ],
   };
 }

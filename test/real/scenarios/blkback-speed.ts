@@ -1,6 +1,7 @@
 /**
- * The same dd in a guest on our blkback and on Linux's, one after the other in one boot. Both have been warmed up: what runs is compiled, which takes thousands
- * of requests and, under emulation, seconds on dom0's only processor; and the guest's pages are mapped. One request is under way at a time, so that small ones tell how long it takes to be woken, and large ones how fast data moves.
+ * The same dd in a guest on our blkback and on Linux's, one after the other in one boot. Both have been warmed up: what runs is compiled, which
+ * takes thousands of requests and, under emulation, seconds on dom0's only processor; and the guest's pages are mapped. One request is under way at
+ * a time, so that small ones tell how long it takes to be woken, and large ones how fast data moves.
  */
 import { startBlkback } from '../dom0/blkback.ts';
 import type { Lab, Scenario } from '../lab/scenario.ts';
