@@ -3,9 +3,7 @@
  * blkback: picks the machine, and serves the disks that toolstacks order in its backend directory, until it is told to stop. Whoever starts
  * it again goes on where it was, with the guests none the wiser. Decides nothing else.
  */
-import { join } from 'node:path';
 import { runBackend } from '../xenstored/client/program.ts';
-import { sweepRecords } from '../xenstored/client/ringrecord.ts';
 import { RawDisks } from './disk/raw.ts';
 import { worthLookingMs } from './io/lookout.ts';
 import { serveDisks } from './io/service.ts';
@@ -28,11 +26,8 @@ runBackend({
       if (!(us >= 0 && us <= 100_000)) throw new Error(`--look-out ${asked}: not a number from 0 to 100000`);
     },
   },
-  service: async ({ platform, domid, run, store, log }, flags) => {
+  service: async ({ platform, recordDir, log }, flags) => {
     const media = new RawDisks();
-    const recordDir = join(run, 'blkback', `${domid}`);
-    const own = `/local/domain/${domid}/backend/vbd`;
-    await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
     const { 'look-out': asked } = flags;
     // Guests and hypervisor of a simulated machine want the same processors.
     const worth = platform.name === 'sim' ? 0 : await worthLookingMs(() => platform.clock.now());

@@ -3,7 +3,6 @@
  * netback: picks the machine, and serves the network interfaces that toolstacks order in its backend directory, until it is told to stop.
  * Whoever starts it again goes on with guests that are connected. Decides nothing else.
  */
-import { join } from 'node:path';
 import { runBackend } from '../../xenstored/client/program.ts';
 import { flags, wiringOf } from './io/flags.ts';
 import { serveVifs } from './io/service.ts';
@@ -18,9 +17,8 @@ runBackend({
     return (await import('../../osdep/xen/platform.ts')).xenPlatform();
   },
   flags,
-  service: async ({ platform, domid, run, store, log }, values) => {
+  service: async ({ platform, run, store, recordDir, log }, values) => {
     const wiring = wiringOf(values, platform.name === 'sim' ? 'switch' : 'tap');
-    const recordDir = join(run, 'netback', `${domid}`);
     const vifs = serveVifs({ platform, wiring, recordDir, captureDir: run, log });
     await vifs.sweep((path) => store.exists(`${path}/state`));
     return vifs.service;

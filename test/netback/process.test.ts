@@ -1,5 +1,7 @@
 // The built program beside guests in other processes: they reach each other through it; killed and started again, it goes on with them, and
 // their interfaces never leave Connected; told to stop, it stops.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { NetHost } from '../../netback/vif/front/host.ts';
 import { ProcessHost, Program } from '../blkback/process-kit.ts';
@@ -47,6 +49,27 @@ test('guests reach each other, also after a kill', { timeout: 30_000 }, async ()
   expect(new Set(states)).toEqual(new Set(['4']));
   expect(second.said).toContain('taken over');
   expect(await second.end('SIGTERM')).toBe(0);
+});
+
+test('what is kept of an interface that went while nobody served it is removed', {
+  timeout: 30_000,
+}, async () => {
+  const host = await ProcessHost.start();
+  stops.push(() => host.stop());
+  const records = join(host.directory, 'netback/0');
+  mkdirSync(records, { recursive: true });
+  const { domid } = await host.guest();
+  await attachVif(host.dom0, domid, '00:16:3e:00:00:08');
+  for (const name of [`${domid}-0`, `${domid}-1`, '99-0']) writeFileSync(join(records, name), '');
+  const program = new Program(
+    'netback/vif',
+    ['--platform', 'sim', '--run', host.directory],
+    {},
+    'ready for domain',
+  );
+  stops.push(() => program.end('SIGKILL'));
+  await program.ready();
+  expect(readdirSync(records)).toEqual([`${domid}-0`]);
 });
 
 test('killed again and again under load: nothing comes changed, nobody is stuck', {

@@ -6,8 +6,10 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Platform } from '../../osdep/platform.ts';
+import { backendRoot } from '../xenbus/path.ts';
 import { type BackendService, serveBackends } from './backend.ts';
 import { connect } from './connect.ts';
+import { sweepRecords } from './ringrecord.ts';
 import type { Client } from './store.ts';
 
 /** Where a service runs. */
@@ -17,6 +19,8 @@ export interface ServiceHost {
   /** The host's run directory. */
   readonly run: string;
   readonly store: Client;
+  /** For the records of its devices' rings, each named `<domid>-<devid>`; those of devices that went meanwhile are gone. */
+  readonly recordDir: string;
   readonly log: (line: string) => void;
 }
 
@@ -86,7 +90,10 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   const store = await connect({ ...way, first: 'wait' });
   // On real Xen a driver domain's kernel does not tell; its store does.
   const domid = platform.domid ?? Number(await store.readText('domid'));
-  const service = await program.service({ platform, domid, run, store, log }, values);
+  const recordDir = join(run, program.name, `${domid}`);
+  const service = await program.service({ platform, domid, run, store, recordDir, log }, values);
+  const own = backendRoot(domid, service.kind);
+  await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
   const served = await serveBackends(service, { store, domid, log });
   const counted = (): void => {
     writeStatistics(join(run, program.name), domid, service, log);
