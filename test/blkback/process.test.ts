@@ -1,7 +1,6 @@
 // The built program beside a guest in another process: it finds its disks, also those that were there before it; killed at any moment
 // under load and started again, it loses nothing, does nothing twice that could be seen, and the guest's device never leaves Connected.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { watch } from 'node:fs/promises';
+import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
@@ -135,9 +134,16 @@ test('what a disk has counted is written when it is asked for', async () => {
   await disk.write(0, new Uint8Array(3 * 512));
   await disk.read(0, 2);
   const directory = join(host.directory, 'blkback');
-  const changes = watch(directory);
+  // Looked for from here on; that of node:fs/promises would begin only when it is waited for.
+  const written = new Promise<void>((resolve) => {
+    const watcher = watch(directory, (_, name) => {
+      if (name !== 'statistics-0.json') return;
+      watcher.close();
+      resolve();
+    });
+  });
   host.blkback.child.kill('SIGUSR2');
-  for await (const { filename } of changes) if (filename === 'statistics-0.json') break;
+  await written;
   const { devices } = JSON.parse(readFileSync(join(directory, 'statistics-0.json'), 'utf8'));
   expect(devices[`/local/domain/0/backend/vbd/${guest.domid}/51712`]).toMatchObject({
     rd_req: 1,
