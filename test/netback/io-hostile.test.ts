@@ -176,6 +176,20 @@ test('a storm of events leaves the port shut until the next tick, and then all g
   expect(idleEvents).toBeLessThan(1000);
 });
 
+test.each([
+  ['that cannot be', [0x8000_0000]],
+  ['that comes and goes', [1, 0]],
+])('nor does a storm cost more because of an index of the rx ring %s', async (_, values) => {
+  const guest = await RawGuest.boot(host, MAC);
+  await guest.connect();
+  for (let i = 0; i < 2000; i++) {
+    setIndex(guest, 1, values[i % values.length]!);
+    guest.notify();
+    if (i % 7 === 0) await new Promise(setImmediate);
+  }
+  expect(host.statistics(guest.domid)!.delayedEvents).toBeGreaterThan(0);
+});
+
 test('who takes nothing keeps no memory from others (XSA-392)', async () => {
   const guest = await RawGuest.boot(host, MAC, 2);
   await guest.connect();

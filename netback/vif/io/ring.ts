@@ -12,6 +12,8 @@ import type { RingRecord } from '../../../xenstored/client/ringrecord.ts';
 import { NONE } from '../core/packets.ts';
 
 const RSP_PROD = 8;
+/** Requests are counted in so many bits: numbers that V8 keeps without garbage. */
+const COUNT_MASK = 0x3fff_ffff;
 
 export interface RingOptions {
   /** For messages: `tx ring 0`. */
@@ -36,7 +38,8 @@ export class BackRing {
   readonly #record: RingRecord;
   #rspProd: number;
   #taken = 0;
-  #takenBefore = 0;
+  /** The furthest that was posted when somebody asked. */
+  #seen = 0;
 
   /** Maps; goes on where page and record say that the last one was. Throws an Error of one line, and then has nothing. */
   constructor({ name, gnttab, domid, ringRef, slotBytes, responseBytes, record }: RingOptions) {
@@ -65,18 +68,20 @@ export class BackRing {
     if (!there.ok) return NONE;
     const count = Math.min(there.slots, limit);
     for (let i = 0; i < count; i++) this.#back.take(this.#slots[i]!);
-    this.#taken = (this.#taken + count) & 0x3fff_ffff;
+    this.#taken = (this.#taken + count) & COUNT_MASK;
     return count;
   }
 
-  /** Whether there have come requests since the last time this was asked. An impossible index is news, too. */
+  /** Whether there have come requests since the last time this was asked. What cannot be, or was there before, is none. */
   news(): boolean {
     const there = this.#back.unconsumed();
-    if (!there.ok) return true;
-    const posted = (this.#taken + there.slots) & 0x3fff_ffff;
-    const news = posted !== this.#takenBefore;
-    this.#takenBefore = posted;
-    return news;
+    if (!there.ok) return false;
+    const posted = (this.#taken + there.slots) & COUNT_MASK;
+    const more = (posted - this.#seen) & COUNT_MASK;
+    // Far ahead is behind: a guest that takes requests back and posts them again says nothing new.
+    if (more === 0 || more > COUNT_MASK / 2) return false;
+    this.#seen = posted;
+    return true;
   }
 
   /** `response` goes out with the next `publish`. */
