@@ -9,6 +9,7 @@ import type { Platform } from '../../osdep/platform.ts';
 import { backendRoot } from '../xenbus/path.ts';
 import { type BackendService, serveBackends } from './backend.ts';
 import { connect } from './connect.ts';
+import { limitLog } from './loglimit.ts';
 import { sweepRecords } from './ringrecord.ts';
 import type { Client } from './store.ts';
 
@@ -55,7 +56,10 @@ const flags = `
 
 /** Serves until the process is told to stop. Ends it with 0, or with 1 and one line. */
 export function runBackend<K>(program: BackendProgram<K>): void {
-  const log = (line: string): void => void process.stderr.write(`${program.name}: ${line}\n`);
+  const log = limitLog(
+    (line) => void process.stderr.write(`${program.name}: ${line}\n`),
+    () => performance.now(),
+  );
   serve(program, log).catch((error: unknown) => {
     log(error instanceof Error ? error.message : String(error));
     process.exit(1);
