@@ -118,6 +118,19 @@ test('nothing overtakes what has to be cut up', async () => {
   expect((await came(two, 4)).map(([length]) => length)).toEqual([1054, 1054, 1054, 60]);
 });
 
+test('who takes large packets, but no blank checksums, is given segments', async () => {
+  const one = await guest(1);
+  const keys = { 'feature-no-csum-offload': '1', 'feature-sg': '1', 'feature-gso-tcpv4': '1' };
+  const two = await guest(2, { posted: 8, keys });
+  const stream = { source: '10.0.0.1', sourcePort: 1, to: '10.0.0.2', toPort: 2 };
+  const large = Buffer.from(tcpFrame({ ...stream, toMac: macOf(2), fromMac: macOf(1), length: 54 + 2000 }));
+  large.writeUInt16BE(2040, 16);
+  large[46] = 0x50;
+  put(one, large, 1, [gsoExtra(1000, 1)]);
+  expect(await sent(one, 2)).toEqual([0, 1]);
+  expect((await came(two, 2)).map(([length]) => length)).toEqual([1054, 1054]);
+});
+
 test('a guest that does not tell of its buffers is looked after', async () => {
   const one = await guest(1);
   const two = await guest(2, { keys: { 'feature-rx-notify': '0' } });

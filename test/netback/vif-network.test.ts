@@ -246,9 +246,10 @@ describe('what a guest cannot take as it is', () => {
     expect(host.machine.pool.free).toBe(544);
   });
 
+  const both = Need.CHECKSUM | Need.SEGMENTS;
   test.each<[string, Partial<VifFrontKeys>, string, number]>([
-    ['IPv4 without checksum', { features: { ...all, ipv4CsumOffload: false } }, '10.0.0.1', Need.CHECKSUM],
-    ['IPv6 without checksum', { features: { ...all, ipv6CsumOffload: false } }, 'fe80::1', Need.CHECKSUM],
+    ['IPv4 without checksum', { features: { ...all, ipv4CsumOffload: false } }, '10.0.0.1', both],
+    ['IPv6 without checksum', { features: { ...all, ipv6CsumOffload: false } }, 'fe80::1', both],
     [
       'IPv6 without checksum, IPv4 alone forbidden',
       { features: { ...all, ipv4CsumOffload: false } },

@@ -197,9 +197,11 @@ export class Vif implements Port, PacketSink {
     const gso = pool.gsoTypes[packet]!;
     const blank = (pool.flags[packet]! & PacketFlag.CSUM_BLANK) !== 0;
     const takesBlank = header.ipVersion === 6 ? features.ipv6CsumOffload : features.ipv4CsumOffload;
+    // A large packet's checksum is blank: it can only be told of what comes out when it is cut.
     const takesGso =
       gso === Gso.NONE ||
       (features.sg &&
+        takesBlank &&
         (gso === Gso.TCPV4 ? features.gsoTcpv4 || gsoTcpv4Prefix : features.gsoTcpv6 || gsoTcpv6Prefix));
     return (blank && !takesBlank ? Need.CHECKSUM : 0) | (takesGso ? 0 : Need.SEGMENTS);
   }
