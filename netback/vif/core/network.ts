@@ -85,16 +85,17 @@ export class Network {
 
   /**
    * A packet came in by a port, which gives up its reference. A refusal: why it goes nowhere; `malformed`: its headers are not what it
-   * says of itself.
+   * says of itself; `lost`: nobody has taken it.
    */
-  receive(from: number, packet: number, now: number): Refusal | 'malformed' | undefined {
+  receive(from: number, packet: number, now: number): Refusal | 'malformed' | 'lost' | undefined {
     const refusal = this.#parse(packet) ? this.#switch.forward(from, this.#header, now) : 'malformed';
     if (refusal === undefined) {
       const { targets, targetCount } = this.#switch;
       for (let i = 0; i < targetCount; i++) this.#give(targets[i]!, packet, now);
     }
+    const lost = refusal === undefined && this.pool.isSole(packet);
     this.pool.release(packet);
-    return refusal;
+    return lost ? 'lost' : refusal;
   }
 
   /** Whoever trusts the flags of a packet finds what they are about. */

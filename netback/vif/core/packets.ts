@@ -76,6 +76,11 @@ export class PacketPool {
     if (--this.#refs[packet]! === 0) this.#freeOf(packet).give(packet);
   }
 
+  /** Nobody needs it but one. */
+  isSole(packet: number): boolean {
+    return this.#refs[packet] === 1;
+  }
+
   /** Where its first byte is in the packets' memory. */
   position(packet: number): number {
     const base =

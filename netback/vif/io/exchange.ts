@@ -231,6 +231,7 @@ export class Exchange {
       const why = lan.wire?.read(WIRE_PACKETS, now);
       if (why === 'turn') lan.again = true;
       else if (why === 'memory') this.#waiters.thirsts(lan);
+      else if (why === 'rest') this.#waiters.rests(lan);
       if (this.#adapts(lan, now)) lan.again = true;
     }
   }

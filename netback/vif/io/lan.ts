@@ -9,8 +9,8 @@ import type { Vif } from '../core/vif.ts';
 
 /** A network's way out; its port is the network's already. */
 export interface Wire {
-  /** From outside into the network, at most `limit` packets. What it waits for, if there may be more. */
-  read(limit: number, now: number): 'turn' | 'memory' | undefined;
+  /** From outside into the network, at most `limit` packets. What it waits for, if there may be more; `rest`: for time to pass. */
+  read(limit: number, now: number): 'turn' | 'memory' | 'rest' | undefined;
   /** To the outside: all that waits. */
   write(): void;
 }

@@ -14,12 +14,15 @@ import { uplinkPort } from '../core/switch.ts';
 import { Uplink } from '../core/uplink.ts';
 import type { Wire } from './lan.ts';
 import { readVnet, writeVnet } from './vnet.ts';
+import { REST_MS } from './waiters.ts';
 
 /** Bytes taken in a turn. Above it the network is to have its say first. */
 const TURN_BYTES = 1 << 18;
+/** Frames that nobody takes, until the next rest: some half of a processor's time is spent on such. Others' frames are behind them. */
+const LOST_MAX = 512;
 
 export interface TapWireOptions {
-  readonly tap: Tap;
+  readonly tap: Pick<Tap, 'read' | 'write'>;
   readonly network: Network;
   /** In which packets are. */
   readonly memory: Uint8Array;
@@ -34,7 +37,7 @@ export interface TapWireOptions {
 export class TapWire implements Wire {
   /** tx is what came from outside, rx what went there. */
   readonly statistics: Statistics;
-  readonly #tap: Tap;
+  readonly #tap: Pick<Tap, 'read' | 'write'>;
   readonly #network: Network;
   readonly #pool: PacketPool;
   readonly #memory: Uint8Array;
@@ -47,6 +50,9 @@ export class TapWire implements Wire {
   /** There may be frames to read. */
   #readable = true;
   #gone = false;
+  /** Frames that nobody has taken, in a row of turns in which most were such. */
+  #lost = 0;
+  #restsUntil = 0;
 
   constructor({ tap, network, memory, spare, now, full, onGone }: TapWireOptions) {
     this.#tap = tap;
@@ -66,17 +72,24 @@ export class TapWire implements Wire {
     this.#readable = true;
   }
 
-  read(limit: number, now: number): 'turn' | 'memory' | undefined {
+  read(limit: number, now: number): 'turn' | 'memory' | 'rest' | undefined {
     if (!this.#readable || this.#gone) return undefined;
+    if (now < this.#restsUntil) return 'rest';
     if (this.#full()) return 'memory';
     let bytes = 0;
-    for (let count = 0; count < limit && bytes < TURN_BYTES; count++) {
+    let lost = 0;
+    let count = 0;
+    for (; count < limit && bytes < TURN_BYTES; count++) {
       const packet = this.#next();
       if (packet === NONE) return this.#readable ? 'memory' : undefined;
       bytes += this.#pool.lengths[packet]!;
-      this.#enter(packet, now);
+      if (!this.#enter(packet, now)) lost++;
     }
-    return 'turn';
+    this.#lost = lost * 2 > count ? this.#lost + lost : 0;
+    if (this.#lost < LOST_MAX) return 'turn';
+    this.#lost = 0;
+    this.#restsUntil = now + REST_MS;
+    return 'rest';
   }
 
   write(): void {
@@ -85,7 +98,7 @@ export class TapWire implements Wire {
       const at = pool.position(packet) - VNET_HEADER_BYTES;
       writeVnet(this.#memory, at, pool, packet, this.#header);
       const written = this.#gone ? 0 : this.#tap.write(at, pool.lengths[packet]! + VNET_HEADER_BYTES);
-      if (written < 0) this.#failed(-written);
+      if (written === -Errno.EBADFD) this.#leave();
       if (written <= 0) this.statistics.rxErrors++;
       pool.release(packet);
     }
@@ -111,7 +124,8 @@ export class TapWire implements Wire {
     const count = this.#tap.read(at, VNET_HEADER_BYTES + fits, restAt, MAX_PACKET_BYTES - fits);
     if (count < 0) {
       pool.release(small);
-      this.#failed(-count);
+      if (count === -Errno.EAGAIN) this.#readable = false;
+      else if (count === -Errno.EBADFD) this.#leave();
       return NONE;
     }
     const length = count - VNET_HEADER_BYTES;
@@ -127,8 +141,8 @@ export class TapWire implements Wire {
     return packet;
   }
 
-  /** Gives it to the network, which says what becomes of it. */
-  #enter(packet: number, now: number): void {
+  /** Gives it to the network. False: nobody has taken it. */
+  #enter(packet: number, now: number): boolean {
     const pool = this.#pool;
     const length = pool.lengths[packet]!;
     const at = pool.position(packet) - VNET_HEADER_BYTES;
@@ -136,7 +150,7 @@ export class TapWire implements Wire {
     if (!known) {
       this.statistics.txErrors++;
       pool.release(packet);
-      return;
+      return false;
     }
     this.statistics.txPackets++;
     this.statistics.txBytes += length;
@@ -144,11 +158,11 @@ export class TapWire implements Wire {
     if (refusal === 'spoofed') this.statistics.txSpoofed++;
     else if (refusal === 'flood') this.statistics.txFloods++;
     else if (refusal === 'malformed') this.statistics.txErrors++;
+    return refusal === undefined;
   }
 
-  #failed(errno: number): void {
-    if (errno === Errno.EAGAIN) this.#readable = false;
-    if (errno !== Errno.EBADFD) return;
+  /** Somebody has removed the device. */
+  #leave(): void {
     this.#readable = false;
     if (!this.#gone) this.#onGone();
     this.#gone = true;

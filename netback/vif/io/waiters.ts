@@ -10,6 +10,8 @@ import type { Member } from './members.ts';
 const TICK_MS = 250;
 /** Linux's, for guests that do not say when there are buffers. */
 const LOOK_MS = 30;
+/** For those whose packets nobody takes: receivers may want the processor. */
+export const REST_MS = 1;
 
 export class Waiters {
   readonly #clock: Pick<Clock, 'now' | 'after'>;
@@ -17,6 +19,7 @@ export class Waiters {
   readonly #wake: (who: Member | Lan) => void;
   readonly #thirsty = new Set<Member | Lan>();
   readonly #indebted = new Set<Member>();
+  readonly #resting = new Set<Lan>();
   readonly #watched = new Set<Member>();
   /** Memory that was free when somebody found too little. */
   #freeThen = 0;
@@ -24,6 +27,7 @@ export class Waiters {
   #creditAt: number = Number.POSITIVE_INFINITY;
   #stopCredit: (() => void) | undefined;
   #stopTick: (() => void) | undefined;
+  #stopRest: (() => void) | undefined;
 
   constructor(clock: Pick<Clock, 'now' | 'after'>, pool: PacketPool, wake: (who: Member | Lan) => void) {
     this.#clock = clock;
@@ -33,7 +37,10 @@ export class Waiters {
 
   forget(who: Member | Lan): void {
     this.#thirsty.delete(who);
-    if (!('vif' in who)) return;
+    if (!('vif' in who)) {
+      this.#resting.delete(who);
+      return;
+    }
     this.#indebted.delete(who);
     this.#watched.delete(who);
   }
@@ -65,6 +72,16 @@ export class Waiters {
     });
   }
 
+  /** It goes on in a moment. */
+  rests(lan: Lan): void {
+    this.#resting.add(lan);
+    this.#stopRest ??= this.#clock.after(REST_MS, () => {
+      this.#stopRest = undefined;
+      for (const one of this.#resting) this.#wake(one);
+      this.#resting.clear();
+    });
+  }
+
   /** It has had to do with time: it is told of it until nothing waits in it. */
   watch(member: Member): void {
     if (this.#watched.has(member)) return;
@@ -75,6 +92,7 @@ export class Waiters {
   stop(): void {
     this.#stopCredit?.();
     this.#stopTick?.();
+    this.#stopRest?.();
   }
 
   #tick(): void {
