@@ -7,7 +7,7 @@ import { type Client, connect } from '../../xenstored/client/index.ts';
 import { NetNamespace, noNamespaces, whyNot } from '../netback/netns.ts';
 import { stubdom0, UpHost } from './uphost.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 function guest(name: string, other: string, address: string): object {
   return { name, greets: [other], disks: [{ sizeMb: 1 }], vifs: [{ address }] };

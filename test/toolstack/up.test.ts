@@ -7,7 +7,7 @@ import { type Client, connect } from '../../xenstored/client/index.ts';
 import { command, stubdom0, UpHost } from './uphost.ts';
 
 // Half a dozen processes each: a slow machine may take its time.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 describe('a host that runs', () => {
   let host: UpHost;
