@@ -20,6 +20,7 @@ import type { Lookout } from './lookout.ts';
 import type { MapBudget } from './mapbudget.ts';
 import type { Medium, MediumOrder } from './medium.ts';
 import { type DiskOrder, readDiskOrder } from './order.ts';
+import type { PoolBudget } from './poolbudget.ts';
 import { BackRing } from './ring.ts';
 import { Runner } from './runner.ts';
 
@@ -28,7 +29,7 @@ const offer: VbdOffer = {
   maxQueues: 4,
   protocol: process.arch === 'arm64' ? 'arm-abi' : 'x86_64-abi',
 };
-const INDIRECT_SEGMENTS = 256;
+export const INDIRECT_SEGMENTS = 256;
 const MEDIUM_KEYS: ReadonlySet<string> = new Set(['params', 'physical-device', 'physical-device-path']);
 
 /** How long the predecessor's last transfers may take, and how often that is looked at. */
@@ -42,6 +43,7 @@ export interface DeviceOptions {
   readonly ports: Ports;
   readonly lookout: Lookout;
   readonly maps: MapBudget;
+  readonly pools: PoolBudget;
   readonly recordDir: string;
   readonly openMedium: (order: MediumOrder) => Medium;
   readonly onClosed: () => void;
@@ -55,6 +57,8 @@ interface Connection {
   readonly records: RecordFile;
   /** Of the guest's pages that may be kept mapped. */
   readonly maps: number;
+  /** For data that is copied. */
+  readonly poolPages: number;
 }
 
 export class DiskDevice implements BackendDevice<VbdFrontKeys> {
@@ -117,6 +121,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     await connection.runner.close();
     this.#connection = undefined;
     this.#options.maps.giveBack(connection.maps);
+    this.#options.pools.giveBack(connection.poolPages);
     release(connection.rings, connection.records);
   }
 
@@ -172,7 +177,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
   }
 
   #attach(medium: Medium, keys: VbdFrontKeys, how: 'fresh' | 'attach'): Connection {
-    const { link, gnttab, ports, recordDir, lookout, maps } = this.#options;
+    const { link, gnttab, ports, recordDir, lookout, maps, pools } = this.#options;
     const { frontendDomid: domid, devid } = link.device;
     const layout = layoutOf(keys.protocol);
     const records = new RecordFile(join(recordDir, `${domid}-${devid}`), keys.queues.length, how);
@@ -181,6 +186,7 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     let memory: GuestMemory | undefined;
     const wanted = keys.persistent ? vbdLimits.persistentGrants * keys.queues.length : 0;
     const reserved = maps.reserve(wanted);
+    const poolPages = pools.reserve();
     try {
       for (const [index, { ringRefs, eventChannel }] of keys.queues.entries()) {
         const record = records.record(index);
@@ -195,9 +201,9 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
         persistent: keys.persistent,
         indirectSegments: INDIRECT_SEGMENTS,
         answers: 'in order',
-        limits: { persistentGrants: Math.floor(reserved / keys.queues.length) },
+        limits: { poolPages, persistentGrants: Math.floor(reserved / keys.queues.length) },
       });
-      memory = new GuestMemory({ gnttab, domid, poolPages: vbdLimits.poolPages, answers: vbd });
+      memory = new GuestMemory({ gnttab, domid, poolPages, answers: vbd });
       runner = new Runner({
         vbd,
         medium,
@@ -216,13 +222,14 @@ export class DiskDevice implements BackendDevice<VbdFrontKeys> {
     } catch (error) {
       memory?.close();
       maps.giveBack(reserved);
+      pools.giveBack(poolPages);
       release(rings, records);
       throw error;
     }
     // The last one may have died between its answer and the bell.
     if (how === 'attach') for (const ring of rings) ring.notify();
     runner.schedule();
-    return { runner, rings, records, maps: reserved };
+    return { runner, rings, records, maps: reserved, poolPages };
   }
 
   /** Nobody's transfers come after ours. */

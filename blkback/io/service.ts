@@ -7,10 +7,11 @@ import type { Platform } from '../../osdep/platform.ts';
 import { Ports } from '../../osdep/ports.ts';
 import type { BackendService } from '../../xenstored/client/backend.ts';
 import type { VbdFrontKeys } from '../../xenstored/xenbus/vbd.ts';
-import { DiskDevice } from './device.ts';
+import { DiskDevice, INDIRECT_SEGMENTS } from './device.ts';
 import { Lookout } from './lookout.ts';
 import { MapBudget } from './mapbudget.ts';
 import type { Medium, MediumOrder } from './medium.ts';
+import { PoolBudget } from './poolbudget.ts';
 
 export interface DisksOptions {
   readonly platform: Pick<Platform, 'clock' | 'openEvtchn' | 'openGnttab'>;
@@ -46,6 +47,7 @@ export function serveDisks({
   const evtchn: Evtchn = platform.openEvtchn();
   const ports = new Ports(evtchn);
   const lookout = new Lookout({ now: () => clock.now(), longestMs: lookOutMs, flush: () => ports.flush() });
+  const pools = new PoolBudget(INDIRECT_SEGMENTS);
   const devices = new Set<DiskDevice>();
   let stop = (): void => {};
   const tick = (): void => {
@@ -65,6 +67,7 @@ export function serveDisks({
           ports,
           lookout,
           maps,
+          pools,
           recordDir,
           openMedium,
           log,

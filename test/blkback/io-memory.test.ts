@@ -1,7 +1,9 @@
 // Where a guest's data goes through: pages that stay mapped, as many as the process may have, and copies for the rest; segments of long requests in
 // mapped pages too. What was counted tells which.
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { vbdLimits } from '../../blkback/core/limits.ts';
 import { MapBudget } from '../../blkback/io/mapbudget.ts';
+import { PoolBudget } from '../../blkback/io/poolbudget.ts';
 import { attachDisk, DiskHost } from './io-host.ts';
 
 let host: DiskHost;
@@ -45,4 +47,30 @@ test('a budget gives what it has, and takes back', () => {
   expect([maps.reserve(200), maps.reserve(200), maps.reserve(1)]).toEqual([200, 100, 0]);
   maps.giveBack(100);
   expect(maps.reserve(200)).toBe(100);
+});
+
+test('many disks are served at a time, each with memory for its data', async () => {
+  const guest = await host.guest({ persistent: false, dataPages: 16 });
+  const devids = Array.from({ length: 48 }, (_, index) => (1 << 28) | (index << 8));
+  for (const devid of devids) {
+    const name = `${devid}.img`;
+    host.file(name, 64);
+    await attachDisk(host.dom0, guest.domid, devid, { params: `${host.directory}/${name}` });
+    const bytes = new Uint8Array(8 * 512).fill(devid >> 8);
+    const disk = await guest.disk(devid);
+    await disk.write(8, bytes);
+    expect(Buffer.from(await disk.read(8, 8)).equals(bytes)).toBe(true);
+  }
+  for (const devid of devids) expect(host.counted(guest.domid, devid)).toMatchObject({ errors: 0 });
+});
+
+test('memory for copies is shared out, and comes back', () => {
+  const pools = new PoolBudget(256);
+  const given = Array.from({ length: 85 }, () => pools.reserve());
+  expect(given[0]).toBe(vbdLimits.poolPages);
+  expect(Math.min(...given)).toBeGreaterThanOrEqual(256);
+  // With each one's own 64.
+  expect(given.reduce((sum, pages) => sum + pages + 64, 0)).toBeLessThanOrEqual(65_536);
+  for (const pages of given) pools.giveBack(pages);
+  expect(pools.reserve()).toBe(vbdLimits.poolPages);
 });
