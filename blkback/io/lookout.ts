@@ -76,13 +76,26 @@ export class Lookout {
 
   /** Something has happened to a disk: it has its turn, and others, until there is nothing to do. */
   wake(disk: Watched): void {
-    const before = this.#state;
-    if (before === 'looking') return;
-    if (before === 'asleep') this.#learn(this.#now() - this.#workedAt);
+    if (this.#state === 'looking') return;
+    const asleep = this.#state === 'asleep';
+    if (asleep) this.#learn(this.#now() - this.#workedAt);
+    this.#turn(disk);
+    this.#workedAt = this.#now();
+    if (asleep) this.#look();
+  }
+
+  /** A disk wants a turn by itself, as it does once a second: no sign that anybody is about to ask. */
+  serve(disk: Watched): void {
+    if (this.#state === 'looking') return;
+    const asleep = this.#state === 'asleep';
+    this.#turn(disk);
+    if (asleep) this.#look();
+  }
+
+  #turn(disk: Watched): void {
     this.#state = 'looking';
     disk.turn();
-    if (before === 'asleep') this.#look();
-    else this.#state = 'between';
+    this.#state = 'between';
   }
 
   /** Woken soon: looking would have been better, which takes no waking. Woken late: it would have been, or was, in vain. */
@@ -96,7 +109,6 @@ export class Lookout {
     this.#state = 'looking';
     let now = this.#now();
     const until = now + STRETCH_MS;
-    this.#workedAt = now;
     for (;;) {
       this.#flush();
       const worked = this.#turns();

@@ -51,7 +51,7 @@ export class Runner implements Watched {
   // Made once, not for each request.
   readonly #onSchedule = (): void => {
     this.#scheduled = false;
-    this.#options.lookout.wake(this);
+    this.#options.lookout.serve(this);
   };
   readonly #load = (gref: number, page: number, offset: number, length: number): void =>
     this.#memory.load(gref, page, offset, length);

@@ -100,6 +100,28 @@ test('looking that is in vain again and again is given up', () => {
   expect(disk.looks).toBe(1);
 });
 
+test('turns that disks take by themselves are no reason to look', () => {
+  const disks = Array.from({ length: 10 }, () => new Disk());
+  const out = lookout(...disks);
+  time = 100;
+  out.wake(disks[0]!);
+  time += LONGEST / 2;
+  out.wake(disks[0]!);
+  time += 1000;
+  for (const disk of disks) disk.looks = 0;
+  for (const disk of disks) out.serve(disk);
+  expect(disks.map(({ turns, looks }) => [turns, looks]).slice(1)).toEqual(Array(9).fill([1, 10]));
+});
+
+test('who looks for longer than a stretch comes to rest all the same', async () => {
+  const disk = new Disk();
+  const out = new Lookout({ now: () => time, longestMs: 20, flush: () => {} });
+  out.add(disk);
+  out.wake(disk);
+  while (disk.rests === 0 && time < 100) await new Promise((resolve) => setImmediate(resolve));
+  expect(time).toBeCloseTo(20, 0);
+});
+
 test('what comes when nobody looks any more, but before anybody is told, is not slept through', () => {
   const disk = new Disk();
   const out = lookout(disk);
