@@ -31,6 +31,8 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
   #frontendPath = '';
   #sight: Watch | undefined;
   #device: BackendDevice<K> | undefined;
+  /** Keys that have changed while there was no device to tell. */
+  readonly #unheard = new Set<string>();
   #connected = false;
   /** The end of what a device that was removed gives back. */
   #closed: Promise<void> = Promise.resolve();
@@ -49,11 +51,14 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
   }
 
   changed(key: string | undefined): void {
-    if (key === undefined) this.mark('own', 'online', 'hotplug', 'front');
-    else if (this.machine === undefined || key === 'state') this.mark('own');
+    // While the device is being found, what was read of it may be of before this.
+    if (key === undefined || this.machine === undefined) this.mark('own', 'online', 'hotplug', 'front');
+    else if (key === 'state') this.mark('own');
     else if (key === 'online') this.mark('online');
     else if (key === 'hotplug-status') this.mark('hotplug');
-    if (key !== undefined) this.#device?.changed?.(key);
+    if (key === undefined) return;
+    if (this.#device === undefined) this.#unheard.add(key);
+    else this.#device.changed?.(key);
   }
 
   guestMayBeDead(): void {
@@ -139,7 +144,11 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
       }
       case 'prepare':
         this.#job(async () => {
+          this.#unheard.clear();
           this.#device = await this.#service.open(this.#link());
+          // What has changed while it was opened, it may have read before.
+          for (const key of this.#unheard) this.#device.changed?.(key);
+          this.#unheard.clear();
           return { kind: 'prepared', features: this.#device.features };
         });
         break;
