@@ -23,6 +23,7 @@ function scriptedToy(known: Known): (actor: Actor) => BackendService<unknown> {
       hotplug: 'script',
       open: async (link) => {
         known.medium = await actor.store.findText(`${link.path}/medium`);
+        await actor.store.findText(`${link.path}/something-else`);
         return { ...(await toy.open(link)), changed: (key) => void known.heard.push(key) };
       },
     } as BackendService<unknown>;
