@@ -3,6 +3,7 @@
  * `control/shutdown`, and writes how long it has been up when that changes. Knows the store by its client and nothing of rings or processes.
  * (docs/misc/xenstore-paths.pandoc: control/shutdown, data, attr)
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../osdep/clock.ts';
 import { ShutdownReason } from '../../osdep/ctrl.ts';
 import type { Client } from '../../xenstored/client/index.ts';
@@ -42,6 +43,8 @@ export class Guest {
     this.#clock = clock;
     this.#print = print;
     this.#onNeighbour = onNeighbour;
+    // A watch for each neighbour listens to it, and Node takes more than ten for a mistake.
+    setMaxListeners(0, this.#ending.signal);
   }
 
   /** Lives until it is told to shut down, or `end` is called, and answers with how (a ShutdownReason). */

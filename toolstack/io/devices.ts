@@ -62,7 +62,6 @@ export async function attach(
 
 /** Takes devices from a guest that is no more: nothing of them is left in the store. Their backends have ten seconds to let go. */
 export async function detach(store: Client, devices: readonly DeviceName[]): Promise<void> {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
   for (const device of devices) {
     await store.transaction(async (tx) => {
       const back = backendPath(device);
@@ -73,7 +72,7 @@ export async function detach(store: Client, devices: readonly DeviceName[]): Pro
       }
     });
   }
-  await Promise.all(devices.map((device) => closed(store, device, signal)));
+  await Promise.all(devices.map((device) => closed(store, device)));
   for (const device of devices) {
     await store.transaction(async (tx) => {
       const path = backendPath(device);
@@ -84,8 +83,9 @@ export async function detach(store: Client, devices: readonly DeviceName[]): Pro
   }
 }
 
-async function closed(store: Client, device: DeviceName, signal: AbortSignal): Promise<void> {
+async function closed(store: Client, device: DeviceName): Promise<void> {
   const path = `${backendPath(device)}/state`;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
   for await (const _ of store.watch(path, { signal })) {
     const state = await store.findText(path);
     if (state === undefined || state === CLOSED) return;
