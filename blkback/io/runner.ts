@@ -99,7 +99,9 @@ export class Runner implements Watched {
     this.#taken[ring] = 0;
     if (this.#vbd.event(ring, requests)) this.#fired[ring] = 1;
     this.#awake = true;
-    this.#options.lookout.wake(this);
+    // Who rings for nothing shall not have us look out for more of it.
+    if (requests > 0) this.#options.lookout.wake(this);
+    else this.#options.lookout.serve(this);
   }
 
   /** Once a second. */

@@ -1,8 +1,9 @@
 // A guest that writes its own rings and keys: what it breaks is its own disk, which is closed with a line in its error node; the disk
 // of its neighbour goes on. (What single requests can do is in vbd-hostile.test.ts.)
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { BlkifOp, BlkifStatus, layoutOf } from '../../blkback/core/blkif.ts';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
+import { Lookout } from '../../blkback/io/lookout.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
 import { attachDisk, DiskHost, until } from './io-host.ts';
@@ -135,6 +136,21 @@ test('events without end and without requests: a request is still answered', asy
     if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   expect((await scene.ask({ op: BlkifOp.FLUSH_DISKCACHE, id: 9 })).status).toBe(BlkifStatus.OKAY);
+});
+
+test('an event without a request is nothing to stay awake for', async () => {
+  const scene = await hostile();
+  await connected(scene);
+  await scene.ask({ op: BlkifOp.FLUSH_DISKCACHE, id: 9 });
+  const wake = vi.spyOn(Lookout.prototype, 'wake');
+  const serve = vi.spyOn(Lookout.prototype, 'serve');
+  while (wake.mock.calls.length + serve.mock.calls.length < 20) {
+    scene.ring();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  // The first is counted to the request.
+  expect(wake.mock.calls.length).toBeLessThan(2);
+  vi.restoreAllMocks();
 });
 
 test('a mistake of ours costs the disk in whose service it shows', async () => {
