@@ -148,6 +148,7 @@ test("the directory of a killed owner is taken over, and its owner's processes e
   mkdirSync(path);
   writeFileSync(join(path, 'lock'), '');
   mkdirSync(join(path, 'xenstored'));
+  writeFileSync(join(path, 'one.pcap'), '');
   const processes = [
     { name: 'left', phase: 'ready', id: identify(left.pid!), restarts: 0 },
     // Its process id has been used again since.

@@ -34,6 +34,8 @@ const OURS: ReadonlySet<string> = new Set([
   'state.json.new',
   'xenstored',
 ]);
+/** Captures that netback was asked for. */
+const CAPTURE = /\.pcap$/;
 const F_TLOCK = 2;
 /** `sun_path` holds 108 bytes with its NUL; the longest name below a run directory is the hypervisor's socket. */
 const PATH_MAX = 107 - '/hypervisor/socket'.length;
@@ -94,7 +96,8 @@ export class RunDirectory {
   }
 
   async #clear(): Promise<void> {
-    if (!readdirSync(this.path).every((name) => OURS.has(name))) throw foreign(this.path);
+    const names = readdirSync(this.path);
+    if (!names.every((name) => OURS.has(name) || CAPTURE.test(name))) throw foreign(this.path);
     const left = readState(this.path);
     if (left) await endLeftovers(left);
     for (const name of readdirSync(this.path)) {
