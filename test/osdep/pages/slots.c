@@ -1,8 +1,8 @@
 /*
- * A ring of slots by Xen's own macros, to compare pages and answers with. Arguments: slot size in bytes (12 or 112),
- * start index. Reads operations: "q N" the front puts N requests and publishes, "t" the back takes what is there, "a N"
+ * A ring of slots by Xen's own macros, to compare pages and answers with. Arguments: slot size in bytes, pages of
+ * the ring, start index. Reads operations: "q N" the front puts N requests and publishes, "t" the back takes what is there, "a N"
  * the back answers N and publishes, "g" the front takes what is there, "f" and "b" a final check of front and back.
- * Prints the answer of each, then the page.
+ * Prints the answer of each, then the pages.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -18,16 +18,13 @@
 
 #define PAGE 4096
 
-struct small_message { unsigned char bytes[12]; };
-struct large_message { unsigned char bytes[112]; };
+static unsigned char page[16 * PAGE] __attribute__((aligned(PAGE)));
 
-DEFINE_RING_TYPES(small, struct small_message, struct small_message);
-DEFINE_RING_TYPES(large, struct large_message, struct large_message);
-
-static unsigned char page[PAGE] __attribute__((aligned(PAGE)));
-
-#define PLAY(name)                                                              \
-static void play_##name(uint32_t start)                                        \
+#define PLAY(name, size)                                                        \
+struct name##_message { unsigned char bytes[size]; };                          \
+DEFINE_RING_TYPES(name, struct name##_message, struct name##_message);         \
+                                                                               \
+static void play_##name(unsigned int bytes, uint32_t start)                    \
 {                                                                              \
     name##_sring_t *sring = (void *)page;                                      \
     name##_front_ring_t front;                                                 \
@@ -40,8 +37,8 @@ static void play_##name(uint32_t start)                                        \
     SHARED_RING_INIT(sring);                                                   \
     sring->req_prod = sring->rsp_prod = start;                                 \
     sring->req_event = sring->rsp_event = start + 1;                           \
-    FRONT_RING_ATTACH(&front, sring, start, PAGE);                             \
-    BACK_RING_ATTACH(&back, sring, start, PAGE);                               \
+    FRONT_RING_ATTACH(&front, sring, start, bytes);                            \
+    BACK_RING_ATTACH(&back, sring, start, bytes);                              \
     while (scanf(" %c", &op) == 1) {                                           \
         switch (op) {                                                          \
         case 'q':                                                              \
@@ -85,19 +82,35 @@ static void play_##name(uint32_t start)                                        \
     printf("%u\n", RING_SIZE(&front));                                         \
 }
 
-PLAY(small)
-PLAY(large)
+/* netif's rx, tx and control rings, PV Calls' commands, blkif for 32 and for 64 bits. */
+PLAY(rx, 8)
+PLAY(tx, 12)
+PLAY(control, 16)
+PLAY(calls, 64)
+PLAY(blk32, 108)
+PLAY(blk64, 112)
 
 int main(int argc, char **argv)
 {
-    uint32_t start = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+    unsigned int size, bytes;
+    uint32_t start;
 
-    if (argc != 3)
+    if (argc != 4)
         return 2;
-    if (!strcmp(argv[1], "12"))
-        play_small(start);
-    else
-        play_large(start);
-    fwrite(page, 1, PAGE, stdout);
+    size = strtoul(argv[1], NULL, 10);
+    bytes = strtoul(argv[2], NULL, 10) * PAGE;
+    start = strtoul(argv[3], NULL, 10);
+    if (bytes > sizeof(page))
+        return 2;
+    switch (size) {
+    case 8: play_rx(bytes, start); break;
+    case 12: play_tx(bytes, start); break;
+    case 16: play_control(bytes, start); break;
+    case 64: play_calls(bytes, start); break;
+    case 108: play_blk32(bytes, start); break;
+    case 112: play_blk64(bytes, start); break;
+    default: return 2;
+    }
+    fwrite(page, 1, bytes, stdout);
     return 0;
 }
