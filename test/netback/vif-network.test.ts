@@ -47,7 +47,7 @@ interface GuestOptions extends Partial<Omit<VifOptions, 'front'>> {
 
 /** A host with a way out, whose guests are driven by hand. */
 class Host {
-  readonly machine: Machine = new Machine({ small: 512, large: 32 });
+  readonly machine: Machine = new Machine({ small: 512, large: 128 });
   readonly network: Network = new Network(this.machine.pool, this.machine.memory, 99);
   readonly copies: CopyBatch = new CopyBatch(1024);
   readonly uplink: Uplink;
@@ -213,7 +213,7 @@ test('from guest to guest, to all, and out and in again', () => {
   c.send(frameOf(macOf(77), c.mac, 60, 5));
   host.turn();
   expect(host.outside()).toHaveLength(1);
-  expect(host.machine.pool.free).toBe(544);
+  expect(host.machine.pool.free).toBe(640);
   expect(a.vif.statistics).toMatchObject({ txPackets: 2, txBytes: 9060 });
   expect(b.vif.statistics).toMatchObject({ rxPackets: 3, rxBytes: 9120 });
 });
@@ -243,7 +243,7 @@ describe('what a guest cannot take as it is', () => {
     expect(plain.received[0]!.map((bytes) => bytes.length / 2)).toEqual([1502, 700]);
     expect(plain.vif.statistics).toMatchObject({ rxAdapted: 1, rxDropped: 1 });
     host.outside();
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 
   const both = Need.CHECKSUM | Need.SEGMENTS;
@@ -323,7 +323,7 @@ describe('what a guest cannot take as it is', () => {
     host.machine.pool.release(packet);
     expect(host.outside()).toHaveLength(1024);
     expect(host.uplink.statistics).toMatchObject({ rxPackets: 1024, rxDropped: 76 });
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 
   test('goes with the guest', () => {
@@ -333,7 +333,7 @@ describe('what a guest cannot take as it is', () => {
     host.turn();
     plain.vif.close();
     expect(host.network.nextAdaptation(0)).toBe(NONE);
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 });
 
@@ -408,7 +408,7 @@ test('a link that is down carries nothing either way', () => {
   host.turn();
   expect([a.received[0], b.received[0]]).toEqual([[], []]);
   expect(b.statuses).toEqual([0]);
-  expect(host.machine.pool.free).toBe(544);
+  expect(host.machine.pool.free).toBe(640);
 });
 
 describe('a hostile guest', () => {
@@ -440,7 +440,7 @@ describe('a hostile guest', () => {
     b.buffers = 10;
     host.turn();
     expect(b.received[0]).toHaveLength(1);
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 
   test('with a malformed chain is closed, too', () => {
@@ -463,7 +463,7 @@ describe('a hostile guest', () => {
     }
     honest(host);
     for (const guest of evil) guest.vif.tick(host.now + 10_000);
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 
   test('that says of a packet what it is not: it goes nowhere', () => {
@@ -478,7 +478,7 @@ describe('a hostile guest', () => {
     expect(b.received[0]).toEqual([]);
     expect(evil.vif.statistics.txErrors).toBe(5);
     honest(host);
-    expect(host.machine.pool.free).toBe(544);
+    expect(host.machine.pool.free).toBe(640);
   });
 
   test('that speaks for another is not heard', () => {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CopyBatch } from '../../netback/vif/core/copies.ts';
 import { PacketFlag } from '../../netback/vif/core/packets.ts';
-import { type RxLimits, RxQueue, rxLimits } from '../../netback/vif/core/rx.ts';
+import { type Held, type RxLimits, RxQueue, rxLimits } from '../../netback/vif/core/rx.ts';
 import { Statistics } from '../../netback/vif/core/statistics.ts';
 import { hex, Machine, rxSlot } from './kit.ts';
 
@@ -19,6 +19,15 @@ interface Received {
   readonly prefix: number;
 }
 
+interface BenchOptions {
+  readonly limits?: RxLimits;
+  readonly notifies?: boolean;
+  readonly prefix?: boolean;
+  readonly machine?: Machine;
+  /** Of a guest with several queues. */
+  readonly held?: Held;
+}
+
 /** A queue and the frontend behind it, with a ring of its own. */
 class Bench {
   readonly machine: Machine;
@@ -31,13 +40,14 @@ class Bench {
   #answered = 0;
   #rest: Buffer[] = [];
 
-  constructor(options: { limits?: RxLimits; notifies?: boolean; prefix?: boolean; machine?: Machine } = {}) {
+  constructor(options: BenchOptions = {}) {
     const { limits = rxLimits, notifies = true, prefix = false, machine = new Machine() } = options;
+    const { held = { small: 0, large: 0 } } = options;
     this.machine = machine;
     const { pool } = machine;
     const { statistics } = this;
     this.queue = new RxQueue(
-      { domid: GUEST, pool, statistics, notifies, gsoPrefix: () => prefix },
+      { domid: GUEST, pool, statistics, held, notifies, gsoPrefix: () => prefix },
       256,
       limits,
     );
@@ -218,7 +228,7 @@ describe('XSA-392: a guest that posts no buffers', () => {
     let taken = 0;
     while (bench.send(fill(60, 0))) taken++;
     expect(taken).toBe(512);
-    const long = new Bench({ machine: new Machine({ small: 16, large: 64 }) });
+    const long = new Bench({ machine: new Machine({ small: 16, large: 128 }) });
     for (taken = 0; long.send(fill(60_000, 0)); ) taken++;
     expect(taken).toBe(Math.floor(2 ** 20 / 60_000));
   });
@@ -234,6 +244,26 @@ describe('XSA-392: a guest that posts no buffers', () => {
       honest.turn();
     }
     expect(honest.received).toHaveLength(100);
+  });
+
+  test('nor does it, one after the other, with all its queues', () => {
+    const machine = new Machine({ small: 4096, large: 128 });
+    const [short, long] = [fill(60, 0), fill(60_000, 0)];
+    for (let guest = 0; guest < 12; guest++) {
+      const held = { small: 0, large: 0 };
+      const queues = Array.from({ length: 4 }, () => new Bench({ machine, held }));
+      for (const bench of queues) {
+        while (bench.send(short));
+        while (bench.send(long));
+      }
+    }
+    const honest = new Bench({ machine });
+    honest.post(200);
+    for (const length of [60, 20_000, 60, 20_000]) {
+      expect(honest.send(fill(length, 0))).toBe(true);
+      honest.turn();
+    }
+    expect(honest.received).toHaveLength(4);
   });
 
   test('loses after ten seconds what waits, after a minute what comes, and is back with its first buffer', () => {

@@ -38,10 +38,21 @@ export interface RxLimits {
 /** Linux's times; a megabyte is some ten milliseconds at 1 Gbit/s. */
 export const rxLimits: RxLimits = { packets: 512, bytes: 1 << 20, drainMs: 10_000, stallMs: 60_000 };
 
+/** Packets that wait, by their size. */
+export interface Held {
+  small: number;
+  large: number;
+}
+
+/** Of the memory that is left for all others, what waits for one guest may be a fourth: so much is left however many take nothing. */
+const SHARE = 4;
+
 export interface RxOwner {
   readonly domid: number;
   readonly pool: PacketPool;
   readonly statistics: Statistics;
+  /** What waits in all its queues. */
+  readonly held: Held;
   /** The guest rings when it posts buffers: then silence means something. */
   readonly notifies: boolean;
   /** Segmentation told by a slot in front instead of extra info. */
@@ -71,8 +82,6 @@ export class RxQueue {
   #bytes = 0;
   /** Slots for all that wait. */
   #needed = 0;
-  #small = 0;
-  #large = 0;
   /** Packets being copied: which, and by how many copies. */
   readonly #copying: Int32Array;
   readonly #copyCounts: Uint8Array;
@@ -142,15 +151,14 @@ export class RxQueue {
    * @param hashType one of HashType; NONE: it has no hash
    */
   enqueue(packet: number, hashType: number, hashValue: number, now: number): boolean {
-    const { pool } = this.#owner;
+    const { pool, held } = this.#owner;
     const length = pool.lengths[packet]!;
-    const held = pool.isLarge(packet) ? this.#large : this.#small;
-    // However many guests take nothing: each has at most as much as is left for all others.
+    const same = pool.isLarge(packet) ? held.large : held.small;
     if (
       this.stalled ||
       this.count === this.#limits.packets ||
       this.#bytes + length > this.#limits.bytes ||
-      held > pool.freeLike(packet)
+      same * SHARE >= pool.freeLike(packet)
     )
       return false;
     pool.hold(packet);
@@ -165,11 +173,11 @@ export class RxQueue {
   }
 
   #account(packet: number, at: number, sign: 1 | -1): void {
-    const { pool } = this.#owner;
+    const { pool, held } = this.#owner;
     this.#bytes += sign * pool.lengths[packet]!;
     this.#needed += sign * this.#slotsOf(packet, at);
-    if (pool.isLarge(packet)) this.#large += sign;
-    else this.#small += sign;
+    if (pool.isLarge(packet)) held.large += sign;
+    else held.small += sign;
   }
 
   /** Requests that a packet takes: its pages, and one for each piece of extra info. */

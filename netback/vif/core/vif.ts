@@ -101,6 +101,7 @@ export class Vif implements Port, PacketSink {
       domid,
       pool,
       statistics,
+      held: { small: 0, large: 0 },
       notifies: front.rxNotify,
       gsoPrefix: (type: number) => (type === Gso.TCPV4 ? !front.features.gsoTcpv4 : !front.features.gsoTcpv6),
     };

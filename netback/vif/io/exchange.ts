@@ -24,7 +24,7 @@ const BATCH_COPIES = 2048;
 const MANY_COPIES = 64;
 /** In a turn, where they are that small. */
 const ROUNDS = 4;
-const POOL = { small: 4096, large: 64 };
+const POOL = { small: 4096, large: 128 };
 /** After a takeover: until nobody else has been taken over for so long, but for so long at most. */
 const SETTLE_MS = 50;
 const SETTLE_MAX_MS = 1000;
