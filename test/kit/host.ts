@@ -252,7 +252,10 @@ export class SimHost extends GoingHost {
 
 function anySeed(): number {
   const given = process.env.STUBDOM0_SEED;
-  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);
+  if (given === undefined || given === '') return Math.floor(Math.random() * 2 ** 32);
+  if (!/^\d{1,10}$/.test(given) || Number(given) >= 2 ** 32)
+    throw new Error(`STUBDOM0_SEED ${given}: not a number from 0 to 4294967295`);
+  return Number(given);
 }
 
 function madeOf<T extends object>(made: T | Made<T>): Made<T> {

@@ -101,8 +101,11 @@ it('a seed that nobody chose is shown, and can be given by STUBDOM0_SEED', async
   expect(told).toContain(`simHost({ seed: ${host.seed} })`);
   process.env.STUBDOM0_SEED = '99';
   await using again = await simHost();
+  process.env.STUBDOM0_SEED = '99x';
+  const refused = await simHost().catch((error: Error) => error.message);
   delete process.env.STUBDOM0_SEED;
   expect(again.seed).toBe(99);
+  expect(refused).toBe('STUBDOM0_SEED 99x: not a number from 0 to 4294967295');
 });
 
 it('what waits for a connection says what both ends say', async () => {
