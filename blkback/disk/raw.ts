@@ -161,6 +161,11 @@ class RawQueue {
     this.#queue.waking = wanted;
   }
 
+  /** What Node's threads have done, its loop tells. */
+  get visible(): boolean {
+    return this.#queue.engineOf(this.#file) !== 'threads';
+  }
+
   close(): Promise<void> {
     return this.#queue.close();
   }

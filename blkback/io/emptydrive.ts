@@ -32,5 +32,6 @@ const noQueue: MediumQueue = {
   advance: () => {},
   ready: false,
   waking: true,
+  visible: true,
   close: async () => {},
 };

@@ -26,6 +26,8 @@ export interface MediumQueue {
   readonly ready: boolean;
   /** False: whoever set it looks by himself for a while, and need not be called. To be set back before he sleeps, and `ready` looked at. */
   waking: boolean;
+  /** Whether `ready` shows what is done while Node's loop stands still: if not, to look out for it only keeps it away. */
+  readonly visible: boolean;
   /** Settles when nothing touches memory any more. */
   close(): Promise<void>;
 }

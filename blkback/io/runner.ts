@@ -100,7 +100,7 @@ export class Runner implements Watched {
     if (this.#vbd.event(ring, requests)) this.#fired[ring] = 1;
     this.#awake = true;
     // Who rings for nothing shall not have us look out for more of it.
-    if (requests > 0) this.#options.lookout.wake(this);
+    if (requests > 0) this.#wake();
     else this.#options.lookout.serve(this);
   }
 
@@ -199,7 +199,7 @@ export class Runner implements Watched {
   #queueOf(medium: Medium): MediumQueue {
     const queue = medium.queue(
       (tag, result) => this.#done(this.#transfers[tag]!, result),
-      () => this.#options.lookout.wake(this),
+      () => this.#wake(),
     );
     this.#transfers = new Uint32Array(queue.depth);
     return queue;
@@ -212,6 +212,12 @@ export class Runner implements Watched {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Something has come that more may follow soon. */
+  #wake(): void {
+    if (this.#queue.visible) this.#options.lookout.wake(this);
+    else this.#options.lookout.serve(this);
   }
 
   /** Whether a ring has requests that may be taken, or what cannot be. */

@@ -172,6 +172,7 @@ test('a mistake of ours costs the disk in whose service it shows', async () => {
         advance: () => {},
         ready: false,
         waking: true,
+        visible: true,
         flush: () => {
           throw new Error('this cannot be');
         },

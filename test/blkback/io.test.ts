@@ -1,7 +1,9 @@
 // Disks through real rings, grants and a real store: what a guest writes is in the file, what is in the file a guest reads; several
 // disks of several guests; a detached one goes; a bad one costs itself.
 import { truncateSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Lookout } from '../../blkback/io/lookout.ts';
+import type { Medium } from '../../blkback/io/medium.ts';
 import { attachDisk, DiskHost, until } from './io-host.ts';
 
 let host: DiskHost;
@@ -10,11 +12,36 @@ beforeEach(async () => {
 });
 afterEach(() => host.stop());
 
+/** The same medium, whose transfers are told by Node's loop alone. */
+function invisible(medium: Medium): Medium {
+  const changed = <T extends object>(target: T, changes: Partial<T>): T =>
+    new Proxy(target, {
+      get(_, key): unknown {
+        const value: unknown = Reflect.get(key in changes ? changes : target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+      set: (_, key, value) => Reflect.set(target, key, value),
+    });
+  return changed(medium, { queue: (...args) => changed(medium.queue(...args), { visible: false }) });
+}
+
 function pattern(sectors: number, seed: number): Uint8Array {
   return Uint8Array.from({ length: sectors * 512 }, (_, i) => (i * 7 + (i >> 9) * 13 + seed) & 0xff);
 }
 
 const back = (domid: number, devid: number): string => `/local/domain/0/backend/vbd/${domid}/${devid}`;
+
+test('what only the loop can tell of is not looked out for, which would keep the loop from it', async () => {
+  host.wrap = invisible;
+  const wake = vi.spyOn(Lookout.prototype, 'wake');
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: host.file('a.img', 64) });
+  const disk = await guest.disk(51712);
+  await disk.write(0, pattern(8, 1));
+  expect(Buffer.from(await disk.read(0, 8)).equals(pattern(8, 1))).toBe(true);
+  expect(wake).not.toHaveBeenCalled();
+  vi.restoreAllMocks();
+});
 
 describe('a disk', () => {
   test('is what its file is: read, write, flush, discard, of any length', async () => {

@@ -58,6 +58,7 @@ class MemoryQueue implements MediumQueue {
   readonly depth = DEPTH;
   readonly manner = 'in memory';
   waking = true;
+  readonly visible = true;
   readonly #bytes: Uint8Array;
   readonly #actor: Actor;
   readonly #onDone: (tag: number, result: number) => void;
