@@ -40,7 +40,17 @@ function scene(): Scene {
     },
     write: (_: number, length: number): number => (made.writeError === 0 ? length : -made.writeError),
   };
-  const options = { tap, network, memory, spare: new Spare(), now: 0, full: () => false, onGone: () => {} };
+  const mac = macOf(9);
+  const options = {
+    tap,
+    mac,
+    network,
+    memory,
+    spare: new Spare(),
+    now: 0,
+    full: () => false,
+    onGone: () => {},
+  };
   const wire = new TapWire(options);
   const taken: number[] = [];
   const enqueueAdapted = (packet: number): boolean => {
@@ -95,6 +105,11 @@ test('a device that takes nothing for a while is read all the same', () => {
   made.wire.write();
   expect(made.wire.statistics.rxErrors).toBe(1);
   expect(made.wire.read(4, 0)).toBe('turn');
+});
+
+test('nobody speaks for the machine', () => {
+  const { network, machine } = scene();
+  expect(network.receive(1, machine.packet(frameOf(macOf(3), macOf(9))), 0)).toBe('spoofed');
 });
 
 test('who rests has his turn again when time has passed', async () => {

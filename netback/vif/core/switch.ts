@@ -9,7 +9,7 @@ import { MacTable } from './mactable.ts';
 import { NONE } from './packets.ts';
 
 export interface PortOptions {
-  /** Its own address, which nobody else can send from or take over; undefined: it has none, as the way out. */
+  /** Its own address, which nobody else can send from or take over; undefined: it has none, as the way to a bridge. */
   readonly mac: Uint8Array | undefined;
   /** It may send from its own address only, and nothing is behind it. */
   readonly pinned: boolean;

@@ -20,6 +20,8 @@ export interface OutletOptions {
   readonly name: string;
   /** As for a TAP. */
   readonly which: 'new' | 'any';
+  /** As for a wire. */
+  readonly mac?: Uint8Array | undefined;
   /** Who is on the network has enough waiting. */
   readonly full: () => boolean;
   /** Somebody has removed the device. */
@@ -41,12 +43,13 @@ export class Outlets {
   }
 
   /** Throws OsError, as a TAP does. */
-  open({ lan, name, which, full, onGone }: OutletOptions): Outlet {
+  open({ lan, name, which, mac, full, onGone }: OutletOptions): Outlet {
     const { exchange, clock, poller } = this.#options;
     const { memory } = exchange;
     const tap = new Tap({ name, which, memory });
     const { network } = lan;
-    const wire = new TapWire({ tap, network, memory, spare: this.#spare, now: clock.now(), full, onGone });
+    const now = clock.now();
+    const wire = new TapWire({ tap, mac, network, memory, spare: this.#spare, now, full, onGone });
     // All there is, is taken: told once is enough, and a full network costs no wake-ups.
     poller.add(tap.fd, READABLE | EDGE, () => {
       wire.readable();

@@ -81,10 +81,11 @@ function openUplink(
   try {
     const onGone = (): void => log(`${name} has been removed: guests reach each other only`);
     // What waits for guests is dropped by each for itself; here one cannot hold the others up.
-    outlet = outlets.open({ lan, name, which: 'new', full: () => false, onGone });
+    const own = bridge === undefined ? Uint8Array.from(macFor(name)) : undefined;
+    outlet = outlets.open({ lan, name, which: 'new', full: () => false, onGone, mac: own });
     outlet.tap.setOffload({ csum: true, tso4: true, tso6: true });
     // The same each time, so that guests find it again after a restart.
-    setMac(name, bridge === undefined ? macFor(name) : PORT_MAC);
+    setMac(name, own === undefined ? PORT_MAC : [...own]);
     if (address !== undefined) setAddress(name, address);
     if (bridge !== undefined) addToBridge(bridge, name);
     setUp(name);

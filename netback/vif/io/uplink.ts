@@ -23,6 +23,8 @@ const LOST_MAX = 512;
 
 export interface TapWireOptions {
   readonly tap: Pick<Tap, 'read' | 'write'>;
+  /** Whose address it is that nobody else may use; undefined: others are behind it, too, and theirs are learned. */
+  readonly mac?: Uint8Array | undefined;
   readonly network: Network;
   /** In which packets are. */
   readonly memory: Uint8Array;
@@ -54,7 +56,7 @@ export class TapWire implements Wire {
   #lost = 0;
   #restsUntil = 0;
 
-  constructor({ tap, network, memory, spare, now, full, onGone }: TapWireOptions) {
+  constructor({ tap, mac, network, memory, spare, now, full, onGone }: TapWireOptions) {
     this.#tap = tap;
     this.#network = network;
     this.#pool = network.pool;
@@ -64,7 +66,7 @@ export class TapWire implements Wire {
     this.#onGone = onGone;
     this.#queue = new Uplink(network.pool, { offload: true });
     this.statistics = this.#queue.statistics;
-    this.#port = network.add(this.#queue, uplinkPort, now);
+    this.#port = network.add(this.#queue, { ...uplinkPort, mac }, now);
   }
 
   /** The poller says so. */
