@@ -1,10 +1,12 @@
 // A way out that is flooded: what nobody takes costs half of a processor, and not all of it; what somebody takes goes on as it comes. An error of one
 // direction says nothing of the other.
 import { describe, expect, test } from 'vitest';
+import { Header } from '../../netback/vif/core/header.ts';
 import { Network, type Port } from '../../netback/vif/core/network.ts';
 import { guestPort } from '../../netback/vif/core/switch.ts';
 import { Exchange } from '../../netback/vif/io/exchange.ts';
 import { Spare, TapWire } from '../../netback/vif/io/uplink.ts';
+import { readVnet } from '../../netback/vif/io/vnet.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { liveHost } from '../../osdep/sim/local.ts';
 import { frameOf, Machine, macOf } from './kit.ts';
@@ -105,6 +107,19 @@ test('a device that takes nothing for a while is read all the same', () => {
   made.wire.write();
   expect(made.wire.statistics.rxErrors).toBe(1);
   expect(made.wire.read(4, 0)).toBe('turn');
+});
+
+test('a checksum of a packet within a packet is filled in, and never says that there is none', () => {
+  const { machine } = scene();
+  const { pool, memory } = machine;
+  const frame = frameOf(macOf(2), macOf(9), 40);
+  frame.set([0xff, 0xff], 24);
+  const packet = machine.packet(frame);
+  const at = pool.position(packet) - HEADER;
+  // From byte 20 on, to be written 10 bytes behind that.
+  memory.set([1, 0, 0, 0, 0, 0, 20, 0, 10, 0], at);
+  expect(readVnet(memory, at, pool, packet, new Header())).toBe(true);
+  expect([...machine.bytes(packet).subarray(30, 32)]).toEqual([0xff, 0xff]);
 });
 
 test('nobody speaks for the machine', () => {

@@ -43,9 +43,9 @@ export function readVnet(
     pool.flags[packet] = PacketFlag.CSUM_BLANK | PacketFlag.VALIDATED;
     return true;
   }
-  // Of a packet within a packet.
+  // Of a packet within a packet; 0 would say that there is none.
   if (gsoType !== GsoType.NONE || field + 2 > start + length) return false;
-  const checksum = ~foldedSum(sumOf(memory, from, start + length)) & 0xffff;
+  const checksum = ~foldedSum(sumOf(memory, from, start + length)) & 0xffff || 0xffff;
   memory[field] = checksum >> 8;
   memory[field + 1] = checksum;
   pool.flags[packet] = PacketFlag.VALIDATED;
