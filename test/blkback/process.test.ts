@@ -154,6 +154,19 @@ test('what a disk has counted is written when it is asked for', async () => {
   });
 });
 
+test('a second one beside it: one line and 1, and the guest notices nothing', async () => {
+  host = await ProcessHost.start();
+  const guest = await host.guest();
+  await attachDisk(host.dom0, guest.domid, 51712, { params: file(host, 'a.img', 64) });
+  const disk = await guest.disk(51712);
+  const second = new Program('blkback', ['--platform', 'sim', '--run', host.directory], {}, 'never');
+  expect(await second.ended).toBe(1);
+  expect(second.said).toBe("blkback: another blkback serves domain 0's devices: stop that one first\n");
+  await disk.write(1, new Uint8Array(512).fill(3));
+  const { domid } = guest;
+  expect(await host.dom0.findText(`/local/domain/0/backend/vbd/${domid}/51712/state`)).toBe('4');
+});
+
 test('a flag that is none, and a platform that is none: one line and 1', async () => {
   for (const args of [['--nonsense'], ['--platform', 'kvm'], ['--look-out', 'long'], ['--statistics', '0']]) {
     const program = new Program('blkback', args, {}, 'never');

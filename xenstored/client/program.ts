@@ -5,6 +5,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { lockFile } from '../../osdep/os/lockfile.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { backendRoot } from '../xenbus/path.ts';
 import { type BackendService, serveBackends } from './backend.ts';
@@ -95,6 +96,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   // On real Xen a driver domain's kernel does not tell; its store does.
   const domid = platform.domid ?? Number(await store.readText('domid'));
   const recordDir = join(run, program.name, `${domid}`);
+  claim(join(run, program.name), program.name, domid);
   const service = await program.service({ platform, domid, run, store, recordDir, log }, values);
   const own = backendRoot(domid, service.kind);
   await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
@@ -113,6 +115,13 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   process.once('SIGINT', stop);
   if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
   await served.ended;
+}
+
+/** For as long as the process lives: two of a kind would take each other's devices for those of a dead one. */
+function claim(directory: string, name: string, domid: number): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (lockFile(join(directory, `lock-${domid}`)) === undefined)
+    throw new Error(`another ${name} serves domain ${domid}'s devices: stop that one first`);
 }
 
 function seconds(text: unknown): number | undefined {

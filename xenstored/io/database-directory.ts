@@ -4,8 +4,8 @@
  * `lock`, held for as long as the daemon lives, and `boot`.
  */
 import * as fs from 'node:fs';
+import { lockFile } from '../../osdep/os/lockfile.ts';
 import { DatabaseError } from './database-error.ts';
-import { lockFile } from './database-lock.ts';
 import { type Durability, syncDirectory } from './journal.ts';
 import { FORMAT } from './records.ts';
 

@@ -3,8 +3,8 @@
  * the process, so a second holder in the same one is not refused, and nobody may open and close the file meanwhile.
  */
 import * as fs from 'node:fs';
-import { Errno, OsError } from '../../osdep/errno.ts';
-import * as ffi from '../../osdep/os/ffi.ts';
+import { Errno, OsError } from '../errno.ts';
+import * as ffi from './ffi.ts';
 
 const F_TLOCK = 2;
 
