@@ -101,9 +101,10 @@ export class Waiters {
     for (const member of [...this.#watched]) {
       member.guard(passTime, now);
       const { vif } = member;
-      if (vif.isQuiet && member.works) this.#watched.delete(member);
       // Not every guest says that there are buffers again.
-      else this.#wake(member);
+      if (!vif.isQuiet || !member.works) this.#wake(member);
+      // Whoever has turns all the while is not watched anew when something waits in it.
+      else if (!member.queued) this.#watched.delete(member);
       if (vif.wantsLooking) next = LOOK_MS;
     }
     // Some of what was dropped may be theirs.
