@@ -145,11 +145,11 @@ test('a disk that never ends leaves the loop its turns, and guests are told mean
   out.wake(disk);
   const turns = disk.turns;
   expect(flushed).toBeGreaterThanOrEqual(turns - 1);
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise((resolve) => setImmediate(resolve));
   expect(immediate).toBe(true);
   expect(disk.turns, 'goes on by itself').toBeGreaterThan(turns);
   disk.left = 0;
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise((resolve) => setImmediate(resolve));
   expect(disk.rests).toBe(1);
 });
 
