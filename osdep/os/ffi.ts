@@ -283,7 +283,10 @@ function watchByLoop(calls: LoopCalls, fd: Descriptor, callback: () => void): Wa
   const handle = mmap(null, handleSize(UV_POLL), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   const registered = koffi.register(callback, onReadable);
   const failed = init(loop, handle, fd) || start(handle, UV_READABLE, registered);
-  if (failed !== 0) throw new Error(`watching descriptor ${fd}: error ${-failed}`);
+  if (failed !== 0) {
+    koffi.unregister(registered);
+    throw new Error(`watching descriptor ${fd}: error ${-failed}`);
+  }
   return {
     ref: () => ref(handle),
     unref: () => unref(handle),

@@ -92,7 +92,12 @@ export class Poller {
     this.#spinMs = spinUs / 1000;
     this.#epfd = epollCreate1(EPOLL_CLOEXEC);
     if (this.#epfd < 0) throw new OsError(errno(), 'epoll_create1');
-    this.#watch = watchReadable(this.#epfd, () => this.#turn());
+    try {
+      this.#watch = watchReadable(this.#epfd, () => this.#turn());
+    } catch (error) {
+      close(this.#epfd);
+      throw error;
+    }
     openPollers.add(this);
   }
 

@@ -1,6 +1,8 @@
 /** Readiness of descriptors, and how a poller behaves beside everything else that a process does. */
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { watchReadable } from '../../osdep/os/ffi.ts';
 import { Poller, READABLE, WRITABLE } from '../../osdep/os/poll.ts';
 import * as sock from '../../osdep/os/sock.ts';
 
@@ -171,6 +173,33 @@ function run(body: string): { status: number | null; stdout: string } {
   const args = ['--expose-gc', '--input-type=module', '-e', source];
   return spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 });
 }
+
+test('what cannot be watched is said at once', () => {
+  const fd = openSync(new URL(import.meta.url).pathname, 'r');
+  expect(() => watchReadable(fd, () => {})).toThrow(`watching descriptor ${fd}: error 1`);
+  closeSync(fd);
+});
+
+test('a worker thread has pollers of its own, which end with it', () => {
+  const built = new URL('../../dist/osdep/os/', import.meta.url).href;
+  const { status, stdout } = run(`
+    import { Worker } from 'node:worker_threads';
+    p.unref();
+    const worker = new Worker(\`
+      Promise.all([import('${built}poll.js'), import('${built}sock.js')]).then(([{ Poller, READABLE }, sock]) => {
+        const [near, far] = sock.pair();
+        const p = new Poller();
+        p.add(near, READABLE, () => {
+          sock.recv(near, Buffer.alloc(1));
+          console.log('heard');
+          p.close();
+        });
+        sock.send(far, Buffer.alloc(1));
+      });\`, { eval: true });
+    worker.on('exit', (code) => console.log('ended', code));`);
+  expect(stdout).toBe('heard\nended 0\n');
+  expect(status).toBe(0);
+});
 
 test('an unreferenced poller lets the process end', () => {
   const { status } = run(`p.add(near, READABLE, () => {}); p.unref();`);
