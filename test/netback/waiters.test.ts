@@ -4,23 +4,39 @@ import type { Member } from '../../netback/vif/io/members.ts';
 import { Waiters } from '../../netback/vif/io/waiters.ts';
 import { Machine } from './kit.ts';
 
-test('an interface that is busy is told of time, though nothing waits in it yet', () => {
+interface Scene {
+  readonly waiters: Waiters;
+  readonly woken: unknown[];
+  /** How long until the next tick. */
+  readonly delays: number[];
+  /** The next tick. Whether there will be another. */
+  tick(): boolean;
+}
+
+function scene(): Scene {
   let timer: (() => void) | undefined;
+  const delays: number[] = [];
   const clock = {
     now: () => 0,
-    after: (_: number, act: () => void): (() => void) => {
+    after: (ms: number, act: () => void): (() => void) => {
+      delays.push(ms);
       timer = act;
       return () => {};
     },
   };
+  const woken: unknown[] = [];
+  const waiters = new Waiters(clock, new Machine().pool, (who) => woken.push(who));
   const tick = (): boolean => {
     const due = timer;
     timer = undefined;
     due?.();
     return timer !== undefined;
   };
-  const woken: unknown[] = [];
-  const waiters = new Waiters(clock, new Machine().pool, (who) => woken.push(who));
+  return { waiters, woken, delays, tick };
+}
+
+test('an interface that is busy is told of time, though nothing waits in it yet', () => {
+  const { waiters, woken, tick } = scene();
   const state = { queued: true, works: true, guard: () => {}, vif: { isQuiet: true, wantsLooking: false } };
   const member = state as unknown as Member;
   waiters.watch(member);
@@ -33,4 +49,14 @@ test('an interface that is busy is told of time, though nothing waits in it yet'
   expect(woken).toEqual([member]);
   state.vif.isQuiet = true;
   expect(tick()).toBe(false);
+});
+
+test('a guest that does not tell of its buffers is looked at after 30 ms, whatever else is waited for', () => {
+  const { waiters, delays } = scene();
+  const member = (wantsLooking: boolean): Member =>
+    ({ queued: true, works: true, vif: { isQuiet: false, wantsLooking } }) as unknown as Member;
+  waiters.watch(member(false));
+  waiters.watch(member(true));
+  waiters.watch(member(true));
+  expect(delays).toEqual([250, 30]);
 });

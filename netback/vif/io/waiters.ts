@@ -27,6 +27,8 @@ export class Waiters {
   #creditAt: number = Number.POSITIVE_INFINITY;
   #stopCredit: (() => void) | undefined;
   #stopTick: (() => void) | undefined;
+  /** The next tick comes soon, for those that have to be looked at. */
+  #looks = false;
   #stopRest: (() => void) | undefined;
 
   constructor(clock: Pick<Clock, 'now' | 'after'>, pool: PacketPool, wake: (who: Member | Lan) => void) {
@@ -84,9 +86,9 @@ export class Waiters {
 
   /** It has had to do with time: it is told of it until nothing waits in it. */
   watch(member: Member): void {
-    if (this.#watched.has(member)) return;
     this.#watched.add(member);
-    this.#stopTick ??= this.#clock.after(TICK_MS, () => this.#tick());
+    const looks = member.vif.wantsLooking;
+    if (this.#stopTick === undefined || (looks && !this.#looks)) this.#tickLater(looks);
   }
 
   stop(): void {
@@ -97,7 +99,7 @@ export class Waiters {
 
   #tick(): void {
     const now = Math.floor(this.#clock.now());
-    let next = TICK_MS;
+    let looks = false;
     for (const member of [...this.#watched]) {
       member.guard(passTime, now);
       const { vif } = member;
@@ -105,12 +107,19 @@ export class Waiters {
       if (!vif.isQuiet || !member.works) this.#wake(member);
       // Whoever has turns all the while is not watched anew when something waits in it.
       else if (!member.queued) this.#watched.delete(member);
-      if (vif.wantsLooking) next = LOOK_MS;
+      if (vif.wantsLooking) looks = true;
     }
     // Some of what was dropped may be theirs.
     if (this.#thirsty.size > 0) this.#freeThen = NONE;
     this.quench();
-    this.#stopTick = this.#watched.size > 0 ? this.#clock.after(next, () => this.#tick()) : undefined;
+    if (this.#watched.size > 0) this.#tickLater(looks);
+    else this.#stopTick = undefined;
+  }
+
+  #tickLater(looks: boolean): void {
+    this.#stopTick?.();
+    this.#looks = looks;
+    this.#stopTick = this.#clock.after(looks ? LOOK_MS : TICK_MS, () => this.#tick());
   }
 }
 
