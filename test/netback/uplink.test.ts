@@ -9,7 +9,7 @@ import { Spare, TapWire } from '../../netback/vif/io/uplink.ts';
 import { readVnet } from '../../netback/vif/io/vnet.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { liveHost } from '../../osdep/sim/local.ts';
-import { frameOf, Machine, macOf } from './kit.ts';
+import { BROADCAST, frameOf, Machine, macOf } from './kit.ts';
 
 const HEADER = 10;
 const FRAME = frameOf(macOf(2), macOf(9));
@@ -107,6 +107,27 @@ test('a device that takes nothing for a while is read all the same', () => {
   made.wire.write();
   expect(made.wire.statistics.rxErrors).toBe(1);
   expect(made.wire.read(4, 0)).toBe('turn');
+});
+
+test('a mistake of ours while somebody is given a frame costs whoever that is', () => {
+  const { network, wire, machine, taken } = scene();
+  const blamed: string[] = [];
+  const other: Port = {
+    frameMax: 4096,
+    enqueue: () => {
+      throw new RangeError('packet released twice');
+    },
+    enqueueAdapted: () => false,
+    dropped: () => {},
+    blame: (reason) => blamed.push(reason),
+  };
+  network.add(other, { ...guestPort, mac: macOf(4) }, 0);
+  const before = machine.pool.free;
+  expect(network.receive(1, machine.packet(frameOf(BROADCAST, macOf(2))), 0)).toBeUndefined();
+  expect(blamed).toEqual(['internal error: packet released twice']);
+  wire.write();
+  expect(wire.statistics.rxPackets).toBe(1);
+  expect([machine.pool.free, taken]).toEqual([before, []]);
 });
 
 test('a checksum of a packet within a packet is filled in, and never says that there is none', () => {

@@ -4,6 +4,7 @@
  * in the packets' memory, which is the backend's own, and at nothing behind them.
  */
 import { Header } from './header.ts';
+import { mistake } from './mistake.ts';
 import { Gso } from './netif.ts';
 import { NONE, PacketFlag, type PacketPool } from './packets.ts';
 import { type PortOptions, type Refusal, Switch } from './switch.ts';
@@ -112,7 +113,13 @@ export class Network {
 
   #give(to: number, packet: number, now: number): void {
     const port = this.#ports[to]!;
-    const needs = this.#adapting[to]! > 0 ? NEED_ORDER : port.enqueue(packet, this.#header, now);
+    let needs: number = NEED_ORDER;
+    try {
+      if (this.#adapting[to] === 0) needs = port.enqueue(packet, this.#header, now);
+    } catch (error) {
+      port.blame(mistake(error));
+      return;
+    }
     if (needs === 0) return;
     if (this.#adaptCount === ADAPTATIONS_MAX) {
       port.dropped();

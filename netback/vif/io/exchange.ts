@@ -7,11 +7,12 @@
 import type { Clock } from '../../../osdep/clock.ts';
 import type { Copier, Gnttab } from '../../../osdep/gnttab.ts';
 import { CopyBatch } from '../core/copies.ts';
+import { mistake } from '../core/mistake.ts';
 import { Network } from '../core/network.ts';
 import { NONE, PacketPool } from '../core/packets.ts';
 import { Adapter } from './adapter.ts';
 import type { Lan } from './lan.ts';
-import { type Member, mistake, WorkList } from './members.ts';
+import { type Member, WorkList } from './members.ts';
 import { Waiters } from './waiters.ts';
 
 /** Packets of an interface in a turn: as many as its rings have slots. */

@@ -2,6 +2,7 @@
  * Who takes part in the exchange's turns: an interface with its hands, and lists of those that have something to do. Being on such a list, or off
  * it, costs the same however many others there are. Decides nothing about packets.
  */
+import { mistake } from '../core/mistake.ts';
 import type { Vif } from '../core/vif.ts';
 import type { Hands } from './hands.ts';
 import type { Lan } from './lan.ts';
@@ -59,11 +60,6 @@ export class Member implements Worker {
       this.#mistake = mistake(error);
     }
   }
-}
-
-/** A mistake of ours, as a line for an error node. */
-export function mistake(error: unknown): string {
-  return `internal error: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 /** Those that have something to do, in an order that gives each of them its turn to be the first. */
