@@ -3,7 +3,17 @@
  * overwrites a request before `rsp_prod` says so; whoever attaches after a kill between the two finds here what was being said. The last word
  * that is written makes a record valid. For backends of any kind; knows no ring.
  */
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type MappedArea, mapDescriptor } from '../../osdep/os/mmap.ts';
 import { Page } from '../../osdep/ring/page.ts';
@@ -77,7 +87,7 @@ export class RecordFile {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(path, how === 'fresh' ? 'w+' : 'a+', 0o600);
     try {
-      ftruncateSync(fd, rings * RECORD_BYTES);
+      makeRoom(fd, rings * RECORD_BYTES);
       this.#area = mapDescriptor(fd, 0, rings * RECORD_BYTES, 'rw');
     } finally {
       closeSync(fd);
@@ -104,6 +114,12 @@ export class RecordFile {
   leave(): void {
     this.#area.unmap();
   }
+}
+
+/** A file of so many bytes, all on the medium: who writes into a mapped one that finds no room there is killed. */
+function makeRoom(fd: number, bytes: number): void {
+  ftruncateSync(fd, Math.min(bytes, fstatSync(fd).size));
+  for (let left = bytes - fstatSync(fd).size; left > 0; ) left -= writeSync(fd, new Uint8Array(left));
 }
 
 /** Of a device that there is no more; it may never have had one. */
