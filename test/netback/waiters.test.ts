@@ -5,6 +5,7 @@ import { Waiters } from '../../netback/vif/io/waiters.ts';
 import { Machine } from './kit.ts';
 
 interface Scene {
+  readonly machine: Machine;
   readonly waiters: Waiters;
   readonly woken: unknown[];
   /** How long until the next tick. */
@@ -25,14 +26,15 @@ function scene(): Scene {
     },
   };
   const woken: unknown[] = [];
-  const waiters = new Waiters(clock, new Machine().pool, (who) => woken.push(who));
+  const machine = new Machine();
+  const waiters = new Waiters(clock, machine.pool, (who) => woken.push(who));
   const tick = (): boolean => {
     const due = timer;
     timer = undefined;
     due?.();
     return timer !== undefined;
   };
-  return { waiters, woken, delays, tick };
+  return { machine, waiters, woken, delays, tick };
 }
 
 test('an interface that is busy is told of time, though nothing waits in it yet', () => {
@@ -59,4 +61,21 @@ test('a guest that does not tell of its buffers is looked at after 30 ms, whatev
   waiters.watch(member(true));
   waiters.watch(member(true));
   expect(delays).toEqual([250, 30]);
+});
+
+test('who found no memory has his turn when there is some, though somebody else found too little since', () => {
+  const { machine, waiters, woken } = scene();
+  const { pool } = machine;
+  const packets: number[] = [];
+  for (let packet = pool.take(60); packet !== -1; packet = pool.take(60)) packets.push(packet);
+  const [first, second] = ['first', 'second'].map((name) => ({ name }) as unknown as Member);
+  waiters.thirsts(first!);
+  for (const packet of packets) pool.release(packet);
+  waiters.thirsts(second!);
+  waiters.quench();
+  expect(woken).toEqual([first, second]);
+  // Nothing has come since: nobody is woken in vain.
+  waiters.thirsts(second!);
+  waiters.quench();
+  expect(woken).toHaveLength(2);
 });

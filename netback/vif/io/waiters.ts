@@ -21,7 +21,7 @@ export class Waiters {
   readonly #indebted = new Set<Member>();
   readonly #resting = new Set<Lan>();
   readonly #watched = new Set<Member>();
-  /** Memory that was free when somebody found too little. */
+  /** Memory that was free when somebody found too little; the least of several. */
   #freeThen = 0;
   /** When the first of those in debt may send again. */
   #creditAt: number = Number.POSITIVE_INFINITY;
@@ -49,8 +49,9 @@ export class Waiters {
 
   /** There is no memory for what it has. */
   thirsts(who: Member | Lan): void {
+    const { free } = this.#pool;
+    this.#freeThen = this.#thirsty.size === 0 ? free : Math.min(this.#freeThen, free);
     this.#thirsty.add(who);
-    this.#freeThen = this.#pool.free;
   }
 
   /** If there is more memory than when somebody found too little, he tries again. */
