@@ -8,8 +8,8 @@
  *
  * Whoever attaches after a `kill -9` does again what has no response yet, in the order in which it was taken, and that gives what doing each
  * once would have given: what a request in conflict with an older one begins is begun after the older one's answer is shown, or else both
- * are done again. A write therefore waits until an older read of the same sectors is not only done but answered. ../README.md says how the
- * requests without a response are found again, and what `answers` costs.
+ * are done again. A write therefore waits until an older read of the same sectors is not only done but answered; with several rings until an
+ * older write is, too. ../README.md says how the requests without a response are found again, and what `answers` costs.
  *
  * Bounded everywhere: requests taken, memory, mappings, work of a turn, idle events. A bad request costs an ERROR; a bad ring the device.
  */
@@ -373,7 +373,8 @@ export class Vbd {
     this.#requests.status[request] = status;
     const { op, sectors } = this.#requests;
     if (status === BlkifStatus.OKAY) this.statistics.done(op[request]!, sectors[request]!);
-    if (op[request] !== BlkifOp.READ) this.#order.leave(request);
+    // On one ring, who is begun before a change is answered is answered after it, and both are done again; on another ring he may be first.
+    if (op[request] !== BlkifOp.READ && this.#rings.length === 1) this.#order.leave(request);
     this.#conclude(request);
   }
 

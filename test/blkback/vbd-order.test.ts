@@ -217,4 +217,21 @@ describe('killed at any step', () => {
     machine.complete(0);
     expect(machine.underWay.map(({ kind }) => kind)).toEqual([Effect.WRITE]);
   });
+
+  test('a write starts only when an older one of the same sectors, on another ring, is answered', () => {
+    const machine = new Machine({ queues: 2 });
+    const whole = (gref: number) => [{ gref, first: 0, last: 7 }];
+    for (const gref of [1, 2, 3]) machine.page(gref).fill(gref);
+    machine.ask({ op: BlkifOp.READ, id: 1, sector: 100, segments: whole(3) });
+    machine.ask({ op: BlkifOp.WRITE, id: 2, sector: 0, segments: whole(1) });
+    machine.turn();
+    machine.ask({ op: BlkifOp.WRITE, id: 3, sector: 0, segments: whole(2) }, 1);
+    machine.turn();
+    machine.complete(1);
+    // The older one is done, and its answer waits for the read's: were the younger one answered meanwhile, a replay would undo it.
+    expect(machine.underWay.map(({ sector }) => sector)).toEqual([100]);
+    machine.restart(() => 0);
+    machine.finish();
+    expect(machine.medium[0]).toBe(2);
+  });
 });
