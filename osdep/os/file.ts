@@ -189,6 +189,8 @@ export class IoQueue {
 
   /** Hands over what was begun and tells of what is done by then, in one call to the kernel: nobody is woken for what is done at once. */
   advance(): void {
+    // From `onDone`, what is done by then is told behind it.
+    if (this.#reaping) this.submit();
     this.#startPending();
     this.reap();
   }

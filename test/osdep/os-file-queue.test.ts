@@ -94,13 +94,19 @@ test('a callback that throws does not lose the others', async () => {
   await readOnly.close();
 });
 
-test('requests begun in a callback are carried out', async () => {
+test.each([
+  ['io_uring', 'submit'],
+  ['io_uring', 'advance'],
+  ['threads', 'submit'],
+  ['threads', 'advance'],
+] as const)('requests begun in a callback are carried out: %s, %s', async (engine, handOver) => {
   let left = 5;
   const memory = new IoMemory(Buffer.alloc(512));
   const done = new Promise<void>((resolve) => {
     const queue: IoQueue = new IoQueue({
       poller,
       depth: 1,
+      engines: [engine, 'threads'],
       onDone: (_, result) => {
         expect(result).toBe(512);
         if (--left === 0) {
@@ -109,7 +115,7 @@ test('requests begun in a callback are carried out', async () => {
         }
         expect(queue.read(disk, left * 512)).toBe(0);
         queue.add(memory, 0, 512);
-        queue.submit();
+        queue[handOver]();
       },
     });
     queue.read(disk, 0);
