@@ -61,6 +61,13 @@ export abstract class GoingHost extends HostView {
     await this.#drive(`${durationMs} ms pass`, () => clock.now() >= endMs, nextMs, durationMs + 1);
   }
 
+  /** Does so many of the things that can be done now, or all: for a test that wants to be in the middle of something. No time passes. */
+  async tasks(count: number): Promise<void> {
+    const nowMs = (): number => this.nowMs;
+    let left = count;
+    await this.#drive(`${count} tasks are done`, () => left-- <= 0, nowMs);
+  }
+
   /** Goes on until a condition holds, which is looked at before each step; rejects after a minute of virtual time. */
   async until(condition: () => boolean, what: string = String(condition)): Promise<void> {
     await this.#drive(what, condition, () => Number.POSITIVE_INFINITY);

@@ -17,7 +17,7 @@ import { Directories } from './directories.ts';
 import { GoingHost } from './going.ts';
 import { leftovers } from './leftovers.ts';
 import type { ActorOptions, Guest, HostOptions, Made, Maker } from './options.ts';
-import { type Actor, Process, type ProcessHost } from './process.ts';
+import { type Actor, Process, type ProcessHost, type StepTime } from './process.ts';
 import { RingShare } from './ringshare.ts';
 import { StoreService } from './storeservice.ts';
 import { Timeline } from './timeline.ts';
@@ -159,9 +159,9 @@ export class SimHost extends GoingHost {
     this.machine.kill(process.domid);
   }
 
-  /** It dies instead of taking that step; the first that it took was 0. A step is a request to the machine or to the store. */
-  killAt(actor: Actor, step: number): void {
-    this.atStep(actor, step, () => this.kill(actor));
+  /** It dies instead of taking that step, or just after it; the first that it took was 0. A step is a request to the machine or to the store. */
+  killAt(actor: Actor, step: number, when?: StepTime): void {
+    this.atStep(actor, step, () => this.kill(actor), when);
   }
 
   /** Its connection to the store is lost, what was asked is not answered; the process goes on, and connects anew. */
@@ -169,9 +169,21 @@ export class SimHost extends GoingHost {
     this.#known(actor).cut();
   }
 
-  /** Something happens just before it takes that step: a key is written, another one dies. Nothing in it may wait. */
-  atStep(actor: Actor, step: number, fate: () => void): void {
-    this.#known(actor).atStep(step, fate);
+  /** Our xenstored ends, as when it is killed: connections are lost, guests' rings wait, and nobody can look into the store until it is started again. */
+  async stopStore(): Promise<void> {
+    this.history.add('xenstored', 'ends');
+    await this.#store.close();
+  }
+
+  /** It goes on with the store that it had. */
+  async startStore(): Promise<void> {
+    this.history.add('xenstored', 'starts');
+    await this.#store.begin();
+  }
+
+  /** Something happens just before it takes that step, or just after: a key is written, another one dies. Nothing in it may wait. */
+  atStep(actor: Actor, step: number, fate: () => void, when?: StepTime): void {
+    this.#known(actor).atStep(step, fate, when);
   }
 
   /** How many steps it has taken. */
@@ -213,13 +225,13 @@ export class SimHost extends GoingHost {
   }
 
   /** A process with its way to the store. */
-  async #begin(process: Process, { killAt, killed, cutAt }: ActorOptions): Promise<Process> {
+  async #begin(process: Process, { killAt, killed, cutAt, when }: ActorOptions): Promise<Process> {
     this.#actors.add(process);
-    if (cutAt !== undefined) process.atStep(cutAt, () => process.cut());
-    if (killAt !== undefined)
-      process.atStep(killAt, () =>
-        this.kill(killed === 'with its domain' ? this.#guests.get(process.domid)! : process),
-      );
+    if (cutAt !== undefined) process.atStep(cutAt, () => process.cut(), when);
+    if (killAt !== undefined) {
+      const victim = killed === 'with its domain' ? this.#guests.get(process.domid)! : process;
+      process.atStep(killAt, () => this.kill(victim), when);
+    }
     const connector = process.through(this.#wayOf(process));
     const { clock } = process.platform;
     process.store = await this.done(connect({ connector, clock }), `${process.name} reaches the store`);

@@ -28,8 +28,6 @@ export interface PortInUse {
   readonly remotePort?: number;
 }
 
-/** Ports are asked after one by one: none of a test has as many. */
-const MOST_PORTS = 256;
 const ENTRY_BYTES = 8;
 
 export class Hypervisor {
@@ -63,9 +61,9 @@ export class Hypervisor {
 
   ports(domid: number): readonly PortInUse[] {
     const ports: PortInUse[] = [];
-    for (let port = 1; port < MOST_PORTS; port += 1) {
+    for (let port = 1; ; port += 1) {
       const status = this.#status(domid, port);
-      if (status === undefined) continue;
+      if (status === undefined) return ports;
       const { state, remoteDomid, remotePort } = status;
       if (state !== 'unbound' && state !== 'interdomain' && state !== 'virq') continue;
       ports.push({
@@ -75,7 +73,6 @@ export class Hypervisor {
         ...(remotePort === undefined ? {} : { remotePort }),
       });
     }
-    return ports;
   }
 
   /** Of a domain that lives: its port to the store; 0: it has none. */
@@ -93,6 +90,7 @@ export class Hypervisor {
     return this.ctrl.getDomainInfo(domid) !== undefined;
   }
 
+  /** `undefined`: there is no such domain, or it never had as many ports. */
   #status(domid: number, port: number): ReturnType<Ctrl['evtchnStatus']> | undefined {
     try {
       return this.ctrl.evtchnStatus(domid, port);

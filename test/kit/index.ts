@@ -14,7 +14,7 @@ export type { SimHost } from './host.ts';
 export type { GrantInForce, PortInUse } from './hypervisor.ts';
 export type { ActorOptions, Guest, HostOptions, Made, Maker } from './options.ts';
 export * from './ours.ts';
-export type { Actor } from './process.ts';
+export type { Actor, StepTime } from './process.ts';
 
 const MOST_STEPS = 2_000;
 

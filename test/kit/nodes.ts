@@ -10,12 +10,9 @@ import type { StoreView, ViewReply } from './storelinks.ts';
 export type Perms = readonly string[];
 
 export class Nodes {
-  readonly #view: StoreView;
+  /** `undefined`: the store does not run. */
+  view: StoreView | undefined;
   #txId = 0;
-
-  constructor(view: StoreView) {
-    this.#view = view;
-  }
 
   /** A node's text; undefined where there is none. */
   read(path: string): string | undefined {
@@ -87,6 +84,7 @@ export class Nodes {
   }
 
   #ask(op: OpName, payload: string | Buffer): ViewReply {
-    return this.#view.ask(encodeMessage(Op[op], 1, this.#txId, payload));
+    if (this.view === undefined) throw new Error('the store does not run: nobody can look into it');
+    return this.view.ask(encodeMessage(Op[op], 1, this.#txId, payload));
   }
 }

@@ -2,7 +2,7 @@
  * What a test may ask for when it starts a host or something on it. Types alone.
  */
 import type { FaultOdds } from '../../osdep/sim/faults.ts';
-import type { Actor } from './process.ts';
+import type { Actor, StepTime } from './process.ts';
 
 export interface HostOptions {
   /** Decides everything that chance decides. Default: STUBDOM0_SEED, else a new one. */
@@ -19,12 +19,14 @@ export interface ActorOptions {
   readonly in?: Guest;
   /** Default: what it is. */
   readonly name?: string;
-  /** It dies instead of taking this step, 0 being its first: for what begins before `killAt` could be called. */
+  /** It dies at this step, 0 being its first: for what begins before `killAt` could be called. */
   readonly killAt?: number;
   /** What dies then. Default: it alone. */
   readonly killed?: 'alone' | 'with its domain';
-  /** It loses its connection to the store instead of taking this step. */
+  /** It loses its connection to the store at this step. */
   readonly cutAt?: number;
+  /** When that is. Default: `before`, instead of the step; `after`: what it has asked is under way, will be done, and is not answered. */
+  readonly when?: StepTime;
 }
 
 /** A backend or a driver, and what there is to give back when the host is closed: not before, since whoever is killed gives nothing back. */

@@ -9,11 +9,10 @@ import type { SteppedScheduler } from '../../osdep/sim/schedule.ts';
 import type { OpName } from '../../osdep/sim/world.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import type { Connector, TransportUser } from '../../xenstored/client/transport.ts';
-import { Framer } from '../../xenstored/wire/frame.ts';
-import { Op } from '../../xenstored/wire/ops.ts';
 import type { Directories } from './directories.ts';
 import { type MachineOwner, ProcessMachine } from './processmachine.ts';
 import type { Pump } from './pump.ts';
+import { StoreWay, type WayOwner } from './storeway.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What all processes of a host have in common. */
@@ -24,6 +23,9 @@ export interface ProcessHost {
   readonly directories: Directories;
   readonly refusal: (op: OpName) => number | undefined;
 }
+
+/** A step is a request: before it, nobody has heard of it; after it, it is under way to the store, or done by the hypervisor. */
+export type StepTime = 'before' | 'after';
 
 /** A program somewhere on the host, ours or a stranger's. */
 export interface Actor {
@@ -46,7 +48,7 @@ export interface Actor {
   onEnd(callback: () => void): void;
 }
 
-export class Process implements Actor, MachineOwner {
+export class Process implements Actor, MachineOwner, WayOwner {
   readonly name: string;
   readonly domid: number;
   readonly platform: SimPlatform;
@@ -56,15 +58,15 @@ export class Process implements Actor, MachineOwner {
   readonly #host: ProcessHost;
   readonly #machines: ProcessMachine[] = [];
   readonly #ends: (() => void)[] = [];
-  /** How to take back what waits for an answer of the store. */
-  readonly #unanswered = new Set<() => void>();
   #store: Client | undefined;
   #directory: string | undefined;
   #steps = 0;
-  /** What happens to it before it takes a step, by the step's number. */
-  readonly #fates = new Map<number, () => void>();
-  /** How to lose what connections it has. */
-  readonly #cuts = new Set<() => void>();
+  /** What happens just before or after it takes a step, by the step's number. */
+  readonly #fates = { before: new Map<number, () => void>(), after: new Map<number, () => void>() };
+  /** Its connections that are open. */
+  readonly #ways = new Set<StoreWay>();
+  /** To be called when it has a connection again. */
+  #found: () => void = () => {};
   #tellEnded: () => void = () => {};
   dead = false;
 
@@ -103,23 +105,27 @@ export class Process implements Actor, MachineOwner {
     return this.#steps;
   }
 
-  /** Something happens to it just before it takes this step; the first is 0. If it dies of that, the step is not taken. */
-  atStep(step: number, fate: () => void): void {
-    this.#fates.set(step, fate);
+  /** Something happens just before or after it takes this step; the first is 0. If it dies before, the step is not taken. */
+  atStep(step: number, fate: () => void, when: StepTime = 'before'): void {
+    this.#fates[when].set(step, fate);
   }
 
   step(): boolean {
     if (this.dead) return false;
-    this.#fates.get(this.#steps)?.();
+    this.#fates.before.get(this.#steps)?.();
     if (this.dead) return false;
     this.#steps += 1;
     return true;
   }
 
+  taken(): void {
+    this.#fates.after.get(this.#steps - 1)?.();
+  }
+
   /** Loses its connection to the store. */
   cut(): void {
     this.tell('loses its connection');
-    for (const cut of [...this.#cuts]) cut();
+    for (const way of [...this.#ways]) way.lose();
   }
 
   tell(what: string): void {
@@ -152,50 +158,35 @@ export class Process implements Actor, MachineOwner {
     this.dead = true;
     for (const end of this.#ends) end();
     for (const machine of this.#machines) machine.end(what);
-    for (const answered of this.#unanswered) answered();
+    for (const way of [...this.#ways]) way.close();
+    this.#found();
   }
 
   /** A way to the store, on which each request is a step. */
   through(inner: Connector): Connector {
-    return {
-      name: inner.name,
-      connect: async (user) => {
-        if (this.dead) await new Promise(() => {});
-        const asked: (() => void)[] = [];
-        const answered = (): void => {
-          const done = asked.shift();
-          if (done !== undefined) this.#unanswered.delete(done);
-          done?.();
-        };
-        let open = true;
-        const listener = listenerOf(user, answered, () => open && !this.dead);
-        const transport = await inner.connect(listener);
-        const close = (): void => {
-          open = false;
-          while (asked.length > 0) answered();
-          this.#cuts.delete(cut);
-          transport.close();
-        };
-        const cut = (): void => {
-          close();
-          this.#host.machine.scheduler.ready(() => {
-            if (!this.dead) user.closed(new Error('the connection is lost'));
-          });
-        };
-        this.#cuts.add(cut);
-        this.onEnd(close);
-        return {
-          send: (message) => {
-            if (!open || !this.step() || !open) return;
-            const done = this.#host.pump.asked();
-            asked.push(done);
-            this.#unanswered.add(done);
-            transport.send(message);
-          },
-          close,
-        };
-      },
+    const { name } = inner;
+    const connect = async (user: TransportUser): Promise<StoreWay> => {
+      const way = await StoreWay.open(inner, this, this.#ways, user);
+      this.#found();
+      return way;
     };
+    return { name, connect };
+  }
+
+  /** Without a connection it looks for another: whoever asks for something waits for that. */
+  lost(): void {
+    this.#found();
+    this.#found = this.#host.pump.asked();
+  }
+
+  waits(): () => void {
+    return this.#host.pump.asked();
+  }
+
+  soon(task: () => void): void {
+    this.#host.machine.scheduler.ready(() => {
+      if (!this.dead) task();
+    });
   }
 
   #platform(manner: 'seen' | 'unseen'): SimPlatform {
@@ -205,20 +196,4 @@ export class Process implements Actor, MachineOwner {
       return machine;
     });
   }
-}
-
-/** Passes on what comes to one who still listens, and counts answers. */
-function listenerOf(user: TransportUser, answered: () => void, listens: () => boolean): TransportUser {
-  const framer = new Framer();
-  return {
-    receive: (bytes) => {
-      if (!listens()) return;
-      framer.push(bytes);
-      while (framer.next() === 'message') if (framer.type !== Op.WATCH_EVENT) answered();
-      user.receive(bytes);
-    },
-    closed: (reason) => {
-      if (listens()) user.closed(reason);
-    },
-  };
 }

@@ -14,6 +14,8 @@ export interface MachineOwner {
   readonly dead: boolean;
   /** Takes a step; false: the process is dead, and this is not done. */
   step(): boolean;
+  /** The step has been taken. */
+  taken(): void;
   tell(what: string): void;
   /** An errno to refuse a request with, as a hypervisor short of something may. */
   refusal(op: OpName): number | undefined;
@@ -61,6 +63,7 @@ export class ProcessMachine implements Machine {
       return { value: answer, told: answer };
     });
     if (op === 'unmap') this.#areas.delete((args as Args<'unmap'>).map);
+    this.#taken(op);
     return value;
   }
 
@@ -71,6 +74,7 @@ export class ProcessMachine implements Machine {
       return { value: answer, told: answer.value };
     });
     this.#areas.set(mapped.value.map, mapped.area);
+    this.#taken(op);
     return mapped;
   }
 
@@ -78,13 +82,16 @@ export class ProcessMachine implements Machine {
     if (!this.#step('gntdevCopier')) throw killed('gntdevCopier');
     const memory = this.#inner.openCopies(memoryBytes);
     this.#areas.set(memory.map, memory.area);
+    this.#taken('gntdevCopier');
     return {
       map: memory.map,
       area: memory.area,
       copy: (table) => {
         if (table.count > 0 && !this.#step('gntdevCopy')) return Errno.ESRCH;
         if (table.count > 0) this.#owner.tell(`copies ${table.count} pieces`);
-        return memory.copy(table);
+        const answer = memory.copy(table);
+        if (table.count > 0) this.#taken('gntdevCopy');
+        return answer;
       },
     };
   }
@@ -135,6 +142,10 @@ export class ProcessMachine implements Machine {
   #step(op: OpName): boolean {
     if (this.#owner.dead) return false;
     return !this.#seen || !worthTelling(op) || this.#owner.step();
+  }
+
+  #taken(op: OpName): void {
+    if (this.#seen && worthTelling(op)) this.#owner.taken();
   }
 
   #performed<K extends OpName, T>(

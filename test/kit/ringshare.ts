@@ -155,8 +155,10 @@ class Member implements Transport {
   }
 
   answered(asked: number, type: number, payload: string): void {
-    if (asked === Op.TRANSACTION_START && type === asked)
-      this.#transactions.add(Number.parseInt(payload, 10));
+    if (asked !== Op.TRANSACTION_START || type !== asked) return;
+    const txId = Number.parseInt(payload, 10);
+    if (this.#open) this.#transactions.add(txId);
+    else this.#finally(Op.TRANSACTION_END, txId, 'F\0');
   }
 
   lost(reason: Error): void {

@@ -22,13 +22,23 @@ function nextPiece(outbox: Link['outbox']): Buffer {
 export interface StoreLinksOptions {
   readonly loop: Loop;
   readonly scheduler: Scheduler;
+  /** Connections that are open. */
+  readonly peers: Set<{ lose(): void }>;
 }
 
-/** The way to the store for one of the control domain's processes. `onLink`: told which of the daemon's links it became. */
-export function linkConnector(options: StoreLinksOptions, onLink: (link: Link) => void): Connector {
+/**
+ * The way to the store for one of the control domain's processes. `running`: the daemon's, `undefined` while there is none. `onLink`: told which of its links
+ * it became.
+ */
+export function linkConnector(
+  running: () => StoreLinksOptions | undefined,
+  onLink: (link: Link) => void,
+): Connector {
   return {
     name: 'store',
     connect: async (user) => {
+      const options = running();
+      if (options === undefined) throw refused();
       const link = connectLink(options.loop);
       onLink(link);
       return new MemoryPeer(options, link, user);
@@ -41,8 +51,12 @@ function connectLink(loop: Loop): Link {
   loop.turn(() => {
     link = loop.daemon.connectSocket();
   });
-  if (link === undefined) throw Object.assign(new Error('the store is not there'), { code: 'ECONNREFUSED' });
+  if (link === undefined) throw refused();
   return link;
+}
+
+function refused(): Error {
+  return Object.assign(new Error('the store is not there'), { code: 'ECONNREFUSED' });
 }
 
 class MemoryPeer implements Peer, Transport {
@@ -61,6 +75,7 @@ class MemoryPeer implements Peer, Transport {
     this.#options = options;
     this.link = link;
     this.#user = user;
+    options.peers.add(this);
     link.io = this;
   }
 
@@ -76,6 +91,13 @@ class MemoryPeer implements Peer, Transport {
     if (this.#hungUp) return;
     this.#hungUp = true;
     this.#move();
+  }
+
+  /** The daemon is no more; what it had said still comes. */
+  lose(): void {
+    this.#closed = true;
+    this.#options.peers.delete(this);
+    this.#tell();
   }
 
   // The daemon's end.
@@ -107,11 +129,10 @@ class MemoryPeer implements Peer, Transport {
 
   drop(): void {
     if (this.#closed) return;
-    this.#closed = true;
     const { loop } = this.#options;
     loop.release(this);
     loop.tell(() => loop.daemon.closed(this.link));
-    this.#tell();
+    this.lose();
   }
 
   #move(): void {

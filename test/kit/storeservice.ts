@@ -1,6 +1,6 @@
 /**
- * Our xenstored on a stepped machine: in the control domain, its store in memory, without sockets; and who said what to it, for the timeline. Knows no
- * device.
+ * Our xenstored on a stepped machine: in the control domain, its store in memory, without sockets; it may be stopped, and go on with what it had. And who said
+ * what to it, for the timeline. Knows no device.
  */
 import type { LocalHost } from '../../osdep/sim/local.ts';
 import type { SteppedScheduler } from '../../osdep/sim/schedule.ts';
@@ -12,7 +12,8 @@ import { Server } from '../../xenstored/io/server.ts';
 import { Op, opName } from '../../xenstored/wire/ops.ts';
 import { Nodes } from './nodes.ts';
 import type { RingShare } from './ringshare.ts';
-import { linkConnector, StoreView } from './storelinks.ts';
+import { StoreKeeper } from './storekeeper.ts';
+import { linkConnector, type StoreLinksOptions, StoreView } from './storelinks.ts';
 import type { Timeline } from './timeline.ts';
 import { eventWords, storeWords } from './words.ts';
 
@@ -24,24 +25,47 @@ export interface StoreServiceOptions {
 }
 
 export class StoreService {
-  readonly nodes: Nodes;
+  readonly nodes: Nodes = new Nodes();
   /** The rings that several share, by their guests. */
   readonly shares: Map<number, RingShare> = new Map();
   readonly #options: StoreServiceOptions;
-  readonly #server: Server;
+  readonly #keeper = new StoreKeeper();
+  readonly #peers = new Set<{ lose(): void }>();
+  #server: Server | undefined;
   /** By the daemon's link id. */
   readonly #names = new Map<number, string>();
   /** What was asked and is not answered, by link and request. */
   readonly #asked = new Map<string, string>();
 
   static async start(options: StoreServiceOptions): Promise<StoreService> {
-    const { machine, timeline } = options;
+    const store = new StoreService(options);
+    await store.begin();
+    return store;
+  }
+
+  private constructor(options: StoreServiceOptions) {
+    this.#options = options;
+  }
+
+  /** A connection of a process in the control domain. */
+  connector(who: string): Connector {
+    return linkConnector(
+      () => this.#links(),
+      (link) => void this.#names.set(link.id, who),
+    );
+  }
+
+  /** Starts, with what was there before. */
+  async begin(): Promise<void> {
+    if (this.#server !== undefined) throw new Error('the store runs already');
+    const { machine, timeline } = this.#options;
     const parsed = parseOptions(['-N', '--database', 'memory'], {});
     if (parsed.kind !== 'run') throw new Error('xenstored does not take its options');
     const server = await Server.start({
       options: parsed.options,
       platform: machine.platformFor(0),
       boot: 'one',
+      kept: { keeper: this.#keeper, saved: await this.#keeper.saved() },
       listener: undefined,
       defer: (callback) => machine.scheduler.ready(callback),
       log: (_level, text) => timeline.add('xenstored', `says: ${text}`),
@@ -49,27 +73,27 @@ export class StoreService {
         throw error;
       },
     });
-    return new StoreService(options, server);
-  }
-
-  private constructor(options: StoreServiceOptions, server: Server) {
-    this.#options = options;
     this.#server = server;
     const view = new StoreView(server.loop);
     this.#names.set(view.link.id, TOOLSTACK);
-    this.nodes = new Nodes(view);
+    this.nodes.view = view;
     server.daemon.tracer = this.#tracer();
   }
 
-  /** A connection of a process in the control domain. */
-  connector(who: string): Connector {
-    const { scheduler } = this.#options.machine;
-    const links = { loop: this.#server.loop, scheduler };
-    return linkConnector(links, (link) => void this.#names.set(link.id, who));
+  /** Ends; connections are lost, and rings wait. */
+  async close(): Promise<void> {
+    this.nodes.view = undefined;
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
+    this.#names.clear();
+    this.#asked.clear();
+    for (const peer of [...this.#peers]) peer.lose();
   }
 
-  async close(): Promise<void> {
-    await this.#server.close();
+  #links(): StoreLinksOptions | undefined {
+    if (this.#server === undefined) return undefined;
+    return { loop: this.#server.loop, scheduler: this.#options.machine.scheduler, peers: this.#peers };
   }
 
   #tracer(): Tracer {

@@ -8,7 +8,7 @@ import { systemClock } from '../../osdep/os/clock.ts';
 import { Poller } from '../../osdep/os/poll.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { Daemon, defaultOptions } from '../core/daemon.ts';
-import type { Machine, Tracer } from '../core/ports.ts';
+import type { Machine, SavedState, Tracer } from '../core/ports.ts';
 import { Database, type Keeper, memory } from './database.ts';
 import type { Log } from './log.ts';
 import { Loop, type RingEffects } from './loop.ts';
@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly platform: Platform | undefined;
   /** Differs from boot to boot of the machine: a store of another one is not taken up. */
   readonly boot: string;
+  /** Keeps the store instead of a database; and what it has kept. */
+  readonly kept?: { readonly keeper: Keeper; readonly saved: SavedState | undefined };
   /** A listening socket, which becomes the server's own. `undefined`: no sockets; the platform tells of events by itself. */
   readonly listener: number | undefined;
   /** Runs its argument soon. Default: in this process's loop. */
@@ -50,12 +52,12 @@ export class Server {
 
   /** Resolves when clients are being served. Throws OsError, DatabaseError. */
   static async start(options: ServerOptions): Promise<Server> {
-    const { platform, log } = options;
+    const { platform, log, kept } = options;
     const clock = platform?.clock ?? systemClock;
     const machine = platform ? platformMachine(platform, options.options) : new StandaloneMachine();
     const { database, durability } = options.options;
     let sentPosition: (domid: number) => number | undefined = () => undefined;
-    const keeper = database
+    const opened = database
       ? await Database.open({
           directory: database,
           durability,
@@ -64,10 +66,10 @@ export class Server {
           sentPosition: (domid) => sentPosition(domid),
         })
       : undefined;
-    const server = new Server(options, { machine, clock, keeper: keeper ?? memory });
+    const server = new Server(options, { machine, clock, keeper: kept?.keeper ?? opened ?? memory });
     sentPosition = (domid) => server.daemon.ringOf(domid)?.outbox.sent;
     await server.#openCapture(clock);
-    server.#begin(keeper);
+    server.#begin(kept?.saved ?? opened?.takeSaved());
     server.#serve(options, machine, clock);
     return server;
   }
@@ -135,8 +137,7 @@ export class Server {
     for (const close of this.#closers.splice(0)) await close();
   }
 
-  #begin(keeper: Database | undefined): void {
-    const saved = keeper?.takeSaved();
+  #begin(saved: SavedState | undefined): void {
     this.loop.turn(() => {
       if (saved) this.daemon.restore(saved);
       else this.daemon.start();

@@ -7,6 +7,8 @@ import type { OpName } from './requests.ts';
 import type { Domain } from './state.ts';
 
 const MAX_FILES = 1024;
+/** Ports are made so many at a time; of one that is not made yet there is no status (xen/common/event_channel.c). */
+const BUCKET = 64;
 
 export function evtchnCalls(parts: Parts): Pick<Handlers, Extract<OpName, `evtchn${string}`>> {
   const events = parts.events;
@@ -59,7 +61,8 @@ export function evtchnCalls(parts: Parts): Pick<Handlers, Extract<OpName, `evtch
 function statusOf(owner: Domain, number: number): Outcome<EvtchnStatus> {
   const port = owner.ports.get(number);
   if (port === undefined) {
-    return number > 0 && number <= owner.maxEvtchnPort
+    const made = Math.ceil(owner.portNumbers.fresh / BUCKET) * BUCKET;
+    return number > 0 && number < made && number <= owner.maxEvtchnPort
       ? done({ state: 'closed', vcpu: 0 })
       : fail(Errno.EINVAL);
   }

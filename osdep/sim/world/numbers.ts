@@ -4,7 +4,6 @@
  */
 export class Numbers {
   readonly #last: number;
-  /** From here on none was ever taken. */
   #fresh: number;
   /** Given back, all below `#fresh`; a binary heap, the lowest first. */
   readonly #returned: number[] = [];
@@ -13,6 +12,11 @@ export class Numbers {
   constructor(first: number, last: number) {
     this.#fresh = first;
     this.#last = last;
+  }
+
+  /** From here on none was ever taken. */
+  get fresh(): number {
+    return this.#fresh;
   }
 
   /** undefined: all are taken. */
