@@ -1,121 +1,134 @@
 /**
- * Handshakes under everything at once, by seed: devices attached, detached and removed by force, closed, opened and forgotten by their guest,
- * while the backend is killed, cut off and started again and the store restarted. When it is over, every device that is left connects and
- * exchanges a byte, and then goes without a trace.
+ * Handshakes under everything at once, by seed: devices attached, detached and removed by force, closed, opened and forgotten by their guest, while the backend
+ * is killed, cut off and started again and the store ends and begins again. When it is over, every device that is left connects and exchanges a byte, and then
+ * goes without a trace.
  */
 import { expect, it } from 'vitest';
 import { SeededRandom } from '../../osdep/sim/random.ts';
-import type { DeviceName } from '../../xenstored/xenbus/path.ts';
-import { ToyHost } from './xenbus-run-host.ts';
-import type { ToyBackend } from './xenbus-run-toy.ts';
+import { type Device, type SimHost, simHost } from '../kit/index.ts';
+import { ToyBackend, ToyGuest } from './xenbus-run-toy.ts';
 
 const STEPS = 40;
 const DEVICES = 4;
 
 class Run {
-  readonly #host: ToyHost;
+  readonly #host: SimHost;
   readonly #random: SeededRandom;
-  readonly #there = new Set<DeviceName>();
-  readonly #detaching = new Set<Promise<void>>();
+  readonly #guest: ToyGuest;
+  readonly #there = new Set<Device>();
+  readonly #detaching = new Set<Device>();
   #backend: ToyBackend;
 
-  constructor(host: ToyHost, random: SeededRandom, backend: ToyBackend) {
+  constructor(host: SimHost, random: SeededRandom, guest: ToyGuest, backend: ToyBackend) {
     this.#host = host;
     this.#random = random;
+    this.#guest = guest;
     this.#backend = backend;
   }
 
   async step(): Promise<string> {
-    const { tools, guest } = this.#host;
+    const host = this.#host;
+    this.#removeClosed();
     const [...there] = this.#there;
     const device = there[this.#random.below(Math.max(1, there.length))];
-    const toy = device && this.#host.front(device);
+    const toy = device && this.#guest.front(device);
     const dice = this.#random.below(20);
     if (dice < 6 || device === undefined) {
       if (there.length >= DEVICES) return 'nothing';
-      const fresh = this.#host.named();
-      await tools.attach(fresh);
+      const fresh = this.#guest.attach();
       this.#there.add(fresh);
-      return `attach ${fresh.devid}`;
+      return `attached ${fresh.back}`;
     }
     if (dice < 8) {
       this.#there.delete(device);
-      const detached = tools.detach(device);
-      this.#detaching.add(detached);
-      return `detach ${device.devid}`;
+      this.#detaching.add(device);
+      host.write(`${device.back}/online`, '0');
+      host.write(`${device.back}/state`, '5');
+      return `to be detached: ${device.back}`;
     }
     if (dice < 9) {
       this.#there.delete(device);
-      await tools.remove(device);
-      return `remove ${device.devid}`;
+      host.remove(device);
+      return `removed ${device.back}`;
     }
     if (dice < 12) {
       toy?.link.close();
-      return `close ${device.devid}`;
+      return `to be closed: ${device.front}`;
     }
     if (dice < 15) {
       toy?.link.open();
-      return `open ${device.devid}`;
+      return `to be opened: ${device.front}`;
     }
     if (dice < 16) {
-      await guest.forget();
-      await guest.drive();
+      await this.#guest.forget();
+      await this.#guest.drive();
       return 'kexec';
     }
     if (dice < 17) {
-      await this.#host.sim.restart();
-      return 'store restarted';
+      await host.stopStore();
+      await this.pause();
+      await host.startStore();
+      return 'the store is there again';
     }
-    const at = this.#random.below(60);
-    const what = dice < 19 ? 'kill' : 'lose';
-    this.#backend.kill();
-    await this.#backend.stop();
-    this.#backend = await this.#host.serve({ at, sent: this.#random.below(2) === 0, what });
-    return `backend killed, ${what} at ${at}`;
+    const fate = { [dice < 19 ? 'killAt' : 'cutAt']: this.#random.below(60) };
+    host.kill(this.#backend.actor);
+    const when = this.#random.below(2) === 0 ? 'before' : 'after';
+    this.#backend = await ToyBackend.serve(host, { ...fate, when });
+    return `another backend ${JSON.stringify({ ...fate, when })}`;
   }
 
   /** Some of what is going on goes on. */
   async pause(): Promise<void> {
-    for (let turns = this.#random.below(40); turns > 0; turns--)
-      await new Promise((resolve) => setImmediate(resolve));
+    await this.#host.tasks(this.#random.below(60));
+    if (this.#random.below(4) === 0) await this.#host.run(this.#random.below(50));
   }
 
   async end(): Promise<void> {
-    const { tools, guest } = this.#host;
-    this.#backend.kill();
-    const last = await this.#host.serve();
-    await Promise.all(this.#detaching);
+    const host = this.#host;
+    host.kill(this.#backend.actor);
+    const last = await ToyBackend.serve(host);
+    for (const device of this.#detaching) await host.detach(device);
     for (const device of this.#there) {
-      await expect.poll(() => guest.toys.has(device.devid)).toBe(true);
-      this.#host.front(device).link.open();
-      await tools.connected(device);
-      await this.#host.front(device).exchange();
-      await tools.detach(device);
+      await host.until(() => this.#guest.toys.has(device.name.devid));
+      this.#guest.front(device).link.open();
+      await host.connected(device);
+      await this.#guest.exchange(device);
+      await host.detach(device);
     }
-    await expect.poll(() => [last.mapped.size, last.opened, guest.toys.size]).toEqual([0, 0, 0]);
+    await host.settle();
+    expect([last.mapped.size, last.links.size, this.#guest.toys.size]).toEqual([0, 0, 0]);
+    // What a driver forgot its guest still grants and offers.
+    const forgotten = /grants gref .* \(not mapped\)$| offers port /;
+    expect(host.leftovers().filter((line) => !forgotten.test(line))).toEqual([]);
+  }
+
+  /** What a toolstack does with those that it detaches. */
+  #removeClosed(): void {
+    for (const device of this.#detaching) {
+      if (![0, 6].includes(device.states.back)) continue;
+      this.#host.remove(device);
+      this.#detaching.delete(device);
+    }
   }
 }
 
-const seeds = process.env.SEED === undefined ? [1, 2, 3, 4, 5, 6] : [Number(process.env.SEED)];
-
-it.each(seeds)(
-  'seed %i',
-  async (seed) => {
-    const host = await ToyHost.start();
-    const random = new SeededRandom(seed);
-    const run = new Run(host, random, await host.serve());
-    const story: string[] = [];
-    try {
-      for (let step = 0; step < STEPS; step++) {
-        story.push(await run.step());
-        await run.pause();
-      }
-      await run.end();
-    } catch (error) {
-      throw new Error(`SEED=${seed}: ${story.join('; ')}`, { cause: error });
-    } finally {
-      await host.stop();
+async function story(seed: number): Promise<string> {
+  return await simHost({ seed }, async (host) => {
+    const guest = await ToyGuest.boot(host);
+    const run = new Run(host, new SeededRandom(seed), guest, await ToyBackend.serve(host));
+    for (let step = 0; step < STEPS; step++) {
+      host.note(await run.step());
+      await run.pause();
     }
-  },
-  20_000,
-);
+    await run.end();
+    return host.timeline();
+  });
+}
+
+it.each(Array.from({ length: 20 }, (_, seed) => seed + 1))('seed %i', async (seed) => {
+  await story(seed);
+});
+
+it('the same seed is the same story, byte for byte', async () => {
+  expect(await story(21)).toBe(await story(21));
+});

@@ -1,20 +1,25 @@
-// A toy device for tests of those who run handshakes: one granted page and one port. The frontend counts up the first byte, the backend
-// copies it to the second. This is its backend's process, which can be killed as the kernel would leave it: memory unmapped, ports closed,
-// connection lost.
-import type { Gnttab } from '../../osdep/gnttab.ts';
+/**
+ * A toy device on the test kit's host, for tests of those who run handshakes: one granted page and one port. The frontend counts up the first byte, the backend
+ * copies it to the second. Both ends tell the test what they have in hand.
+ */
+import type { Evtchn } from '../../osdep/evtchn.ts';
+import type { SharedPages } from '../../osdep/gntshr.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
-import type { SimPlatform } from '../../osdep/sim/platform.ts';
-import {
-  type BackendDevice,
-  type BackendLink,
-  type Client,
-  connect,
-  type Served,
-  serveBackends,
-} from '../../xenstored/client/index.ts';
+import { type Driven, runFrontends } from '../../xenstored/client/index.ts';
 import { Checker, type KeyReader } from '../../xenstored/xenbus/value.ts';
-import { type Cut, Cutter } from './xenbus-run-cut.ts';
-import { Ports } from './xenbus-run-ports.ts';
+import type {
+  Actor,
+  ActorOptions,
+  BackendDevice,
+  BackendLink,
+  BackendService,
+  Device,
+  DeviceOrder,
+  FrontendDevice,
+  FrontendLink,
+  Guest,
+  SimHost,
+} from '../kit/index.ts';
 
 export const KIND = 'toy';
 
@@ -30,124 +35,216 @@ function* readOffer(): KeyReader<Offer> {
   return check.result({ ringRef, eventChannel });
 }
 
+/** An event channel file for one port, and what is done when that fires. */
+function bell({ platform }: Actor, rung: () => void): Evtchn {
+  const evtchn = platform.openEvtchn();
+  evtchn.onReadable(() => {
+    for (let port = evtchn.pending(); port !== undefined; port = evtchn.pending()) {
+      evtchn.unmask(port);
+      rung();
+    }
+  });
+  return evtchn;
+}
+
 /** A process that serves toys. */
 export class ToyBackend {
-  readonly log: string[] = [];
-  /** By its device's path. */
+  readonly actor: Actor;
+  /** By their devices' paths. */
   readonly mapped: Map<string, Mapping> = new Map();
   /** How each was connected. */
   readonly connected: string[] = [];
-  /** Settles when a cut has killed it. */
-  readonly killed: Promise<void>;
-  opened = 0;
-  /** Devices, by their path, whose `open` fails. */
-  readonly refuse: Set<string> = new Set();
-  /** Devices whose `open` never ends. */
-  readonly hang: Set<string> = new Set();
   /** The links of devices that are open. */
   readonly links: Map<string, BackendLink> = new Map();
-  store!: Client;
-  served: Served | undefined;
-  readonly #gnttab: Gnttab;
-  readonly #ports: Ports;
-  readonly #cutter: Cutter;
-  #tellKilled: () => void = () => {};
+  /** Devices, by their path, whose `open` fails, or never ends. */
+  readonly refuse: Set<string> = new Set();
+  readonly hang: Set<string> = new Set();
 
-  static async start(platform: SimPlatform, socket: string, cut?: Cut): Promise<ToyBackend> {
-    const toy = new ToyBackend(platform, socket, cut);
-    toy.store = await connect({ connector: toy.#cutter });
-    const service = { kind: KIND, hotplug: 'ordered' as const, open: toy.#open.bind(toy) };
-    const serving = serveBackends(service, {
-      store: toy.store,
-      domid: 0,
-      log: (line) => toy.log.push(line),
-    }).then((served) => {
-      toy.served = served;
-    });
-    await Promise.race([serving, toy.killed]);
-    serving.catch(() => {});
-    return toy;
+  static async serve(host: SimHost, options: ActorOptions = {}): Promise<ToyBackend> {
+    let toys: ToyBackend | undefined;
+    const make = (actor: Actor): BackendService<Offer> => {
+      toys = new ToyBackend(actor);
+      return { kind: KIND, hotplug: 'ordered', open: (link) => toys!.#open(link) };
+    };
+    const actor = await host.backend(make, options);
+    return toys ?? new ToyBackend(actor);
   }
 
-  private constructor(platform: SimPlatform, socket: string, cut: Cut | undefined) {
-    this.#gnttab = platform.openGnttab();
-    this.#ports = new Ports(platform);
-    this.killed = new Promise((resolve) => {
-      this.#tellKilled = resolve;
-    });
-    this.#cutter = new Cutter(socket, cut, () => {
-      this.#tellKilled();
-      this.kill();
-    });
-  }
-
-  /** Whether the cut has been reached. */
-  get wasCut(): boolean {
-    return this.#cutter.done;
-  }
-
-  get messages(): number {
-    return this.#cutter.messages;
-  }
-
-  /** As kill -9. */
-  kill(): void {
-    if (this.#cutter.dead) return;
-    this.#cutter.dead = true;
-    this.#ports.handle.close();
-    for (const mapping of this.mapped.values()) mapping.unmap();
-    this.mapped.clear();
-    this.#gnttab.close();
-    // After the message that may still go out.
-    setImmediate(() => setImmediate(() => void this.store?.close()));
-  }
-
-  async stop(): Promise<void> {
-    if (this.#cutter.dead) return;
-    await this.served?.close();
-    await this.store.close();
-    this.kill();
+  private constructor(actor: Actor) {
+    this.actor = actor;
   }
 
   async #open(link: BackendLink): Promise<BackendDevice<Offer>> {
     const { path, device } = link;
     if (this.refuse.has(path)) throw new Error('there is no such toy');
     if (this.hang.has(path)) await new Promise(() => {});
-    this.opened += 1;
     this.links.set(path, link);
-    let port = 0;
+    const gnttab = this.actor.platform.openGnttab();
+    let evtchn: Evtchn | undefined;
+    const disconnect = async (): Promise<void> => {
+      if (!this.mapped.has(path)) throw new Error('unmapped twice');
+      this.mapped.get(path)?.unmap();
+      this.mapped.delete(path);
+      evtchn?.close();
+    };
     return {
       features: { 'feature-toy': '1' },
       readFront: readOffer,
       connect: async ({ ringRef, eventChannel }, how) => {
         if (this.mapped.has(path)) throw new Error('mapped twice');
-        const mapping = this.#gnttab.mapGrantRef(device.frontendDomid, ringRef, 'rw');
+        const mapping = gnttab.mapGrantRef(device.frontendDomid, ringRef, 'rw');
+        this.mapped.set(path, mapping);
+        const answers = bell(this.actor, () => {
+          // Answered though it may be copied: a predecessor may have died between the two.
+          const page = mapping.page(0);
+          page[1] = page[0]!;
+          answers.notify(port);
+        });
+        evtchn = answers;
+        let port = 0;
         try {
-          port = this.#ports.handle.bindInterdomain(device.frontendDomid, eventChannel);
+          port = answers.bindInterdomain(device.frontendDomid, eventChannel);
         } catch (error) {
-          mapping.unmap();
+          await disconnect();
           throw error;
         }
-        this.mapped.set(path, mapping);
         this.connected.push(`${path} ${how}`);
-        this.#ports.serve(port, () => {
-          const page = mapping.page(0);
-          if (page[0] === page[1]) return;
-          page[1] = page[0]!;
-          this.#ports.handle.notify(port);
-        });
         return { size: '1' };
       },
-      disconnect: async () => {
-        if (!this.mapped.has(path)) throw new Error('unmapped twice');
-        this.mapped.get(path)?.unmap();
-        this.mapped.delete(path);
-        this.#ports.close(port);
-      },
-      close: () => {
-        this.opened -= 1;
-        this.links.delete(path);
-      },
+      disconnect,
+      close: () => void this.links.delete(path),
     };
+  }
+}
+
+/** A guest with toys. */
+export class ToyGuest {
+  readonly guest: Guest;
+  /** By their numbers. */
+  readonly toys: Map<number, ToyFrontend> = new Map();
+  readonly #host: SimHost;
+  #driven: Driven | undefined;
+  #nextDevid = 0;
+
+  static async boot(host: SimHost): Promise<ToyGuest> {
+    const guest = new ToyGuest(host, await host.guest());
+    await guest.drive();
+    return guest;
+  }
+
+  private constructor(host: SimHost, guest: Guest) {
+    this.#host = host;
+    this.guest = guest;
+  }
+
+  async drive(): Promise<void> {
+    const { guest } = this;
+    const open = (link: FrontendLink): FrontendDevice => {
+      const toy = new ToyFrontend(link, guest, () => this.toys.delete(link.devid));
+      this.toys.set(link.devid, toy);
+      return toy;
+    };
+    const options = {
+      store: guest.store,
+      clock: guest.platform.clock,
+      log: (line: string) => guest.log(line),
+    };
+    this.#driven = await this.#host.done(runFrontends({ kind: KIND, published: 3, open }, options));
+  }
+
+  /** The driver forgets everything: kexec, but for its memory, which stays granted. */
+  async forget(): Promise<void> {
+    if (this.#driven !== undefined) await this.#host.done(this.#driven.close());
+    this.toys.clear();
+  }
+
+  /** One more, under a number of its own. */
+  attach(order: Pick<DeviceOrder, 'backend'> = {}): Device {
+    return this.#host.attach({ kind: KIND, guest: this.guest, devid: this.#nextDevid++, ...order });
+  }
+
+  async attached(): Promise<Device> {
+    const device = this.attach();
+    await this.#host.connected(device);
+    return device;
+  }
+
+  front({ name }: Device): ToyFrontend {
+    return this.toys.get(name.devid)!;
+  }
+
+  /** One byte there and back, whoever serves it meanwhile. */
+  async exchange(device: Device): Promise<void> {
+    await this.#host.done(this.front(device).exchange(), `a byte goes through ${device.front} and back`);
+  }
+}
+
+export class ToyFrontend implements FrontendDevice {
+  readonly link: FrontendLink;
+  released = 0;
+  refreshed = 0;
+  readonly #guest: Guest;
+  readonly #gone: () => void;
+  #shared: { readonly pages: SharedPages; readonly evtchn: Evtchn; readonly port: number } | undefined;
+  /** The byte that is under way. */
+  #exchange: Promise<void> | undefined;
+  #answered: () => void = () => {};
+
+  constructor(link: FrontendLink, guest: Guest, gone: () => void) {
+    this.link = link;
+    this.#guest = guest;
+    this.#gone = gone;
+  }
+
+  async share(): Promise<Record<string, string>> {
+    const { backendDomid } = this.link;
+    const pages = this.#guest.platform.openGntshr().sharePages(backendDomid, 1, 'rw');
+    const evtchn = bell(this.#guest, () => this.#look());
+    const port = evtchn.bindUnboundPort(backendDomid);
+    this.#shared = { pages, evtchn, port };
+    return { 'ring-ref': `${pages.refs[0]}`, 'event-channel': `${port}` };
+  }
+
+  async activate(): Promise<void> {}
+
+  refresh(): void {
+    this.refreshed += 1;
+  }
+
+  async quiesce(gone: AbortSignal): Promise<void> {
+    if (this.#exchange === undefined || gone.aborted) return;
+    const aborted = new Promise<void>((resolve) => {
+      gone.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([this.#exchange, aborted]);
+  }
+
+  release(): void {
+    this.released += 1;
+    this.#shared?.evtchn.close();
+    this.#shared?.pages.unmap();
+    this.#shared = undefined;
+  }
+
+  close(): void {
+    this.#gone();
+  }
+
+  async exchange(): Promise<void> {
+    const { pages, evtchn, port } = this.#shared!;
+    const page = pages.page(0);
+    page[0] = (page[0]! + 1) & 0xff;
+    this.#exchange = new Promise<void>((resolve) => {
+      this.#answered = resolve;
+    });
+    evtchn.notify(port);
+    await this.#exchange;
+  }
+
+  #look(): void {
+    const page = this.#shared?.pages.page(0);
+    if (page === undefined || page[0] !== page[1]) return;
+    this.#answered();
+    this.#exchange = undefined;
   }
 }
