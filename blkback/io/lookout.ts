@@ -43,14 +43,16 @@ export async function worthLookingMs(now: () => number): Promise<number> {
   return Math.min(Math.max(median * TURNS_WORTH, LEAST_MS), MOST_MS);
 }
 
-/** Node's own loop has its turn at least this often. */
+/** Node's own loop has its turn at least this often; where that turn is dear, after so many times what it pays to look for: it costs 3 % then. */
 const STRETCH_MS = 4;
+const STRETCH_WORTH = 4;
 /** Looking for less than this share of the longest is not worth it. */
 const LEAST_SHARE = 1 / 8;
 
 export class Lookout {
   readonly #now: () => number;
   readonly #longestMs: number;
+  readonly #stretchMs: number;
   readonly #flush: () => void;
   readonly #watched: Watched[] = [];
   #patienceMs = 0;
@@ -63,6 +65,7 @@ export class Lookout {
     this.#flush = flush;
     this.#now = now;
     this.#longestMs = longestMs;
+    this.#stretchMs = Math.max(STRETCH_MS, Math.min(longestMs, MOST_MS) * STRETCH_WORTH);
   }
 
   add(disk: Watched): void {
@@ -108,7 +111,7 @@ export class Lookout {
   #look(): void {
     this.#state = 'looking';
     let now = this.#now();
-    const until = now + STRETCH_MS;
+    const until = now + this.#stretchMs;
     for (;;) {
       this.#flush();
       const worked = this.#turns();
