@@ -8,6 +8,7 @@ import { PacketPool } from '../../netback/vif/core/packets.ts';
 import { Spare, TapWire } from '../../netback/vif/io/uplink.ts';
 import { parseAddress, setAddress, setUp } from '../../osdep/os/netdev.ts';
 import { Tap } from '../../osdep/os/tap.ts';
+import { TapWriter } from '../../osdep/os/tapwriter.ts';
 import { NetNamespace, noNamespaces, whyNot } from './netns.ts';
 
 const BYTES = 8 << 20;
@@ -61,6 +62,8 @@ describe.skipIf(noNamespaces !== undefined)(`TCP through TAP devices${whyNot}`, 
     const memory = new Uint8Array(pool.memoryBytes);
     const network = new Network(pool, memory, 7);
     const spare = new Spare();
+    const writer = new TapWriter({ memory, batches: large ? 'try' : 'no' });
+    stops.push(() => writer.close());
     const wires: TapWire[] = [];
     const names: string[] = [];
     for (const [end, address] of ['10.53.0.1/24', '10.53.0.2/24'].entries()) {
@@ -76,7 +79,7 @@ describe.skipIf(noNamespaces !== undefined)(`TCP through TAP devices${whyNot}`, 
       tap.setCarrier(true);
       const full = (): boolean => false;
       const onGone = (): void => {};
-      wires.push(new TapWire({ tap, network, memory, spare, now: 0, full, onGone }));
+      wires.push(new TapWire({ tap, writer, network, memory, spare, now: 0, full, onGone }));
     }
     let stopped = false;
     const pump = (): void => {

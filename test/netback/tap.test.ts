@@ -15,6 +15,7 @@ import {
   setUp,
 } from '../../osdep/os/netdev.ts';
 import { removeTap, Tap, VNET_HEADER_BYTES } from '../../osdep/os/tap.ts';
+import { TapWriter } from '../../osdep/os/tapwriter.ts';
 import { NetNamespace, noNamespaces, whyNot } from './netns.ts';
 
 test('names and addresses that the kernel would not take are known before', () => {
@@ -166,4 +167,66 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
     ping.kill();
     await once(ping, 'close');
   });
+
+  test.for(['try', 'no'] as const)(
+    'many frames are written in order, each with its outcome: batches %s',
+    (batches, { skip }) => {
+      const from = tap('from0');
+      const to = tap('to0');
+      space.run('ip', 'link', 'add', 'xenbr0', 'type', 'bridge');
+      for (const [name, device] of [
+        ['from0', from],
+        ['to0', to],
+      ] as const) {
+        addToBridge('xenbr0', name);
+        setUp(name);
+        device.setCarrier(true);
+      }
+      setUp('xenbr0');
+      const writer = new TapWriter({ memory, batches });
+      if (writer.refused !== undefined) skip(writer.refused);
+      // For everybody, of a type that nobody else speaks, numbered.
+      const step = 64;
+      const length = VNET_HEADER_BYTES + 30;
+      const number = VNET_HEADER_BYTES + 14;
+      const add = (value: number, place: number): void => {
+        const bytes = memory.subarray(place * step, (place + 1) * step).fill(0);
+        bytes.set([255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 9, 0x88, 0xb5], VNET_HEADER_BYTES);
+        bytes[number] = value;
+        writer.add(place * step, length);
+      };
+      const arrived: number[] = [];
+      const take = (): void => {
+        while (to.read(7000, 100, 7100, 1000) > 0) {
+          const at = 7000 + VNET_HEADER_BYTES + 12;
+          if (memory[at] === 0x88 && memory[at + 1] === 0xb5) arrived.push(memory[at + 2]!);
+        }
+      };
+      const sent: number[] = [];
+      for (const count of [1, 2, writer.capacity, 3, writer.capacity, 1]) {
+        for (let i = 0; i < count; i++) {
+          sent.push(sent.length);
+          add(sent.length - 1, i);
+        }
+        writer.write(from);
+        expect([...writer.results.subarray(0, count)]).toEqual(Array.from({ length: count }, () => length));
+        take();
+      }
+      expect(arrived).toEqual(sent);
+      // One that makes no sense among good ones, and a device that is gone.
+      for (let i = 0; i < 3; i++) add(200 + i, i);
+      memory[step] = 1;
+      memory[step + 6] = 200;
+      writer.write(from);
+      expect([...writer.results.subarray(0, 3)]).toEqual([length, -Errno.EINVAL, length]);
+      take();
+      expect(arrived.slice(sent.length)).toEqual([200, 202]);
+      execFileSync('ip', ['link', 'del', 'from0']);
+      for (let i = 0; i < 2; i++) add(0, i);
+      writer.write(from);
+      expect([...writer.results.subarray(0, 2)]).toEqual([-Errno.EBADFD, -Errno.EBADFD]);
+      writer.close();
+      writer.close();
+    },
+  );
 });

@@ -8,6 +8,7 @@ import { Exchange } from '../../netback/vif/io/exchange.ts';
 import { Spare, TapWire } from '../../netback/vif/io/uplink.ts';
 import { readVnet } from '../../netback/vif/io/vnet.ts';
 import { Errno } from '../../osdep/errno.ts';
+import { TapWriter } from '../../osdep/os/tapwriter.ts';
 import { liveHost } from '../../osdep/sim/local.ts';
 import { BROADCAST, frameOf, Machine, macOf } from './kit.ts';
 
@@ -33,6 +34,7 @@ function scene(): Scene {
   const { pool, memory } = machine;
   const network = new Network(pool, memory, 1);
   const tap = {
+    fd: -1,
     read(at: number): number {
       if (made.readError !== 0) return -made.readError;
       made.reads++;
@@ -45,6 +47,7 @@ function scene(): Scene {
   const mac = macOf(9);
   const options = {
     tap,
+    writer: new TapWriter({ memory, batches: 'no' }),
     mac,
     network,
     memory,

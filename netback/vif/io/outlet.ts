@@ -5,6 +5,7 @@
 import type { Clock } from '../../../osdep/clock.ts';
 import { EDGE, type Poller, READABLE } from '../../../osdep/os/poll.ts';
 import { Tap } from '../../../osdep/os/tap.ts';
+import { TapWriter } from '../../../osdep/os/tapwriter.ts';
 import type { Exchange } from './exchange.ts';
 import type { Lan } from './lan.ts';
 import { Spare, TapWire } from './uplink.ts';
@@ -13,6 +14,8 @@ export interface OutletsOptions {
   readonly exchange: Exchange;
   readonly clock: Pick<Clock, 'now'>;
   readonly poller: Poller;
+  /** One line. */
+  readonly log: (line: string) => void;
 }
 
 export interface OutletOptions {
@@ -37,6 +40,7 @@ export interface Outlet {
 export class Outlets {
   readonly #options: OutletsOptions;
   readonly #spare: Spare = new Spare();
+  #writer: TapWriter | undefined;
 
   constructor(options: OutletsOptions) {
     this.#options = options;
@@ -45,11 +49,12 @@ export class Outlets {
   /** Throws OsError, as a TAP does. */
   open({ lan, name, which, mac, full, onGone }: OutletOptions): Outlet {
     const { exchange, clock, poller } = this.#options;
+    const writer = this.#writer ?? this.#openWriter();
     const { memory } = exchange;
     const tap = new Tap({ name, which, memory });
     const { network } = lan;
     const now = clock.now();
-    const wire = new TapWire({ tap, mac, network, memory, spare: this.#spare, now, full, onGone });
+    const wire = new TapWire({ tap, writer, mac, network, memory, spare: this.#spare, now, full, onGone });
     // All there is, is taken: told once is enough, and a full network costs no wake-ups.
     poller.add(tap.fd, READABLE | EDGE, () => {
       wire.readable();
@@ -65,5 +70,18 @@ export class Outlets {
         tap.close();
       },
     };
+  }
+
+  /** After those that were opened are closed. */
+  close(): void {
+    this.#writer?.close();
+  }
+
+  #openWriter(): TapWriter {
+    const writer = new TapWriter({ memory: this.#options.exchange.memory });
+    const { refused } = writer;
+    if (refused !== undefined) this.#options.log(`frames are written one by one: ${refused}`);
+    this.#writer = writer;
+    return writer;
   }
 }

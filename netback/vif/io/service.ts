@@ -46,7 +46,7 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, captureDir, 
   const exchange = new Exchange(gnttab, clock, random.u32());
   const poller = new Poller();
   const devices = new Set<VifDevice>();
-  const outlets = new Outlets({ exchange, clock, poller });
+  const outlets = new Outlets({ exchange, clock, poller, log });
   const ways: Switched | Tapped =
     wiring.mode === 'switch'
       ? switched({ exchange, outlets, uplink: wiring.uplink, log })
@@ -76,6 +76,7 @@ export function serveVifs({ platform, wiring = noWiring, recordDir, captureDir, 
     },
     close() {
       if ('close' in ways) ways.close();
+      outlets.close();
       exchange.stop();
       poller.close();
       ports.close();

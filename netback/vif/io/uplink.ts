@@ -1,10 +1,11 @@
 /**
  * A network's way out through a TAP device: frames are read into packets and given to the network, and what it has for the outside is written.
- * Large packets and blank checksums go either way as they are, described by the header in front of each frame. One system call a frame, nothing
- * allocated for it. Knows no names of devices and no guests.
+ * Large packets and blank checksums go either way as they are, described by the header in front of each frame. One system call for a frame that is
+ * read, one for many that are written, nothing allocated for them. Knows no names of devices and no guests.
  */
 import { Errno } from '../../../osdep/errno.ts';
 import { type Tap, VNET_HEADER_BYTES } from '../../../osdep/os/tap.ts';
+import type { TapWriter } from '../../../osdep/os/tapwriter.ts';
 import { Header } from '../core/header.ts';
 import { ETHERNET_HEADER_BYTES, MAX_PACKET_BYTES } from '../core/netif.ts';
 import type { Network } from '../core/network.ts';
@@ -17,12 +18,14 @@ import { readVnet, writeVnet } from './vnet.ts';
 import { REST_MS } from './waiters.ts';
 
 /** Bytes taken in a turn. Above it the network is to have its say first. */
-const TURN_BYTES = 1 << 18;
+const TURN_BYTES = 1 << 19;
 /** Frames that nobody takes, until the next rest: some half of a processor's time is spent on such. Others' frames are behind them. */
 const LOST_MAX = 512;
 
 export interface TapWireOptions {
-  readonly tap: Pick<Tap, 'read' | 'write'>;
+  readonly tap: Pick<Tap, 'fd' | 'read' | 'write'>;
+  /** Of the same memory; others use it in between. */
+  readonly writer: TapWriter;
   /** Whose address it is that nobody else may use; undefined: others are behind it, too, and theirs are learned. */
   readonly mac?: Uint8Array | undefined;
   readonly network: Network;
@@ -39,7 +42,10 @@ export interface TapWireOptions {
 export class TapWire implements Wire {
   /** tx is what came from outside, rx what went there. */
   readonly statistics: Statistics;
-  readonly #tap: Pick<Tap, 'read' | 'write'>;
+  readonly #tap: Pick<Tap, 'fd' | 'read' | 'write'>;
+  readonly #writer: TapWriter;
+  /** Those that are being written. */
+  readonly #leaving: Int32Array;
   readonly #network: Network;
   readonly #pool: PacketPool;
   readonly #memory: Uint8Array;
@@ -56,8 +62,10 @@ export class TapWire implements Wire {
   #lost = 0;
   #restsUntil = 0;
 
-  constructor({ tap, mac, network, memory, spare, now, full, onGone }: TapWireOptions) {
+  constructor({ tap, writer, mac, network, memory, spare, now, full, onGone }: TapWireOptions) {
     this.#tap = tap;
+    this.#writer = writer;
+    this.#leaving = new Int32Array(writer.capacity);
     this.#network = network;
     this.#pool = network.pool;
     this.#memory = memory;
@@ -95,15 +103,32 @@ export class TapWire implements Wire {
   }
 
   write(): void {
+    for (let count = this.#gather(); count > 0; count = this.#gather()) {
+      if (!this.#gone) this.#writer.write(this.#tap);
+      for (let i = 0; i < count; i++) this.#written(this.#leaving[i]!, this.#writer.results[i]!);
+    }
+  }
+
+  /** Makes ready as many as are written together. How many there are. */
+  #gather(): number {
     const pool = this.#pool;
-    for (let packet = this.#queue.next(); packet !== NONE; packet = this.#queue.next()) {
+    let count = 0;
+    while (count < this.#leaving.length) {
+      const packet = this.#queue.next();
+      if (packet === NONE) break;
+      this.#leaving[count++] = packet;
+      if (this.#gone) continue;
       const at = pool.position(packet) - VNET_HEADER_BYTES;
       writeVnet(this.#memory, at, pool, packet, this.#header);
-      const written = this.#gone ? 0 : this.#tap.write(at, pool.lengths[packet]! + VNET_HEADER_BYTES);
-      if (written === -Errno.EBADFD) this.#leave();
-      if (written <= 0) this.statistics.rxErrors++;
-      pool.release(packet);
+      this.#writer.add(at, pool.lengths[packet]! + VNET_HEADER_BYTES);
     }
+    return count;
+  }
+
+  #written(packet: number, result: number): void {
+    if (this.#gone || result <= 0) this.statistics.rxErrors++;
+    if (result === -Errno.EBADFD) this.#leave();
+    this.#pool.release(packet);
   }
 
   /** Leaves the network; the device is the caller's. */
