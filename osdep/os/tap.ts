@@ -56,6 +56,9 @@ export class Tap {
   /** Readable when there are frames. */
   readonly fd: Descriptor;
   readonly #memory: IoMemory;
+  /** Of its address. */
+  readonly #low: number;
+  readonly #high: number;
   readonly #vectors: Uint32Array;
   readonly #vectorsAddress: number;
   #closed = false;
@@ -64,6 +67,8 @@ export class Tap {
   constructor({ name, which, memory }: TapOptions) {
     checkName(name);
     this.#memory = new IoMemory(memory);
+    this.#low = this.#memory.address % WORD;
+    this.#high = Math.floor(this.#memory.address / WORD);
     const vectors = IoMemory.allocate(2 * VECTOR_WORDS * 4);
     this.#vectors = new Uint32Array(vectors.bytes.buffer, vectors.bytes.byteOffset, 2 * VECTOR_WORDS);
     this.#vectorsAddress = vectors.address;
@@ -134,10 +139,11 @@ export class Tap {
   }
 
   #vector(index: number, position: number, length: number): void {
-    const address = this.#memory.address + position;
+    const low = this.#low + position;
+    const carry = low >= WORD ? 1 : 0;
     const at = index * VECTOR_WORDS;
-    this.#vectors[at] = address % WORD;
-    this.#vectors[at + 1] = address / WORD;
+    this.#vectors[at] = low - carry * WORD;
+    this.#vectors[at + 1] = this.#high + carry;
     this.#vectors[at + 2] = length;
   }
 

@@ -5,6 +5,7 @@
  */
 import { NONE } from './packets.ts';
 
+/** Capacities are powers of two. */
 const FIRST_CAPACITY = 256;
 /** An address seen again so soon keeps its rank: most packets write nothing. */
 const RANK_MS = 1000;
@@ -121,7 +122,7 @@ export class MacTable {
     let hash = Math.imul(low ^ this.#seed, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 13) ^ high, 0xc2b2ae35);
     hash = Math.imul(hash ^ (hash >>> 16) ^ this.#seed, 0x27d4eb2f);
-    return ((hash ^ (hash >>> 15)) >>> 0) % this.#buckets.length;
+    return (hash ^ (hash >>> 15)) & (this.#buckets.length - 1);
   }
 
   #add(port: number, mac: Uint8Array, at: number): number {

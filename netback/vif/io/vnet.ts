@@ -8,6 +8,7 @@ import { PacketFlag, type PacketPool } from '../core/packets.ts';
 import { foldedSum, sumOf } from './checksum.ts';
 
 const At = { FLAGS: 0, GSO_TYPE: 1, HEADER_LENGTH: 2, GSO_SIZE: 4, CSUM_START: 6, CSUM_OFFSET: 8 } as const;
+const HEADER_BYTES = 10;
 const NEEDS_CSUM = 1;
 const DATA_VALID = 2;
 const GsoType = { NONE: 0, TCPV4: 1, TCPV6: 4 } as const;
@@ -60,7 +61,8 @@ export function writeVnet(
   packet: number,
   header: Header,
 ): void {
-  memory.fill(0, at, at + 10);
+  // Quicker than a call that fills.
+  for (let i = 0; i < HEADER_BYTES; i++) memory[at + i] = 0;
   const start = pool.position(packet);
   const flags = pool.flags[packet]!;
   if ((flags & PacketFlag.CSUM_BLANK) === 0) {
