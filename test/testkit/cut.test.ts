@@ -1,9 +1,10 @@
 /**
- * The connection to the store of either end of a device is lost at every step that it takes: the device connects all the same, goes when it
+ * The connection to the store of either end of a device is lost before or after every step that it takes: the device connects all the same, goes when it
  * is to go, and nothing is left behind.
  */
 import { expect, it } from 'vitest';
 import {
+  type ActorOptions,
   blkback,
   blkfront,
   type Guest,
@@ -16,13 +17,11 @@ import {
 
 const LIMIT_MS = 180_000;
 
+type Cut = Pick<ActorOptions, 'cutAt' | 'when'>;
+
 interface Ends {
-  readonly backend: (host: SimHost, options: { cutAt?: number }) => ReturnType<SimHost['backend']>;
-  readonly frontend: (
-    host: SimHost,
-    guest: Guest,
-    options: { cutAt?: number },
-  ) => ReturnType<SimHost['frontend']>;
+  readonly backend: (host: SimHost, options: Cut) => ReturnType<SimHost['backend']>;
+  readonly frontend: (host: SimHost, guest: Guest, options: Cut) => ReturnType<SimHost['frontend']>;
 }
 
 const kinds: Readonly<Record<string, Ends>> = {
@@ -42,19 +41,20 @@ const kinds: Readonly<Record<string, Ends>> = {
   },
 };
 
-it.each([
-  ['vbd', 'backend'],
-  ['vbd', 'frontend'],
-  ['vif', 'backend'],
-  ['vif', 'frontend'],
-] as const)(
-  '%s: its %s loses its connection',
-  async (kind, end) => {
+const ways = Object.keys(kinds).flatMap((kind) =>
+  (['backend', 'frontend'] as const).flatMap((end) =>
+    (['before', 'after'] as const).map((when) => [kind, end, when] as const),
+  ),
+);
+
+it.each(ways)(
+  '%s: its %s loses its connection %s any step',
+  async (kind, end, when) => {
     const { backend, frontend } = kinds[kind]!;
     const steps = await killEachStep({ seed: 4 }, async (host, cutAt) => {
       const guest = await host.guest();
-      const back = await backend(host, end === 'backend' ? { cutAt } : {});
-      const front = await frontend(host, guest, end === 'frontend' ? { cutAt } : {});
+      const back = await backend(host, end === 'backend' ? { cutAt, when } : {});
+      const front = await frontend(host, guest, end === 'frontend' ? { cutAt, when } : {});
       const device = host.attach({ kind, guest });
       await host.connected(device);
       await host.settle();

@@ -91,6 +91,40 @@ played('a driver that begins anew in its guest (kexec) gets the device back', as
   await guest.exchange(device);
 });
 
+it(
+  'a driver that is closed at any step opens nothing afterwards, and watches nothing; the next one goes on',
+  async () => {
+    const steps = await killEachStep({ seed: 2 }, async (host, step) => {
+      const guest = await ToyGuest.boot(host);
+      await ToyBackend.serve(host);
+      const device = guest.attach();
+      let closing: Promise<void> | undefined;
+      const close = (): void => {
+        closing = guest.forget();
+      };
+      host.atStep(guest.guest, host.steps(guest.guest) + step, close);
+      await host.settle();
+      const closed = closing !== undefined;
+      if (closed) {
+        await closing;
+        expect([...guest.toys.keys()]).toEqual([]);
+        const before = host.timeline();
+        host.write(`${device.back}/state`, host.read(`${device.back}/state`)!);
+        await host.settle();
+        expect(host.timeline().slice(before.length)).not.toContain('guest 1');
+        await guest.drive();
+      }
+      await host.connected(device);
+      await host.settle();
+      await guest.exchange(device);
+      await closing;
+      return { dead: closed };
+    });
+    expect(steps).toBeGreaterThan(10);
+  },
+  LIMIT_MS,
+);
+
 const ways: readonly (readonly [string, 'killAt' | 'cutAt', StepTime])[] = [
   ['the backend is killed before', 'killAt', 'before'],
   ['the backend is killed after', 'killAt', 'after'],

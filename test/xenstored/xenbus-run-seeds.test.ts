@@ -8,6 +8,7 @@ import { SeededRandom } from '../../osdep/sim/random.ts';
 import { type Device, type SimHost, simHost } from '../kit/index.ts';
 import { ToyBackend, ToyGuest } from './xenbus-run-toy.ts';
 
+const faults = { lateEvent: 0.2, overtakingEvent: 0.1, maxDelayMs: 30 };
 const STEPS = 40;
 const DEVICES = 4;
 
@@ -88,6 +89,8 @@ class Run {
     host.kill(this.#backend.actor);
     const last = await ToyBackend.serve(host);
     for (const device of this.#detaching) await host.detach(device);
+    // States that a driver has left are no connection of the one after it.
+    await host.settle();
     for (const device of this.#there) {
       await host.until(() => this.#guest.toys.has(device.name.devid));
       this.#guest.front(device).link.open();
@@ -113,7 +116,7 @@ class Run {
 }
 
 async function story(seed: number): Promise<string> {
-  return await simHost({ seed }, async (host) => {
+  return await simHost({ seed, faults }, async (host) => {
     const guest = await ToyGuest.boot(host);
     const run = new Run(host, new SeededRandom(seed), guest, await ToyBackend.serve(host));
     for (let step = 0; step < STEPS; step++) {

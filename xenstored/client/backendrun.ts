@@ -228,6 +228,7 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
   /** Looks at the frontend's state from now on, and at the key that is followed: by one watch, of which a domain may not have many. */
   async #see(): Promise<void> {
     await this.#sight?.close();
+    if (this.halted) return;
     const follows = this.#service.follows !== undefined;
     const sight = this.host.store.watch(follows ? this.#frontendPath : `${this.#frontendPath}/state`);
     this.#sight = sight;

@@ -111,6 +111,11 @@ export abstract class DeviceRun<Event, Effect, Node extends string, M extends Ma
     this.#halted = true;
   }
 
+  /** What is being looked for is not wanted any more. */
+  protected get halted(): boolean {
+    return this.#halted;
+  }
+
   /** Settles when no job is under way. */
   protected get idle(): Promise<void> {
     return this.#job;

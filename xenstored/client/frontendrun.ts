@@ -53,6 +53,7 @@ export class FrontendRun extends DeviceRun<FrontendEvent, FrontendEffect, Node, 
     this.#backendPath = backendPath;
     await this.#see();
     const back = await findState(store, backendPath);
+    if (this.halted) return undefined;
     const machine = new Frontend({ published: this.#driver.published }, { own, back });
     this.#gone = new AbortController();
     this.#device = this.#driver.open(this.#link(machine, backendDomid));
@@ -164,6 +165,7 @@ export class FrontendRun extends DeviceRun<FrontendEvent, FrontendEffect, Node, 
   /** Looks at the backend's state from now on. */
   async #see(): Promise<void> {
     await this.#sight?.close();
+    if (this.halted) return;
     const sight = this.host.store.watch(`${this.#backendPath}/state`);
     this.#sight = sight;
     await sight.ready;
