@@ -10,7 +10,7 @@ const LIMIT_MS = 60_000;
 
 function played(name: string, play: (host: SimHost, first: ToyBackend, guest: ToyGuest) => Promise<void>) {
   it(name, () =>
-    simHost({}, async (host) => play(host, await ToyBackend.serve(host), await ToyGuest.boot(host))),
+    simHost({ seed: 1 }, async (host) => play(host, await ToyBackend.serve(host), await ToyGuest.boot(host))),
   );
 }
 

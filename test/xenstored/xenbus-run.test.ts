@@ -15,7 +15,7 @@ interface Place {
 /** A test on a host with a backend and a guest. */
 function played(name: string, play: (place: Place) => Promise<void>): void {
   it(name, () =>
-    simHost({}, async (host) => {
+    simHost({ seed: 1 }, async (host) => {
       const backend = await ToyBackend.serve(host);
       await play({ host, backend, guest: await ToyGuest.boot(host) });
     }),
