@@ -174,3 +174,9 @@ test('a flag that is none, and a platform that is none: one line and 1', async (
     expect(program.said.split('\n').filter(Boolean)).toHaveLength(1);
   }
 });
+
+test.skipIf(existsSync('/dev/xen/evtchn'))('on a machine without Xen it says so and ends', async () => {
+  const program = new Program('blkback', ['--platform', 'xen'], {}, 'never');
+  expect(await program.ended).toBe(1);
+  expect(program.said).toMatch(/^blkback: .*\/dev\/xen\/evtchn.*\n$/);
+});

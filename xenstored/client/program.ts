@@ -55,6 +55,9 @@ const flags = `
   --statistics S      writes what devices count every S seconds; on SIGUSR2 it does so anyway
 `;
 
+/** It is told, then, what is missing. */
+const STORE_PATIENCE_MS = 2000;
+
 /** Serves until the process is told to stop. Ends it with 0, or with 1 and one line. */
 export function runBackend<K>(program: BackendProgram<K>): void {
   const log = limitLog(
@@ -90,9 +93,13 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
     throw new Error(`--platform ${wanted}: neither xen nor sim`);
   const everyS = seconds(values.statistics);
   const platform = await program.platform(wanted, run);
+  // Without a hypervisor it ends here, rather than wait for a store for ever.
+  platform.openEvtchn().close();
   // A domain has the store behind its own ring; the control domain has a socket.
   const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
+  const waits = setTimeout(() => log('waiting for the store'), STORE_PATIENCE_MS);
   const store = await connect({ ...way, first: 'wait' });
+  clearTimeout(waits);
   // On real Xen a driver domain's kernel does not tell; its store does.
   const domid = platform.domid ?? Number(await store.readText('domid'));
   const recordDir = join(run, program.name, `${domid}`);
