@@ -18,7 +18,7 @@ import { Waiters } from './waiters.ts';
 /** Packets of an interface in a turn: as many as its rings have slots. */
 const TURN_PACKETS = 256;
 /** Packets from outside, of a network in a turn: whoever is behind a wire is many. */
-const WIRE_PACKETS = 256;
+const WIRE_PACKETS = 128;
 /** Copies in a call. */
 const BATCH_COPIES = 2048;
 /** From so many copies in it on, a call is worth waiting for. */

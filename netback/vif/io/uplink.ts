@@ -18,7 +18,7 @@ import { readVnet, writeVnet } from './vnet.ts';
 import { REST_MS } from './waiters.ts';
 
 /** Bytes taken in a turn. Above it the network is to have its say first. */
-const TURN_BYTES = 1 << 19;
+const TURN_BYTES = 1 << 18;
 /** Frames that nobody takes, until the next rest: some half of a processor's time is spent on such. Others' frames are behind them. */
 const LOST_MAX = 512;
 
