@@ -11,6 +11,7 @@ import { DiskFile } from '../../osdep/os/diskfile.ts';
 import { type EngineName, IoQueue } from '../../osdep/os/file.ts';
 import { IoMemory } from '../../osdep/os/iomemory.ts';
 import { Poller } from '../../osdep/os/poll.ts';
+import { TapWriter } from '../../osdep/os/tapwriter.ts';
 import { folder, has, image } from './os-file-kit.ts';
 
 const IO_URING_SETUP = 425;
@@ -83,6 +84,24 @@ test.skipIf(!granted)('nothing refused: io_uring', async () => {
 test.skipIf(!granted)('io_uring refused: libaio, and threads for what it would wait for', async (context) => {
   if (!refuse(IO_URING_SETUP, Errno.EPERM)) context.skip('this kernel has no seccomp');
   expect(await served()).toEqual(['libaio', ['io_uring: EPERM'], 'threads']);
+});
+
+test.skipIf(!granted)('io_uring refused: frames are written one by one', async (context) => {
+  if (await has('io_uring')) context.skip('not refused');
+  const writer = new TapWriter({ memory: Buffer.alloc(4096) });
+  expect(writer.refused).toBe('io_uring_setup: EPERM');
+  const written: number[] = [];
+  for (const position of [0, 100, 200]) writer.add(position, 60);
+  writer.write({
+    fd: -1,
+    write(position, length) {
+      written.push(position);
+      return position === 100 ? -Errno.EIO : length;
+    },
+  });
+  expect(written).toEqual([0, 100, 200]);
+  expect([...writer.results.subarray(0, 3)]).toEqual([60, -Errno.EIO, 60]);
+  writer.close();
 });
 
 test.skipIf(!granted)('both refused: threads', async (context) => {
