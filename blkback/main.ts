@@ -10,6 +10,7 @@ import { serveDisks } from './io/service.ts';
 
 runBackend({
   name: 'blkback',
+  linux: { driver: 'vbd', module: 'xen-blkback' },
   about: 'Serves disks for guests: every device below /local/domain/<own>/backend/vbd, as it comes and goes.',
   platform: async (wanted, run) => {
     const { simIsThere, simPlatform } = await import('../osdep/sim/client.ts');

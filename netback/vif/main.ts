@@ -9,6 +9,7 @@ import { serveVifs } from './io/service.ts';
 
 runBackend({
   name: 'netback',
+  linux: { driver: 'vif', module: 'xen-netback' },
   about:
     'Serves network interfaces for guests: every device below /local/domain/<own>/backend/vif, as it comes and goes.',
   platform: async (wanted, run) => {

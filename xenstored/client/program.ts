@@ -2,7 +2,7 @@
  * A backend as a program: its flags, its machine, its store, and its life from a command line to a signal. Knows no kind of device and picks no
  * machine by itself.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { lockFile } from '../../osdep/os/lockfile.ts';
@@ -42,6 +42,8 @@ export interface ProgramFlags {
 
 export interface BackendProgram<K> {
   readonly name: string;
+  /** Linux's driver of the same devices: its directory's name below the bus `xen-backend`, and its module. */
+  readonly linux: { readonly driver: string; readonly module: string };
   /** What `--help` says between the line of flags and their list. */
   readonly about: string;
   readonly platform: (wanted: 'sim' | 'xen' | undefined, run: string) => Promise<Platform>;
@@ -95,6 +97,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   const platform = await program.platform(wanted, run);
   // Without a hypervisor it ends here, rather than wait for a store for ever.
   platform.openEvtchn().close();
+  if (platform.name === 'xen') refuseBesideLinux(program.linux);
   // A domain has the store behind its own ring; the control domain has a socket.
   const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
   const waits = setTimeout(() => log('waiting for the store'), STORE_PATIENCE_MS);
@@ -122,6 +125,14 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   process.once('SIGINT', stop);
   if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
   await served.ended;
+}
+
+/** Both would take each device. */
+function refuseBesideLinux({ driver, module }: BackendProgram<unknown>['linux']): void {
+  if (existsSync(`/sys/bus/xen-backend/drivers/${driver}`))
+    throw new Error(
+      `Linux's own backend is loaded: modprobe -r ${module}, and keep it from being loaded again`,
+    );
 }
 
 /** For as long as the process lives: two of a kind would take each other's devices for those of a dead one. */
