@@ -170,7 +170,7 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
 
   test.for(['try', 'no'] as const)(
     'many frames are written in order, each with its outcome: batches %s',
-    (batches, { skip }) => {
+    async (batches, { skip }) => {
       const from = tap('from0');
       const to = tap('to0');
       space.run('ip', 'link', 'add', 'xenbr0', 'type', 'bridge');
@@ -183,6 +183,8 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
         device.setCarrier(true);
       }
       setUp('xenbr0');
+      for (const name of ['from0', 'to0'])
+        while (!/\bstate forwarding\b/.test(shown(name))) await new Promise(setImmediate);
       const writer = new TapWriter({ memory, batches });
       if (writer.refused !== undefined) skip(writer.refused);
       // For everybody, of a type that nobody else speaks, numbered.
@@ -196,7 +198,13 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
         writer.add(place * step, length);
       };
       const arrived: number[] = [];
-      const take = (): void => {
+      const take = async (count: number): Promise<void> => {
+        for (; ; await new Promise(setImmediate)) {
+          arrive();
+          if (arrived.length >= count) return;
+        }
+      };
+      const arrive = (): void => {
         while (to.read(7000, 100, 7100, 1000) > 0) {
           const at = 7000 + VNET_HEADER_BYTES + 12;
           if (memory[at] === 0x88 && memory[at + 1] === 0xb5) arrived.push(memory[at + 2]!);
@@ -210,7 +218,7 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
         }
         writer.write(from);
         expect([...writer.results.subarray(0, count)]).toEqual(Array.from({ length: count }, () => length));
-        take();
+        await take(sent.length);
       }
       expect(arrived).toEqual(sent);
       // One that makes no sense among good ones, and a device that is gone.
@@ -219,7 +227,7 @@ describe.skipIf(noNamespaces !== undefined)(`devices of this machine${whyNot}`, 
       memory[step + 6] = 200;
       writer.write(from);
       expect([...writer.results.subarray(0, 3)]).toEqual([length, -Errno.EINVAL, length]);
-      take();
+      await take(sent.length + 2);
       expect(arrived.slice(sent.length)).toEqual([200, 202]);
       execFileSync('ip', ['link', 'del', 'from0']);
       for (let i = 0; i < 2; i++) add(0, i);
