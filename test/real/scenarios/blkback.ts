@@ -77,7 +77,7 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
         );
         const guest = lab.guest({
           name: 'disks',
-          memory: 96,
+          memory: 128,
           script: COMES_AND_GOES,
           disks: ['phy:/dev/ram0,xvda,w', `vdev=xvdb,access=rw,script=${SCRIPT},target=${FILE}`],
         });
@@ -120,7 +120,7 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
       try {
         const guest = lab.guest({
           name: 'load',
-          memory: 96,
+          memory: 128,
           script: ROUNDS,
           disks: ['phy:/dev/ram2,xvda,w'],
         });
@@ -140,7 +140,8 @@ xenstore-write $XENBUS_PATH/physical-device-path ${FILE} $XENBUS_PATH/hotplug-st
         }
         const said = await guest.console();
         assert.doesNotMatch(said, /WRONG|FAILED|I\/O error/);
-        const takeovers = blkbackSaid().match(/\/vbd\/\d+\/51712: taken over/g) ?? [];
+        const device = `/vbd/${await guest.domid()}/51712`;
+        const takeovers = blkbackSaid().match(new RegExp(`${device}: taken over`, 'g')) ?? [];
         assert.equal(takeovers.length, KILLS);
         lab.figure('rounds', await rounds());
         await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'load']));

@@ -161,7 +161,8 @@ export const scenarios: readonly Scenario[] = [
           await lab.step('two more files each way', () => more(2));
         }
         assert.doesNotMatch(await guest.console(), /WRONG/);
-        const takeovers = netbackSaid().match(/\/vif\/\d+\/0: taken over/g) ?? [];
+        const device = `/vif/${await guest.domid()}/0`;
+        const takeovers = netbackSaid().match(new RegExp(`${device}: taken over`, 'g')) ?? [];
         assert.equal(takeovers.length, KILLS);
         lab.figure('files each way', rounds());
         await lab.step('xl destroy', () => lab.exec('xl', ['destroy', 'load']));
