@@ -2,7 +2,16 @@
 // Plain JavaScript, because it runs before anything is installed; skips in milliseconds what is done already.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -46,7 +55,11 @@ unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.
 );
 unlessStamped(join(top, 'dist/.stubdom0-built'), read('tsconfig.json') + files.join(''), () => {
   run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
-  // npx makes programs executable only when it sees this folder for the first time.
-  for (const program of Object.values(JSON.parse(read('package.json')).bin))
+  // npx looks here first. What it finds out by itself it does not look up again, not even if that was before this build.
+  for (const [name, program] of Object.entries(JSON.parse(read('package.json')).bin)) {
+    const link = join(top, 'node_modules/.bin', name);
     chmodSync(join(top, program), 0o755);
+    rmSync(link, { force: true });
+    symlinkSync(join('../..', program), link);
+  }
 });
