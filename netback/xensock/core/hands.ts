@@ -1,0 +1,50 @@
+/**
+ * What the machine of a frontend's sockets (`sockets.ts`) has done for it, and how it hears of what takes time. Sockets are numbers of ours here,
+ * never the guest's ids, and a number is not used again for another socket while anything of the first may still be heard. Errors are
+ * positive numbers of Linux, 0: done. All calls answer at once.
+ */
+import type { InetAddress } from './address.ts';
+import type { Response } from './pvcalls.ts';
+
+/** Where an address is, after the policy has looked at it: the backend's real network, or a network of guests among themselves, by its name. */
+export interface Place {
+  readonly network: 'inet' | 'local';
+  /** Of a local network. */
+  readonly name: string;
+  /** After mapping. */
+  readonly address: InetAddress;
+}
+
+/** A value, or why there is none (positive). */
+export type Answer<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly errno: number };
+
+export interface Hands {
+  /** Into the ring of commands, shown at the end of the turn. */
+  respond(response: Response): void;
+  /** Maps the index page and data ring, binds the port; bytes begin to flow when the socket is connected. EFAULT, EINVAL (order), ENOMEM. */
+  attach(socket: number, ref: number, evtchn: number): number;
+  /** EINPROGRESS: `connected` is called later. 0: it is there. */
+  connect(socket: number, to: Place): number;
+  /** More than one place: a wildcard address, on the real network and the guests' own. Either all are bound or none. Answers the port. */
+  bind(socket: number, places: readonly Place[]): Answer<number>;
+  listen(socket: number, backlog: number): number;
+  /** The next connection that waits at `socket` becomes `into`'s, which is attached. EAGAIN: none; `waiting` is called when there is one. */
+  accept(socket: number, into: number): number;
+  /** What is in the ring is still sent. */
+  shutdown(socket: number, how: number): number;
+  name(socket: number, which: 'own' | 'peer'): Answer<InetAddress>;
+  getOption(socket: number, level: number, name: number): Answer<Uint8Array>;
+  setOption(socket: number, level: number, name: number, value: Uint8Array): number;
+  /** The socket is no more: what is in its ring is still sent, from a copy; the ring is let go of before this returns. */
+  release(socket: number): void;
+}
+
+/** What the hands tell the machine. */
+export interface Heard {
+  /** How a connect went; 0: it stands. */
+  connected(socket: number, errno: number): void;
+  /** Connections wait at a listening socket: told when the first one comes after `accept` found none. */
+  waiting(socket: number): void;
+}
