@@ -8,6 +8,7 @@ import {
   frontendPath,
   parseBackendPath,
 } from '../../xenstored/xenbus/path.ts';
+import { pvcallsKeys, readPvcallsBack, readPvcallsFront } from '../../xenstored/xenbus/pvcalls.ts';
 import { parseState } from '../../xenstored/xenbus/state.ts';
 import {
   type Checked,
@@ -157,6 +158,47 @@ test('a network interface: one queue, several, split ports, a control ring', () 
   for (const [keys, error] of errors) expect(read(readVifFront(net), keys)).toEqual({ ok: false, error });
 });
 
+test('a socket device: its ring of commands, and the extension where both ends want it', () => {
+  const base = { version: '1', 'ring-ref': '8', port: '12' };
+  const asked = { ...base, 'feature-xensock': '1' };
+  const value = { ringRef: 8, port: 12, extended: false };
+  const front = (keys: Directory, extension = true): Checked<unknown> =>
+    read(readPvcallsFront({ extension }), keys);
+  expect(front(base)).toEqual({ ok: true, value });
+  expect(front(asked)).toEqual({ ok: true, value: { ...value, extended: true } });
+  expect(front(asked, false)).toEqual({ ok: true, value });
+  const errors: readonly (readonly [Directory, string])[] = [
+    [{ ...base, version: '2' }, 'version: "2" is not spoken here'],
+    [{ 'ring-ref': '8', port: '12' }, 'version: missing'],
+    [{ version: '1', port: '12' }, 'ring-ref: missing'],
+    [{ ...base, 'ring-ref': '4294967296' }, 'ring-ref: "4294967296" is not a number from 0 to 4294967295'],
+    [{ version: '1', 'ring-ref': '8' }, 'port: missing'],
+    [{ ...base, port: '0' }, 'port: "0" is not a number from 1 to 131071'],
+    [{ ...base, port: '131072' }, 'port: "131072" is not a number from 1 to 131071'],
+    [{ ...base, 'feature-xensock': 'yes' }, 'feature-xensock: "yes" is not a number from 0 to 4294967295'],
+  ];
+  for (const [keys, error] of errors) expect(front(keys), JSON.stringify(keys)).toEqual({ ok: false, error });
+});
+
+test('what a socket backend offers', () => {
+  const linux = { versions: '1', 'max-page-order': '4', 'function-calls': '1' };
+  const back = (keys: Directory): Checked<unknown> => read(readPvcallsBack(), keys);
+  expect(back(linux)).toEqual({ ok: true, value: { maxPageOrder: 4, extension: false } });
+  const newer = { ...linux, versions: '1,2', 'max-page-order': '11', 'feature-xensock': '1' };
+  expect(back(newer), 'an index page names 2^9 pages').toEqual({
+    ok: true,
+    value: { maxPageOrder: 9, extension: true },
+  });
+  const errors: readonly (readonly [Directory, string])[] = [
+    [{}, 'versions: missing'],
+    [{ ...linux, versions: '2,11' }, 'versions: "2,11" does not have 1'],
+    [{ ...linux, 'max-page-order': '0' }, 'max-page-order: "0" is not a number from 1 to 4294967295'],
+    [{ ...linux, 'function-calls': '0' }, 'function-calls: "0" is not a number from 1 to 1'],
+    [{ versions: '1', 'max-page-order': '4' }, 'function-calls: missing'],
+  ];
+  for (const [keys, error] of errors) expect(back(keys), JSON.stringify(keys)).toEqual({ ok: false, error });
+});
+
 test("the toolstack's orders", () => {
   expect(read(readVbdOrder(), { params: '/dev/vg/disk', mode: 'w', 'discard-enable': '0' })).toEqual({
     ok: true,
@@ -247,6 +289,14 @@ test('every key that a reader asks for is in the table of its kind', () => {
       vifKeys.frontend,
     ],
     [[...asked(readVifOrder()), ...asked(readVifBack())], vifKeys.backend],
+    [
+      asked(readPvcallsFront({ extension: true }), { version: '1', 'ring-ref': '1', port: '1' }),
+      pvcallsKeys.frontend,
+    ],
+    [
+      asked(readPvcallsBack(), { versions: '1', 'max-page-order': '1', 'function-calls': '1' }),
+      pvcallsKeys.backend,
+    ],
   ] as const)
     expect(names.filter((name) => !known(rows).includes(name))).toEqual([]);
 });

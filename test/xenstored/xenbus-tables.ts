@@ -1,6 +1,7 @@
 // The tables of xenstored/xenbus/README.md, printed from the data that the machines run on.
 import { Backend } from '../../xenstored/xenbus/backend.ts';
 import type { DeviceKey, DeviceKeys } from '../../xenstored/xenbus/keys.ts';
+import { pvcallsKeys } from '../../xenstored/xenbus/pvcalls.ts';
 import { stateName, states, type XenbusState } from '../../xenstored/xenbus/state.ts';
 import {
   backendActs,
@@ -116,4 +117,5 @@ export const printed: Readonly<Record<string, string>> = {
   'frontend edges': edges(frontendEdges),
   vbd: keys(vbdKeys),
   vif: keys(vifKeys),
+  pvcalls: keys(pvcallsKeys),
 };

@@ -1,5 +1,5 @@
 /**
- * How a device's keys are described: one row a key, so that the tables of vbd.ts and vif.ts can be read and printed. Values are checked
+ * How a device's keys are described: one row a key, so that the tables of vbd.ts, vif.ts and pvcalls.ts can be read and printed. Values are checked
  * by the readers beside those tables, through value.ts; this file holds only what all kinds have in common.
  */
 
@@ -18,7 +18,7 @@ export interface DeviceKey {
   /** With more than one queue: once below each `queue-%/`, and not at the top. */
   readonly perQueue: boolean;
   readonly says: string;
-  /** Who defines it: a header of xen/include/public/io, `libxl`, or `linux`. */
+  /** Who defines it: a header of xen/include/public/io, a page of xen/docs/misc, `libxl`, `linux`, or `stubdom0`. */
   readonly from: string;
 }
 

@@ -14,7 +14,7 @@ export const MAX_PAGE_ORDER = 9;
 export const pvcallsKeys: DeviceKeys = {
   backend: [
     ...commonBackendKeys,
-    ...from('pvcalls', [
+    ...from('pvcalls.pandoc', [
       text('backend', 'versions', 'the versions that are spoken, separated by commas: "1"'),
       number('backend', 'max-page-order', [1, MAX_PAGE_ORDER], 'the largest data ring, as a power of two'),
       number('backend', 'function-calls', [0, 1], '1: all seven commands', '0'),
@@ -25,7 +25,7 @@ export const pvcallsKeys: DeviceKeys = {
   ],
   frontend: [
     ...commonFrontendKeys,
-    ...from('pvcalls', [
+    ...from('pvcalls.pandoc', [
       text('frontend', 'version', 'the one that was chosen: "1"'),
       number('frontend', 'ring-ref', [0, GREF_MAX], 'the ring of commands'),
       number('frontend', 'port', [1, PORT_MAX], 'its event channel'),
