@@ -1,6 +1,6 @@
 /**
- * Memory that disk requests read into and write from: a mapping's bytes (granted pages, say) or a Buffer. Its address is
- * taken once, and while a request is in flight on a mapping, the mapping stays, whoever unmaps it. Knows no disk.
+ * Memory that disk requests and sockets read into and write from: a mapping's bytes (granted pages, say) or a Buffer. Its address is
+ * taken once, and while a request is in flight on a mapping, the mapping stays, whoever unmaps it. Knows no disk and no socket.
  */
 import { addressOf } from './ffi.ts';
 import { areaOf, type MappedArea } from './mmap.ts';

@@ -1,0 +1,218 @@
+/**
+ * A socket's data ring, mapped: its index page, the pages of its two halves, and the event channel that goes with them, seen from the
+ * backend's end. The guest is hostile: order and references are read once, each of his indices once a step, our own indices are kept here and
+ * only shown to him. Moves no bytes and knows no network: it says where they are, so that system calls work on the guest's memory itself.
+ * (xen/docs/misc/pvcalls.pandoc, "Indexes Page and Data ring")
+ */
+import { Errno, OsError } from '../../../osdep/errno.ts';
+import type { Gnttab } from '../../../osdep/gnttab.ts';
+import type { Mapping } from '../../../osdep/mapping.ts';
+import { IoMemory } from '../../../osdep/os/iomemory.ts';
+import type { Ports } from '../../../osdep/ports.ts';
+import { Page } from '../../../osdep/ring/page.ts';
+import { MAX_PAGE_ORDER } from '../../../xenstored/xenbus/pvcalls.ts';
+import { Index } from '../core/pvcalls.ts';
+
+const NOTHING = new Uint8Array(0);
+/** A half has 2^(order + 11) bytes. */
+const HALF_SHIFT = 11;
+
+export interface DataRingOptions {
+  readonly gnttab: Gnttab;
+  readonly ports: Ports;
+  readonly domid: number;
+  /** Of the index page. */
+  readonly ref: number;
+  /** The guest's port. */
+  readonly evtchn: number;
+  /** The guest has rung: his port stays shut until `listen`. */
+  readonly onEvent: () => void;
+  /** Of pages that are mapped for him; default: they are not counted. */
+  readonly budget?: PageBudget;
+}
+
+/** How many pages may be mapped at a time. */
+export interface PageBudget {
+  /** False: not so many more. */
+  take(pages: number): boolean;
+  giveBack(pages: number): void;
+}
+
+export class DataRing {
+  /** Bytes of a half. */
+  readonly size: number;
+  /** That are mapped, the index page included. */
+  readonly pages: number;
+  readonly #ports: Ports;
+  readonly #budget: PageBudget | undefined;
+  readonly #port: number;
+  readonly #indexMapping: Mapping;
+  readonly #dataMapping: Mapping;
+  readonly #io: IoMemory;
+  readonly #index: Page;
+  #memory: Uint8Array;
+  #inProd: number;
+  #outCons: number;
+  /** Where they were when the guest was last rung, or could not have been asleep. */
+  #inTold: number;
+  #outTold: number;
+  #inFailed = false;
+  #outFailed = false;
+  #mustTell = false;
+  #open = true;
+
+  /** Throws OsError, and then has nothing: EINVAL (the order), EFAULT (what cannot be mapped or bound), ENOMEM. */
+  constructor({ gnttab, ports, domid, ref, evtchn, onEvent, budget }: DataRingOptions) {
+    this.#ports = ports;
+    this.#budget = budget;
+    this.#indexMapping = mapped(() => gnttab.mapGrantRef(domid, ref, 'rw'));
+    let data: Mapping | undefined;
+    let counted = 0;
+    try {
+      const index = new Page(this.#indexMapping.bytes);
+      const order = index.load(Index.RING_ORDER);
+      if (order < 1 || order > MAX_PAGE_ORDER)
+        throw new OsError(Errno.EINVAL, `a data ring of order ${order}`);
+      const refs = Array.from({ length: 1 << order }, (_, page) => index.load(Index.REFS + 4 * page));
+      this.pages = refs.length + 1;
+      if (budget?.take(this.pages) === false) throw new OsError(Errno.ENOMEM, 'pages of data rings');
+      counted = this.pages;
+      data = mapped(() => gnttab.mapDomainGrantRefs(domid, refs, 'rw'));
+      this.#memory = data.bytes;
+      this.#io = new IoMemory(this.#memory);
+      this.#port = mapped(() => ports.bind(domid, evtchn, onEvent));
+      this.#dataMapping = data;
+      this.#index = index;
+      this.size = 1 << (order + HALF_SHIFT);
+    } catch (error) {
+      data?.unmap();
+      this.#indexMapping.unmap();
+      budget?.giveBack(counted);
+      throw error;
+    }
+    this.#inProd = this.#index.load(Index.IN_PROD);
+    this.#outCons = this.#index.load(Index.OUT_CONS);
+    this.#inTold = this.#inProd;
+    this.#outTold = this.#outCons;
+  }
+
+  /** All data pages, the in half first; of length 0 once closed. */
+  get memory(): Uint8Array {
+    return this.#memory;
+  }
+
+  /** Of `memory`, for system calls. */
+  get address(): number {
+    return this.#io.address;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Bytes that the guest has put and we have not taken; -1: his index is impossible. */
+  outReady(): number {
+    if (!this.#open) return 0;
+    const ready = (this.#index.load(Index.OUT_PROD) - this.#outCons) >>> 0;
+    return ready > this.size ? -1 : ready;
+  }
+
+  /** Where they start, from the start of `memory`; they go on to its end at most, the rest follows at `size`. */
+  outOffset(): number {
+    return this.size + (this.#outCons & (this.size - 1));
+  }
+
+  /** No more than were ready. */
+  took(bytes: number): void {
+    if (!this.#open) return;
+    this.#outCons = (this.#outCons + bytes) >>> 0;
+    this.#index.store(Index.OUT_CONS, this.#outCons);
+  }
+
+  /** Room for bytes to the guest; -1: his index is impossible. */
+  inRoom(): number {
+    if (!this.#open) return 0;
+    const used = (this.#inProd - this.#index.load(Index.IN_CONS)) >>> 0;
+    return used > this.size ? -1 : this.size - used;
+  }
+
+  /** Where it starts; it goes on to `size` at most, the rest follows at 0. */
+  inOffset(): number {
+    return this.#inProd & (this.size - 1);
+  }
+
+  /** No more than there was room for. */
+  gave(bytes: number): void {
+    if (!this.#open) return;
+    this.#inProd = (this.#inProd + bytes) >>> 0;
+    this.#index.store(Index.IN_PROD, this.#inProd);
+  }
+
+  /** A direction has ended, after the bytes that are in the ring: a positive number. The first one counts. */
+  fail(direction: 'in' | 'out', errno: number): void {
+    if (!this.#open || (direction === 'in' ? this.#inFailed : this.#outFailed)) return;
+    if (direction === 'in') this.#inFailed = true;
+    else this.#outFailed = true;
+    this.#index.store(direction === 'in' ? Index.IN_ERROR : Index.OUT_ERROR, -errno);
+    this.#mustTell = true;
+  }
+
+  /**
+   * Rings the guest if anything was moved that he may be waiting for: bytes when he has consumed those that he was told of, half a ring of room
+   * once he has filled it (so that he is not woken for each piece), or an error. Both sides store first and look then, so nobody waits for ever.
+   */
+  notify(): void {
+    if (!this.#open) return;
+    let tell = this.#mustTell;
+    const given = (this.#inProd - this.#inTold) >>> 0;
+    if (given > 0) {
+      const unread = (this.#inProd - this.#index.load(Index.IN_CONS)) >>> 0;
+      tell ||= unread <= given;
+      this.#inTold = this.#inProd;
+    }
+    const taken = (this.#outCons - this.#outTold) >>> 0;
+    if (taken > 0) {
+      const outProd = this.#index.load(Index.OUT_PROD);
+      const wasFull = (outProd - this.#outTold) >>> 0 >= this.size;
+      const roomy = (outProd - this.#outCons) >>> 0 <= this.size >>> 1;
+      tell ||= wasFull && roomy;
+      if (!wasFull || roomy) this.#outTold = this.#outCons;
+    }
+    if (tell) this.ring();
+  }
+
+  /** Rings the guest, whatever he waits for. */
+  ring(): void {
+    if (!this.#open) return;
+    this.#mustTell = false;
+    this.#inTold = this.#inProd;
+    this.#outTold = this.#outCons;
+    this.#ports.notify(this.#port);
+  }
+
+  /** Lets the port bring events again; what came meanwhile comes now. */
+  listen(): void {
+    if (this.#open) this.#ports.open(this.#port);
+  }
+
+  /** Unmaps and unbinds. Idempotent. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#memory = NOTHING;
+    this.#ports.unbind(this.#port);
+    this.#dataMapping.unmap();
+    this.#indexMapping.unmap();
+    this.#budget?.giveBack(this.pages);
+  }
+}
+
+/** Whatever the hypervisor has against what the guest named is EFAULT, but for want of memory. */
+function mapped<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
+    throw new OsError(error.errno === Errno.ENOMEM ? Errno.ENOMEM : Errno.EFAULT, 'data ring');
+  }
+}
