@@ -23,6 +23,8 @@ export type Answer<T> =
 export interface Hands {
   /** Into the ring of commands, shown at the end of the turn. */
   respond(response: Response): void;
+  /** A socket, before anything else is done with it, but that `accept` makes its own. Costs nothing yet. */
+  create(socket: number, family: 2 | 10, type: 1 | 2): void;
   /** Maps the index page and data ring, binds the port; bytes begin to flow when the socket is connected. EFAULT, EINVAL (order), ENOMEM. */
   attach(socket: number, ref: number, evtchn: number): number;
   /** EINPROGRESS: `connected` is called later. 0: it is there. */
@@ -39,6 +41,15 @@ export interface Hands {
   setOption(socket: number, level: number, name: number, value: Uint8Array): number;
   /** The socket is no more: what is in its ring is still sent, from a copy; the ring is let go of before this returns. */
   release(socket: number): void;
+  /** It is broken off: the peer sees RST, the guest ECONNRESET in both directions; a listening one listens no more. It is still to be released. */
+  reset(socket: number): void;
+  /** Bytes from and to the guest so far. */
+  traffic(socket: number): Traffic;
+}
+
+export interface Traffic {
+  readonly inBytes: number;
+  readonly outBytes: number;
 }
 
 /** What the hands tell the machine. */
@@ -47,4 +58,6 @@ export interface Heard {
   connected(socket: number, errno: number): void;
   /** Connections wait at a listening socket: told when the first one comes after `accept` found none. */
   waiting(socket: number): void;
+  /** Whether a datagram socket may send there, and where that is: asked once for each address, and again now and then. */
+  maySend(socket: number, to: InetAddress): Answer<Place>;
 }
