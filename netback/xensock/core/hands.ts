@@ -20,12 +20,40 @@ export type Answer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly errno: number };
 
+/** What kind of socket it is, told before anything else is done with it. */
+export interface Kind {
+  /** 2 or 10. An IPv6 socket may have places that are IPv4: an address written as IPv6. */
+  readonly family: number;
+  /** 1 (stream) or 2 (datagram). */
+  readonly type: number;
+  /** What the guest set before: for the kernel's socket as soon as there is one. */
+  readonly options: readonly SocketOption[];
+}
+
+/** Linux's numbers; only those that `options.ts` lists. */
+export interface SocketOption {
+  readonly level: number;
+  readonly name: number;
+  readonly value: Uint8Array;
+}
+
+/** Bytes from the guest and to it, of datagrams without their headers. */
+export interface Traffic {
+  readonly sent: number;
+  readonly received: number;
+}
+
 export interface Hands {
   /** Into the ring of commands, shown at the end of the turn. */
   respond(response: Response): void;
+  /** From now on there is such a socket, until it is released. Costs nothing by itself. */
+  open(socket: number, kind: Kind): void;
   /** A socket, before anything else is done with it, but that `accept` makes its own. Costs nothing yet. */
   create(socket: number, family: 2 | 10, type: 1 | 2): void;
-  /** Maps the index page and data ring, binds the port; bytes begin to flow when the socket is connected. EFAULT, EINVAL (order), ENOMEM. */
+  /**
+   * Maps the index page and data ring, binds the port; bytes begin to flow when the socket is connected. EFAULT, EINVAL (order), ENOMEM (also:
+   * the guest has as many pages mapped as its `Account` allows).
+   */
   attach(socket: number, ref: number, evtchn: number): number;
   /** EINPROGRESS: `connected` is called later. 0: it is there. */
   connect(socket: number, to: Place): number;
@@ -34,6 +62,8 @@ export interface Hands {
   listen(socket: number, backlog: number): number;
   /** The next connection that waits at `socket` becomes `into`'s, which is attached. EAGAIN: none; `waiting` is called when there is one. */
   accept(socket: number, into: number): number;
+  /** Whether a connection waits. If none does, `waiting` is called when there is one. */
+  ready(socket: number): boolean;
   /** What is in the ring is still sent. */
   shutdown(socket: number, how: number): number;
   name(socket: number, which: 'own' | 'peer'): Answer<InetAddress>;
