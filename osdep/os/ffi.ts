@@ -161,13 +161,23 @@ export const socketpair: (family: number, type: number, protocol: number, fds: I
 export const bind: WithAddress = declare('int bind(int fd, void *address, uint32_t length)');
 export const connect: WithAddress = declare('int connect(int fd, void *address, uint32_t length)');
 export const listen: (fd: Descriptor, backlog: number) => number = declare('int listen(int fd, int backlog)');
-export const accept4: (fd: Descriptor, address: null, length: null, flags: number) => Descriptor = declare(
-  'int accept4(int fd, void *address, void *length, int flags)',
-);
+export const accept4: (fd: Descriptor, address: Pointer, length: Pointer, flags: number) => Descriptor =
+  declare('int accept4(int fd, void *address, void *length, int flags)');
+type Name = (fd: Descriptor, address: Pointer, length: Pointer) => number;
+export const getsockname: Name = declare('int getsockname(int fd, void *address, void *length)');
+export const getpeername: Name = declare('int getpeername(int fd, void *address, void *length)');
 export const shutdown: (fd: Descriptor, how: number) => number = declare('int shutdown(int fd, int how)');
 type Transfer = (fd: Descriptor, bytes: Pointer, length: number, flags: number) => number;
 export const recv: Transfer = declare('int64_t recv(int fd, void *bytes, size_t length, int flags)');
 export const send: Transfer = declare('int64_t send(int fd, void *bytes, size_t length, int flags)');
+/** By address, as `writeFrom`. */
+type TransferAt = (fd: Descriptor, address: number, length: number, flags: number) => number;
+export const recvAt: TransferAt = declare('int64_t recv(int fd, uintptr_t bytes, size_t length, int flags)');
+export const sendAt: TransferAt = declare('int64_t send(int fd, uintptr_t bytes, size_t length, int flags)');
+/** `message`: the address of a struct msghdr. */
+type MessageAt = (fd: Descriptor, message: number, flags: number) => number;
+export const sendmsgAt: MessageAt = declare('int64_t sendmsg(int fd, uintptr_t message, int flags)');
+export const recvmsgAt: MessageAt = declare('int64_t recvmsg(int fd, uintptr_t message, int flags)');
 type Message = (fd: Descriptor, message: Pointer, flags: number) => number;
 export const sendmsg: Message = declare('int64_t sendmsg(int fd, void *message, int flags)');
 export const recvmsg: Message = declare('int64_t recvmsg(int fd, void *message, int flags)');
@@ -175,6 +185,13 @@ type Option = (fd: Descriptor, level: number, name: number, value: Pointer, leng
 export const getsockopt: Option = declare(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
 );
+export const setsockopt: (
+  fd: Descriptor,
+  level: number,
+  name: number,
+  value: Pointer,
+  length: number,
+) => number = declare('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
 
 // Memory
 export const mmap: (

@@ -24,6 +24,8 @@ export const READABLE = 0x1;
 export const WRITABLE = 0x4;
 export const FAILED = 0x8;
 export const HUNG_UP = 0x10;
+/** Of a stream: the peer sends no more. */
+export const PEER_DONE = 0x2000;
 /** With an interest: tell only of what arrived since. Whoever asks for it takes all there is each time. */
 export const EDGE = 0x8000_0000;
 

@@ -62,6 +62,8 @@ export interface Hands {
   listen(socket: number, backlog: number): number;
   /** The next connection that waits at `socket` becomes `into`'s, which is attached. EAGAIN: none; `waiting` is called when there is one. */
   accept(socket: number, into: number): number;
+  /** Whether a connection waits at a listening socket now. If not, `waiting` is called when there is one. */
+  waits(socket: number): boolean;
   /** Whether a connection waits. If none does, `waiting` is called when there is one. */
   ready(socket: number): boolean;
   /** What is in the ring is still sent. */
