@@ -134,5 +134,9 @@ export const doors: Readonly<Record<string, string>> = {
   ajv: 'toolstack/io/hostfile.ts',
   commander: 'toolstack/cli/program.ts',
   pino: 'toolstack/io/log.ts',
+  'tar-stream': 'toolstack/guest/archive.ts',
+  'range-parser': 'toolstack/guest/files.ts',
+  mrmime: 'toolstack/guest/files.ts',
+  undici: 'toolstack/guest/fetcher.ts',
   rolldown: 'xenstored/stubdom/bundle.ts',
 };

@@ -11,13 +11,14 @@ import {
 import { type Network, obstacle } from '../../toolstack/core/uplink.ts';
 
 const disk = { sizeMb: 16, mode: 'w' } as const;
-const both = { blkback: true, netback: true };
+const both = { blkback: true, netback: true, xensock: true };
 
 test('what is left out is filled in: names, numbers, files and addresses of the cards', () => {
   const guest = {
     name: 'alice',
     disks: [disk, { ...disk, vdev: 'xvdq', file: 'more.img' }],
     vifs: [{}, { address: 'dhcp' }],
+    sockets: [{}, {}],
   };
   const devices = devicesOf(guest, 2);
   expect(devices.map(deviceText)).toEqual([
@@ -25,14 +26,16 @@ test('what is left out is filled in: names, numbers, files and addresses of the 
     'xvdq more.img',
     'vif0 00:16:3e:00:00:03',
     'vif1 dhcp',
+    'sockets0',
+    'sockets1',
   ]);
   // xen-vbd-interface(7): up to the 16th in major 202, from there on in the extended range.
-  expect(devices.map(({ devid }) => devid)).toEqual([202 * 256, 2 ** 28 + 16 * 256, 0, 1]);
+  expect(devices.map(({ devid }) => devid)).toEqual([202 * 256, 2 ** 28 + 16 * 256, 0, 1, 0, 1]);
 });
 
 test('both ends of a device are in the store, each where the other may read and not write', () => {
-  const [xvda, vif] = devicesOf(
-    { name: 'alice', disks: [disk], vifs: [{ address: '10.53.0.2/24', mtu: 9000 }] },
+  const [xvda, vif, sockets] = devicesOf(
+    { name: 'alice', disks: [disk], vifs: [{ address: '10.53.0.2/24', mtu: 9000 }], sockets: [{}] },
     0,
   );
   const nodes = new Map(
@@ -54,6 +57,14 @@ test('both ends of a device are in the store, each where the other may read and 
   );
   expect(values.get('/local/domain/3/backend/vif/4/0/mac')).toBe('00:16:3e:00:00:01');
   expect(values.get('/local/domain/4/device/vif/0/mtu')).toBe('9000');
+  const order = orderNodes(sockets!, deviceName(sockets!, 5, 4), '');
+  expect(order.map(({ path, value }) => `${path}=${value}`)).toEqual(
+    expect.arrayContaining([
+      '/local/domain/5/backend/pvcalls/4/0/state=1',
+      '/local/domain/5/backend/pvcalls/4/0/frontend-id=4',
+      '/local/domain/4/device/pvcalls/0/backend=/local/domain/5/backend/pvcalls/4/0',
+    ]),
+  );
 });
 
 test('mistakes are told, a line each', () => {
@@ -61,6 +72,7 @@ test('mistakes are told, a line each', () => {
     name,
     disks: disks.map((one) => ({ ...disk, ...one })),
     vifs,
+    sockets: [{}],
   });
   const told = (...guests: ReturnType<typeof guest>[]) => deviceMistakes(guests, both);
   expect(told(guest('a', [{ file: 'x' }], [{}]), guest('b', [{ file: 'y' }], [{}]))).toEqual([]);
@@ -84,9 +96,12 @@ test('mistakes are told, a line each', () => {
   expect(
     deviceMistakes([guest('a', [], [{ address: '10.0.0.1/8' }])], { ...both, uplink: '10.0.0.1/24' }),
   ).toEqual(["a's vif0 and the machine's uplink have the same address 10.0.0.1"]);
-  expect(deviceMistakes([guest('a', [{}], [{}])], { blkback: false, netback: false })).toEqual([
+  expect(
+    deviceMistakes([guest('a', [{}], [{}])], { blkback: false, netback: false, xensock: false }),
+  ).toEqual([
     'guest a has disks, and the host no blkback',
     'guest a has vifs, and the host no netback',
+    'guest a has sockets, and the host no xensock',
   ]);
 });
 

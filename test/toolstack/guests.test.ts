@@ -1,4 +1,5 @@
 // A guest's end in the store, whoever dies meanwhile; and the files that its disks are in. Our daemon, on the simulator within this process.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,7 +52,16 @@ async function town(diskCount: number): Promise<Town> {
   });
   const there = { domains: new Domains(sim.machine.platformFor(0).openCtrl()), store, storeDomid: 0 };
   const disks = Array.from({ length: diskCount }, () => ({ sizeMb: 1, mode: 'w' as const }));
-  const alice = { name: 'alice', memoryMb: 1, vcpus: 1, greets: [], disks, vifs: [{}] };
+  const alice = {
+    name: 'alice',
+    memoryMb: 1,
+    vcpus: 1,
+    greets: [],
+    disks,
+    vifs: [{}],
+    sockets: [],
+    fetches: [],
+  };
   await guests.create(alice, there);
   const { domid } = guests.states()[0]!;
   for (const device of devicesOf(alice, 0)) {
@@ -95,15 +105,28 @@ test("a disk's file is made where it is missing or was left empty, and nothing e
   const top = mkdtempSync(join(tmpdir(), 'stubdom0-disks-'));
   onTestFinished(() => rmSync(top, { recursive: true }));
   const path = join(top, 'disks/a.img');
-  makeDisk(path, 2);
-  makeDisk(path, 3);
+  makeDisk(path, { sizeMb: 2, archive: [] });
+  makeDisk(path, { sizeMb: 3, archive: [] });
   expect(statSync(path)).toMatchObject({ size: 2 << 20, mode: 0o100600 });
+  const one = { sizeMb: 1, archive: [] };
   writeFileSync(join(top, 'empty'), '');
-  makeDisk(join(top, 'empty'), 1);
+  makeDisk(join(top, 'empty'), one);
   expect(statSync(join(top, 'empty')).size).toBe(1 << 20);
   mkdirSync(join(top, 'directory'));
-  expect(() => makeDisk(join(top, 'directory'), 1)).toThrow(
+  mkdirSync(join(top, 'site'));
+  writeFileSync(join(top, 'site/index.html'), 'hello');
+  const archive = [join(top, 'site'), join(top, 'empty')];
+  makeDisk(join(top, 'site.img'), { sizeMb: 1, archive });
+  expect(spawnSync('tar', ['-tf', join(top, 'site.img')], { encoding: 'utf8' }).stdout.split('\n')).toEqual([
+    './',
+    './index.html',
+    'empty',
+    '',
+  ]);
+  expect(statSync(join(top, 'site.img')).size % 512).toBe(0);
+  expect(() => makeDisk(join(top, 'b.img'), { sizeMb: 1, archive: [join(top, 'none')] })).toThrow(/none/);
+  expect(() => makeDisk(join(top, 'directory'), one)).toThrow(
     /directory is neither a file nor a block device$/,
   );
-  expect(() => makeDisk(join(path, 'below'), 1)).toThrow(/ENOTDIR/);
+  expect(() => makeDisk(join(path, 'below'), one)).toThrow(/ENOTDIR/);
 });

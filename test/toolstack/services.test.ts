@@ -20,7 +20,7 @@ test('however many devices a host file orders, their backend has room for them i
   const store = await connect({ path: sim.socketPath });
   const disks = Array.from({ length: DISKS }, () => ({ sizeMb: 1, mode: 'w' as const }));
   const guests = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => ({
-    ...{ name, memoryMb: 1, vcpus: 1, greets: [], disks, vifs: [] },
+    ...{ name, memoryMb: 1, vcpus: 1, greets: [], disks, vifs: [], sockets: [], fetches: [] },
   }));
   const file: HostFile = {
     name: 'many',
@@ -37,6 +37,7 @@ test('however many devices a host file orders, their backend has room for them i
     file,
     run: sim.directory,
     crew: {} as Crew,
+    policy: () => ({}),
     environment: () => ({}),
     print: () => {},
     leaving: () => false,

@@ -1,6 +1,6 @@
 /**
- * The disks and network interfaces of a host file, and what the store says of each: the keys that libxl writes (libxl_disk.c, libxl_nic.c). Knows
- * no store and no file system.
+ * The disks, network interfaces and socket devices of a host file, and what the store says of each: the keys that libxl writes (libxl_disk.c,
+ * libxl_nic.c, libxl_pvcalls.c). Knows no store and no file system.
  */
 import { type DeviceSpec, deviceNodes } from '../../xenstored/xenbus/attach.ts';
 import { backendPath, type DeviceName } from '../../xenstored/xenbus/path.ts';
@@ -14,6 +14,8 @@ export interface DiskFile {
   /** MiB, of one that is made. */
   readonly sizeMb: number;
   readonly mode: 'r' | 'w';
+  /** Files and directories that one that is made is an archive of; a directory's contents stand at its top. */
+  readonly archive?: readonly string[];
 }
 
 export interface VifFile {
@@ -28,6 +30,8 @@ export interface VifFile {
 export interface DeviceFiles {
   readonly disks: readonly DiskFile[];
   readonly vifs: readonly VifFile[];
+  /** Each is a device; there is nothing to say of one. */
+  readonly sockets: readonly Readonly<Record<string, never>>[];
 }
 
 export interface Disk {
@@ -38,6 +42,8 @@ export interface Disk {
   readonly file: string;
   readonly sizeMb: number;
   readonly mode: 'r' | 'w';
+  /** What it is made of, if it is not there: nothing, or these. */
+  readonly archive: readonly string[];
 }
 
 export interface Vif {
@@ -50,29 +56,38 @@ export interface Vif {
   readonly mtu: number | undefined;
 }
 
+/** A guest's way to sockets in another domain (PV Calls). */
+export interface Sockets {
+  readonly kind: 'pvcalls';
+  /** `sockets0` */
+  readonly name: string;
+  readonly devid: number;
+}
+
 /** As asked for of a server. */
 const DHCP = 'dhcp';
 /** XenbusStateClosed. */
 export const CLOSED = '6';
 
-export type Device = Disk | Vif;
+export type Device = Disk | Vif | Sockets;
 
 /** A guest's devices with everything filled in. `place`: of the guest, from 0. */
 export function devicesOf(
-  { name, disks, vifs }: DeviceFiles & { readonly name: string },
+  { name, disks, vifs, sockets }: DeviceFiles & { readonly name: string },
   place: number,
 ): Device[] {
   return [
     ...disks.map((disk, index): Disk => {
       const vdev = disk.vdev ?? `xvd${String.fromCharCode(97 + index)}`;
-      const { sizeMb, mode, file = `${name}-${vdev}.img` } = disk;
-      return { kind: 'vbd', name: vdev, devid: diskNumber(vdev), file, sizeMb, mode };
+      const { sizeMb, mode, file = `${name}-${vdev}.img`, archive = [] } = disk;
+      return { kind: 'vbd', name: vdev, devid: diskNumber(vdev), file, sizeMb, mode, archive };
     }),
     ...vifs.map((vif, index): Vif => {
       const mac = vif.mac?.toLowerCase() ?? xenMac(place, index);
       const { address, mtu } = vif;
       return { kind: 'vif', name: `vif${index}`, devid: index, mac, address, mtu };
     }),
+    ...sockets.map((_, index): Sockets => ({ kind: 'pvcalls', name: `sockets${index}`, devid: index })),
   ];
 }
 
@@ -95,9 +110,23 @@ export function deviceName(device: Device, backendDomid: number, frontendDomid: 
 
 /** The nodes that order a device, to be written in one transaction. `path`: of a disk's file. */
 export function orderNodes(device: Device, name: DeviceName, path: string): NodeSpec[] {
-  return deviceNodes(device.kind === 'vbd' ? diskSpec(device, name, path) : vifSpec(device, name)).map(
-    ({ path, value, perms }) => ({ path, value, perms: perms.map(permEntry) }),
-  );
+  return deviceNodes(specOf(device, name, path)).map(({ path, value, perms }) => ({
+    path,
+    value,
+    perms: perms.map(permEntry),
+  }));
+}
+
+function specOf(device: Device, name: DeviceName, path: string): DeviceSpec {
+  switch (device.kind) {
+    case 'vbd':
+      return diskSpec(device, name, path);
+    case 'vif':
+      return vifSpec(device, name);
+    case 'pvcalls':
+      // Nothing beyond what every device has.
+      return { device: name, backend: {}, frontend: {}, frontendReadOnly: {} };
+  }
 }
 
 function diskSpec({ name, devid, mode }: Disk, device: DeviceName, path: string): DeviceSpec {
@@ -152,8 +181,9 @@ export function detachNodes(device: DeviceName, state: string | undefined): Node
   return state === CLOSED ? [offline] : [offline, { path: `${back}/state`, value: '5' }];
 }
 
-/** For people: `xvda alice.img`, `vif0 10.53.0.2/24`. */
+/** For people: `xvda alice.img`, `vif0 10.53.0.2/24`, `sockets0`. */
 export function deviceText(device: Device): string {
+  if (device.kind === 'pvcalls') return device.name;
   return `${device.name} ${device.kind === 'vbd' ? device.file : (device.address ?? device.mac)}`;
 }
 
@@ -163,6 +193,7 @@ export function deviceMistakes(
   services: {
     readonly blkback: boolean;
     readonly netback: boolean;
+    readonly xensock: boolean;
     /** The machine's own address among them. */
     readonly uplink?: string | undefined;
   },
@@ -183,10 +214,13 @@ export function deviceMistakes(
       wrong.push(`guest ${guest.name} has disks, and the host no blkback`);
     if (guest.vifs.length > 0 && !services.netback)
       wrong.push(`guest ${guest.name} has vifs, and the host no netback`);
+    if (guest.sockets.length > 0 && !services.xensock)
+      wrong.push(`guest ${guest.name} has sockets, and the host no xensock`);
     const names = new Map<string, string>();
     for (const device of devicesOf(guest, place)) {
       const owner = `${guest.name}'s ${device.name}`;
       once(names, device.name, owner, 'are both called');
+      if (device.kind === 'pvcalls') continue;
       if (device.kind === 'vif') {
         once(macs, device.mac, owner, 'have the same mac');
         const address = givenAddress(device);

@@ -4,6 +4,8 @@
  */
 import { type Device, type DeviceFiles, deviceMistakes, devicesOf } from './devices.ts';
 import type { Step } from './plan.ts';
+import type { Policy } from './policy.ts';
+import { type ProgramFiles, programMistakes } from './programs.ts';
 import type { Uplink } from './uplink.ts';
 
 export interface HostFile {
@@ -28,6 +30,11 @@ export interface HostFile {
     /** The machine's way in; left out: guests reach each other only. */
     readonly uplink?: Uplink;
   };
+  /** Left out: no sockets. */
+  readonly xensock?: ServiceFile & {
+    /** Who may connect and bind to what: the file that its --policy names, with guests by their names. */
+    readonly policy?: Policy;
+  };
   readonly guests: readonly GuestFile[];
 }
 
@@ -40,14 +47,18 @@ export interface ServiceFile {
 }
 
 /** Backends by their program's name. */
-export const services = ['blkback', 'netback'] as const;
+export const services = ['blkback', 'netback', 'xensock'] as const;
 
 export type ServiceName = (typeof services)[number];
 
 /** Who serves a kind of device. */
-export const serviceOf: Readonly<Record<Device['kind'], ServiceName>> = { vbd: 'blkback', vif: 'netback' };
+export const serviceOf: Readonly<Record<Device['kind'], ServiceName>> = {
+  vbd: 'blkback',
+  vif: 'netback',
+  pvcalls: 'xensock',
+};
 
-export interface GuestFile extends DeviceFiles {
+export interface GuestFile extends DeviceFiles, ProgramFiles {
   readonly name: string;
   /** MiB. */
   readonly memoryMb: number;
@@ -92,13 +103,16 @@ export function mistakes(host: HostFile): string[] {
     ...deviceMistakes(host.guests, {
       blkback: host.blkback !== undefined,
       netback: host.netback !== undefined,
+      xensock: host.xensock !== undefined,
       uplink: host.netback?.uplink?.address,
     }),
+    ...host.guests.flatMap(programMistakes),
   ];
 }
 
 export function hostPlan(host: HostFile): Step<HostAction>[] {
   const guests = host.guests;
+  const there = services.filter((service) => host[service] !== undefined);
   return [
     {
       name: 'start the hypervisor',
@@ -118,7 +132,7 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     },
     { name: 'connect to the store', run: { kind: 'connectStore' }, undo: { kind: 'disconnectStore' } },
     ...(host.admin ? [adminStep] : []),
-    ...services.filter((service) => host[service] !== undefined).flatMap(serviceSteps),
+    ...there.flatMap((service) => [createStep(service), ...(late(service) ? [] : [startStep(service)])]),
     ...guests.flatMap((guest, place): Step<HostAction>[] => [
       {
         name: `create guest ${guest.name}`,
@@ -135,6 +149,7 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     ]),
     // Only now are all their ids known.
     { name: 'tell the guests of each other', run: { kind: 'acquaint' } },
+    ...there.filter(late).map(startStep),
     ...guests.map(
       (guest): Step<HostAction> => ({
         name: `start guest ${guest.name}`,
@@ -151,17 +166,23 @@ const adminStep: Step<HostAction> = {
   undo: { kind: 'stop', process: 'admin' },
 };
 
-function serviceSteps(service: ServiceName): Step<HostAction>[] {
-  return [
-    {
-      name: `create the domain of ${service}`,
-      run: { kind: 'createService', service },
-      undo: { kind: 'destroyService', service },
-    },
-    {
-      name: `start ${service}`,
-      run: { kind: 'startService', service },
-      undo: { kind: 'stopService', service },
-    },
-  ];
+/** Its policy tells guests apart by their ids. */
+function late(service: ServiceName): boolean {
+  return service === 'xensock';
+}
+
+function createStep(service: ServiceName): Step<HostAction> {
+  return {
+    name: `create the domain of ${service}`,
+    run: { kind: 'createService', service },
+    undo: { kind: 'destroyService', service },
+  };
+}
+
+function startStep(service: ServiceName): Step<HostAction> {
+  return {
+    name: `start ${service}`,
+    run: { kind: 'startService', service },
+    undo: { kind: 'stopService', service },
+  };
 }

@@ -2,11 +2,12 @@
  * Attaches devices to guests and takes them away again, through the store, and makes the files that disks are in. Knows no ring, and no backend but
  * by its domain's number.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import { backendPath, type DeviceName, frontendPath, libxlPath } from '../../xenstored/xenbus/path.ts';
-import { CLOSED, type Device, detachNodes, deviceName, orderNodes } from '../core/devices.ts';
+import { CLOSED, type Device, type Disk, detachNodes, deviceName, orderNodes } from '../core/devices.ts';
 import { writeAll } from './domains.ts';
 import { Fault, reasonOf } from './fault.ts';
 
@@ -19,23 +20,44 @@ export function diskPath(run: string, file: string): string {
   return resolve(join(run, 'disks'), file);
 }
 
-/** Makes the file if it is missing, or empty as a kill may leave it, without taking its space yet. Throws Fault, also where something else is there. */
-export function makeDisk(path: string, sizeMb: number): void {
+/**
+ * Makes the file if it is missing, or empty as a kill may leave it: of a size, without taking its space yet; or as an archive of these files and
+ * directories. Throws Fault, also where something else is there.
+ */
+export function makeDisk(path: string, { sizeMb, archive }: Pick<Disk, 'sizeMb' | 'archive'>): void {
   try {
     const there = statSync(path, { throwIfNoEntry: false });
     if (there?.isBlockDevice() || (there?.isFile() && there.size > 0)) return;
     if (there !== undefined && !there.isFile())
       throw new Error(`${path} is neither a file nor a block device`);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const fd = openSync(path, 'a', 0o600);
-    try {
-      ftruncateSync(fd, sizeMb * MIB);
-    } finally {
-      closeSync(fd);
-    }
+    if (archive.length > 0) pack(path, archive);
+    else stretch(path, sizeMb * MIB);
   } catch (error) {
     throw new Fault(reasonOf(error));
   }
+}
+
+function stretch(path: string, bytes: number): void {
+  const fd = openSync(path, 'a', 0o600);
+  try {
+    ftruncateSync(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A directory's contents stand at the archive's top, as a file does. */
+function pack(path: string, archive: readonly string[]): void {
+  const fresh = `${path}.new`;
+  const words = archive.flatMap((one) =>
+    statSync(one).isDirectory() ? ['-C', one, '.'] : ['-C', dirname(one), basename(one)],
+  );
+  const { error, status, stderr } = spawnSync('tar', ['-cf', fresh, ...words], { encoding: 'utf8' });
+  if (error !== undefined) throw new Error(`${path}: an archive takes tar: ${error.message}`);
+  if (status !== 0) throw new Error(`${path}: ${stderr.trim().split('\n', 1)[0]}`);
+  chmodSync(fresh, 0o600);
+  renameSync(fresh, path);
 }
 
 export interface Ends {

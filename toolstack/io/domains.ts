@@ -29,6 +29,8 @@ export interface NewDomain {
   readonly name: string;
   readonly memoryMb: number;
   readonly vcpus: number;
+  /** For its own use, below `vm-data`. */
+  readonly data?: Readonly<Record<string, string>>;
 }
 
 /** What remains to be known of a domain until it is destroyed. */
@@ -86,7 +88,7 @@ export class Domains {
       name: wanted.name,
       memoryKb: wanted.memoryMb * 1024,
       vcpus: wanted.vcpus,
-      data: {},
+      data: wanted.data ?? {},
     });
     const perform: Record<DomainAction, () => Promise<void> | void> = {
       create: () => {

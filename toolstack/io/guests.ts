@@ -5,6 +5,7 @@ import { XenstoreError } from '../../xenstored/client/index.ts';
 import type { DeviceName } from '../../xenstored/xenbus/path.ts';
 import type { Device } from '../core/devices.ts';
 import type { GuestFile } from '../core/host.ts';
+import { programData } from '../core/programs.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { CLEAN_EXIT, type Command } from './child.ts';
 import type { Crew } from './crew.ts';
@@ -44,7 +45,7 @@ export class Guests {
   }
 
   async create(file: GuestFile, { domains, store, storeDomid }: Surroundings): Promise<void> {
-    const domain = await domains.create(store, storeDomid, file);
+    const domain = await domains.create(store, storeDomid, { ...file, data: programData(file) });
     this.#guests.set(file.name, { ...domain, devices: new Map() });
     this.#options.changed();
   }
@@ -53,7 +54,7 @@ export class Guests {
   async attach(name: string, device: Device, backendDomid: number, { store }: Surroundings): Promise<void> {
     const { domid, devices } = this.#guests.get(name)!;
     const path = device.kind === 'vbd' ? diskPath(this.#options.run, device.file) : '';
-    if (device.kind === 'vbd') makeDisk(path, device.sizeMb);
+    if (device.kind === 'vbd') makeDisk(path, device);
     const ends = { backendDomid, frontendDomid: domid };
     devices.set(device, await attach(store, device, ends, path));
     const address = device.kind === 'vif' ? device.address : undefined;
@@ -128,6 +129,11 @@ export class Guests {
     if (guest === undefined) return false;
     void this.#gone(guest.name, how === CLEAN_EXIT ? SHUT_DOWN : how, there);
     return true;
+  }
+
+  /** By their names. */
+  domids(): ReadonlyMap<string, number> {
+    return new Map(Array.from(this.#guests.values(), ({ name, domid }) => [name, domid]));
   }
 
   states(): DomainState[] {

@@ -2,9 +2,10 @@
  * Reads a host file: JSON, checked against host.schema.json, its defaults filled in. Knows the file's shape and nothing of a host's life.
  */
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
+import type { DiskFile } from '../core/devices.ts';
 import { type HostFile, mistakes } from '../core/host.ts';
 import { Fault, reasonOf } from './fault.ts';
 
@@ -19,6 +20,7 @@ const hosts = join(packageRoot, 'toolstack/hosts');
 /** The host that comes with the package. */
 export const shippedHost: string = join(hosts, 'small.json');
 
+/** Its paths are from where it is. Throws Fault. */
 export function readHostFile(path: string): HostFile {
   let host: unknown;
   try {
@@ -40,5 +42,11 @@ export function readHostFile(path: string): HostFile {
   }
   const wrong = mistakes(host);
   if (wrong.length > 0) throw new Fault(`${path}: ${wrong.join('; ')}`);
-  return host;
+  return { ...host, guests: host.guests.map((guest) => ({ ...guest, disks: guest.disks.map(placed) })) };
+
+  function placed(disk: DiskFile): DiskFile {
+    return disk.archive === undefined
+      ? disk
+      : { ...disk, archive: disk.archive.map((one) => resolve(dirname(path), one)) };
+  }
 }

@@ -52,6 +52,11 @@ export function netback(
   return backend('netback/vif/main.js', run, [...way, ...args], domain);
 }
 
+/** `policy`: the file's path. */
+export function xensock(run: string, { args }: ServiceFile, policy: string, domain: Environment): Command {
+  return backend('netback/xensock/main.js', run, ['--policy', policy, ...args], domain);
+}
+
 function backend(path: string, run: string, args: readonly string[], domain: Environment): Command {
   const flags = ['--platform', 'sim', '--run', run, ...args];
   return program(path, flags, { ...domain, ...lifeline }, /ready for domain/);

@@ -32,6 +32,8 @@ const OURS: ReadonlySet<string> = new Set([
   'netback',
   'state.json',
   'state.json.new',
+  'xensock',
+  'xensock.json',
   'xenstored',
 ]);
 /** Captures that netback was asked for. */

@@ -2,9 +2,12 @@
  * The backends of a host: each in a domain of its own, which outlives its process, so that a killed one goes on with its guests' devices when it is started
  * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import { devicesOf } from '../core/devices.ts';
 import { type HostFile, type ServiceName, serviceOf } from '../core/host.ts';
+import type { Policy } from '../core/policy.ts';
 import { deviceQuotas, quotaOf } from '../core/quotas.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { obstacle, type Uplink } from '../core/uplink.ts';
@@ -12,13 +15,15 @@ import type { Command } from './child.ts';
 import type { Crew } from './crew.ts';
 import type { Domain, Domains } from './domains.ts';
 import { hasInterface, readNetwork } from './network.ts';
-import { blkback, netback } from './programs.ts';
+import { blkback, netback, xensock } from './programs.ts';
 
 export interface ServicesOptions {
   readonly file: HostFile;
   /** The host's run directory. */
   readonly run: string;
   readonly crew: Crew;
+  /** Of sockets, once all whom it names are there. */
+  readonly policy: () => Policy;
   /** What makes a process that domain. */
   readonly environment: (domid: number) => Record<string, string>;
   /** For people, a line. */
@@ -92,6 +97,7 @@ export class Services {
 
   /** Until it serves. That there is no way in, though one was wanted, is told and no failure. */
   async start(service: ServiceName, there: Surroundings): Promise<void> {
+    if (service === 'xensock') this.#writePolicy();
     const wanted = service === 'netback' ? this.#options.file.netback?.uplink : undefined;
     const against = wanted && obstacle(wanted, readNetwork());
     if (against === undefined) this.#uplink = wanted;
@@ -118,9 +124,24 @@ export class Services {
 
   #command(service: ServiceName, domid: number): Command {
     const { file, run, environment } = this.#options;
-    return service === 'blkback'
-      ? blkback(run, file.blkback!, environment(domid))
-      : netback(run, file.netback!, this.#uplink, environment(domid));
+    switch (service) {
+      case 'blkback':
+        return blkback(run, file.blkback!, environment(domid));
+      case 'netback':
+        return netback(run, file.netback!, this.#uplink, environment(domid));
+      case 'xensock':
+        return xensock(run, file.xensock!, this.#policyFile, environment(domid));
+    }
+  }
+
+  get #policyFile(): string {
+    return join(this.#options.run, 'xensock.json');
+  }
+
+  /** Once: from then on it is whoever's it is who changes it. */
+  #writePolicy(): void {
+    const policy = this.#options.policy();
+    writeFileSync(this.#policyFile, `${JSON.stringify(policy, undefined, 2)}\n`, { mode: 0o600 });
   }
 }
 
