@@ -4,7 +4,7 @@
  * positive numbers of Linux, 0: done. All calls answer at once.
  */
 import type { InetAddress } from './address.ts';
-import type { Response } from './pvcalls.ts';
+import type { Request, Response } from './pvcalls.ts';
 
 /** Where an address is, after the policy has looked at it: the backend's real network, or a network of guests among themselves, by its name. */
 export interface Place {
@@ -20,34 +20,11 @@ export type Answer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly errno: number };
 
-/** What kind of socket it is, told before anything else is done with it. */
-export interface Kind {
-  /** 2 or 10. An IPv6 socket may have places that are IPv4: an address written as IPv6. */
-  readonly family: number;
-  /** 1 (stream) or 2 (datagram). */
-  readonly type: number;
-  /** What the guest set before: for the kernel's socket as soon as there is one. */
-  readonly options: readonly SocketOption[];
-}
-
-/** Linux's numbers; only those that `options.ts` lists. */
-export interface SocketOption {
-  readonly level: number;
-  readonly name: number;
-  readonly value: Uint8Array;
-}
-
-/** Bytes from the guest and to it, of datagrams without their headers. */
-export interface Traffic {
-  readonly sent: number;
-  readonly received: number;
-}
-
 export interface Hands {
   /** Into the ring of commands, shown at the end of the turn. */
   respond(response: Response): void;
-  /** From now on there is such a socket, until it is released. Costs nothing by itself. */
-  open(socket: number, kind: Kind): void;
+  /** A request that is never going to be answered: an accept of a frontend without the extension, whose listening socket it has released. */
+  drop(request: Request): void;
   /** A socket, before anything else is done with it, but that `accept` makes its own. Costs nothing yet. */
   create(socket: number, family: 2 | 10, type: 1 | 2): void;
   /**
@@ -64,15 +41,16 @@ export interface Hands {
   accept(socket: number, into: number): number;
   /** Whether a connection waits at a listening socket now. If not, `waiting` is called when there is one. */
   waits(socket: number): boolean;
-  /** Whether a connection waits. If none does, `waiting` is called when there is one. */
-  ready(socket: number): boolean;
   /** What is in the ring is still sent. */
   shutdown(socket: number, how: number): number;
   name(socket: number, which: 'own' | 'peer'): Answer<InetAddress>;
   getOption(socket: number, level: number, name: number): Answer<Uint8Array>;
   setOption(socket: number, level: number, name: number, value: Uint8Array): number;
-  /** The socket is no more: what is in its ring is still sent, from a copy; the ring is let go of before this returns. */
-  release(socket: number): void;
+  /**
+   * The socket is no more: what is in its ring is still sent, from a copy; the ring is let go of before this returns. `keep`: the guest is going
+   * to attach the same index page again, so that it may stay mapped.
+   */
+  release(socket: number, ring: 'unmap' | 'keep'): void;
   /** It is broken off: the peer sees RST, the guest ECONNRESET in both directions; a listening one listens no more. It is still to be released. */
   reset(socket: number): void;
   /** Bytes from and to the guest so far. */
