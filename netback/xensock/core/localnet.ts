@@ -159,7 +159,7 @@ export class LocalNet<S extends object> {
   /** A connect that waited for room is given up: it may be tried again. */
   giveUp(socket: S): void {
     const entry = this.#entries.get(socket);
-    if (entry?.at === undefined) return;
+    if (entry?.at === undefined || !entry.at.waiting.includes(socket)) return;
     remove(entry.at.waiting, socket);
     this.#forgetConnection(socket);
   }
