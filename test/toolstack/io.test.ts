@@ -202,6 +202,13 @@ test('the shipped host is sound, its defaults filled in', () => {
   });
 });
 
+test("a disk's archive is made of what is beside the host file", () => {
+  const file = join(top, 'host.json');
+  const disks = [{ mode: 'r', archive: ['site', '/etc/hostname'] }];
+  writeFileSync(file, JSON.stringify({ name: 'a', blkback: {}, guests: [{ name: 'b', disks }] }));
+  expect(readHostFile(file).guests[0]!.disks[0]!.archive).toEqual([join(top, 'site'), '/etc/hostname']);
+});
+
 test('a host file with a mistake is told where it is', () => {
   const file = join(top, 'host.json');
   const rows: [unknown, string][] = [
@@ -221,6 +228,28 @@ test('a host file with a mistake is told where it is', () => {
       'a guest is called blkback, as a service of the host is',
     ],
     [{ name: 'a', guests: [{ name: 'b', greets: ['c'] }] }, 'guest b greets c, which is no other guest'],
+    [{ name: 'a', guests: [{ name: 'b', sockets: [{}] }] }, 'guest b has sockets, and the host no xensock'],
+    [
+      { name: 'a', guests: [{ name: 'b', fetches: [{ url: 'http://127.0.0.1/' }] }] },
+      'guest b serves or fetches, and has no sockets',
+    ],
+    [
+      { name: 'a', guests: [{ name: 'b', fetches: [{ url: 'file:///etc' }] }] },
+      'guests.0.fetches.0.url must be like http://127.0.0.1/',
+    ],
+    [
+      { name: 'a', xensock: {}, guests: [{ name: 'b', sockets: [{}], serves: {} }] },
+      'guest b serves from xvda, and has no such disk',
+    ],
+    [
+      {
+        name: 'a',
+        xensock: {},
+        blkback: {},
+        guests: [{ name: 'b', sockets: [{}], disks: [{}], serves: {} }],
+      },
+      'guest b serves from xvda, which has to be of mode r',
+    ],
   ];
   for (const [host, message] of rows) {
     writeFileSync(file, JSON.stringify(host));
