@@ -11,13 +11,21 @@ export interface Mover {
   move(): boolean;
 }
 
+export interface LocalHubOptions {
+  readonly clock: Clock;
+  /** Guests are told now of what they were rung for, while this process goes on. */
+  readonly flush: () => void;
+  /** When Node's loop has had its turn. Default: setImmediate. */
+  readonly soon?: (callback: () => void) => void;
+}
+
 /** How long there are turns without one for Node's loop. */
 const STRETCH_MS = 2;
 
 export class LocalHub<S extends object> {
   readonly clock: Clock;
-  /** Guests are told now of what they were rung for, while this process goes on. */
   readonly flush: () => void;
+  readonly #soon: (callback: () => void) => void;
   readonly #nets = new Map<string, LocalNet<S>>();
   readonly #moving: Mover[] = [];
   readonly #among = new Set<Mover>();
@@ -25,9 +33,10 @@ export class LocalHub<S extends object> {
   #closed = false;
   readonly #turn = (): void => this.#run();
 
-  constructor({ clock, flush }: { readonly clock: Clock; readonly flush: () => void }) {
+  constructor({ clock, flush, soon = setImmediate }: LocalHubOptions) {
     this.clock = clock;
     this.flush = flush;
+    this.#soon = soon;
   }
 
   /** Made when it is first named. */
@@ -63,7 +72,7 @@ export class LocalHub<S extends object> {
   #plan(): void {
     if (this.#planned || this.#closed) return;
     this.#planned = true;
-    setImmediate(this.#turn);
+    this.#soon(this.#turn);
   }
 
   #run(): void {
