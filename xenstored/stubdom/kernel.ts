@@ -13,6 +13,8 @@ import { run } from './run.ts';
 export interface Kernel {
   /** As `uname -r` says. */
   readonly release: string;
+  /** Of its package. */
+  readonly version: string;
   /** Differs whenever the files may. */
   readonly id: string;
   /** The ELF file. */
@@ -56,7 +58,13 @@ export async function debianKernel(
   for (const entry of await readdir(join(home, 'lib'), { recursive: true }))
     if (entry.endsWith('.ko')) modules.set(basename(entry, '.ko'), join(home, 'lib', entry));
   const [release] = await readdir(join(home, 'lib/modules'));
-  return { release: release!, id, vmlinux: join(home, 'vmlinux'), module: (module) => modules.get(module) };
+  return {
+    release: release!,
+    version,
+    id,
+    vmlinux: join(home, 'vmlinux'),
+    module: (module) => modules.get(module),
+  };
 }
 
 async function newest(flavour: Flavour): Promise<{ readonly name: string; readonly version: string }> {
@@ -71,17 +79,22 @@ async function newest(flavour: Flavour): Promise<{ readonly name: string; readon
   return { name, version };
 }
 
-/** Downloads the package into `work` and leaves there `vmlinux` and `lib/modules/RELEASE/kernel/...`. */
-async function unpack(name: string, work: string): Promise<void> {
+/** Debian packages, into `folder`: `name`, or `name=version`. Tries several times. Throws errors of one line. */
+export async function download(packages: readonly string[], folder: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await run('apt-get', ['download', '-q', name], { cwd: work });
-      break;
+      await run('apt-get', ['download', '-q', ...packages], { cwd: folder });
+      return;
     } catch (error) {
       if (attempt === 4) throw new Error(`${(error as Error).message} (does apt-get update help?)`);
       await new Promise((resolve) => setTimeout(resolve, attempt * 3000));
     }
   }
+}
+
+/** Downloads the package into `work` and leaves there `vmlinux` and `lib/modules/RELEASE/kernel/...`. */
+async function unpack(name: string, work: string): Promise<void> {
+  await download([name], work);
   const deb = (await readdir(work)).find((file) => file.endsWith('.deb'))!;
   await run(
     'sh',

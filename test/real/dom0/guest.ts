@@ -9,6 +9,7 @@ import type { Guest, GuestOptions, Lab, Result } from '../lab/scenario.ts';
 /** What all guests start from: shared with the host. */
 const KERNEL = '/boot/vmlinux';
 const ROOT = '/boot/guest.cpio';
+const NODE = '/app/node.cpio';
 const FOLDER = '/tmp/guests';
 const MEMORY_MIB = 160;
 const SAYS_LIMIT_S = 120;
@@ -35,7 +36,8 @@ export class XlGuest implements Guest {
     this.#log = `/var/log/xen/guest-${options.name}.log`;
     mkdirSync(FOLDER, { recursive: true });
     const ramdisk = join(FOLDER, `${options.name}.cpio`);
-    writeFileSync(ramdisk, Buffer.concat([readFileSync(ROOT), cpio(extras(options))]));
+    const roots = [ROOT, ...(options.node ? [NODE] : [])].map((path) => readFileSync(path));
+    writeFileSync(ramdisk, Buffer.concat([...roots, cpio(extras(options))]));
     writeFileSync(this.config, configOf(options, ramdisk, processors));
   }
 

@@ -11,9 +11,11 @@ import { cacheFolder, inFolder } from '../../../xenstored/stubdom/folders.ts';
 import { runBoot } from './boot.ts';
 import { bootFiles } from './bootfiles.ts';
 import type { MachineOptions } from './machine.ts';
+import { stageNode } from './node.ts';
 import { stagePackage } from './package.ts';
-import { installed } from './packages.ts';
-import { type Boot, bootsOf, chosenRows, type Found } from './plan.ts';
+import { installed, lacking } from './packages.ts';
+import { type Boot, bootsOf, chosenRows, type Found, type Row } from './plan.ts';
+import { stagePvcalls } from './pvcalls.ts';
 import { indent, type RowResult, seconds, table, verdict } from './report.ts';
 import type { Need, Scenario, StoreKind } from './scenario.ts';
 import { shell } from './shell.ts';
@@ -64,7 +66,12 @@ program
     });
   });
 
-const suppliers: Readonly<Record<Need, typeof stage>> = { package: stagePackage, stubdom: stageStubdom };
+const suppliers: Readonly<Record<Need, typeof stage>> = {
+  package: stagePackage,
+  stubdom: stageStubdom,
+  node: stageNode,
+  pvcalls: stagePvcalls,
+};
 
 /** All scenarios, by their files' names. */
 async function scenarios(): Promise<readonly Found[]> {
@@ -102,7 +109,7 @@ async function prepare(
 }
 
 async function run(asked: Asked): Promise<void> {
-  const rows = chosenRows(await scenarios(), { ...asked, all: asked.all === true });
+  const rows = possible(chosenRows(await scenarios(), { ...asked, all: asked.all === true }));
   const boots = bootsOf(rows);
   if (rows.length === 0) throw new Error('no scenario is chosen; --list --all shows which there are');
   if (asked.list) {
@@ -139,6 +146,16 @@ async function run(asked: Asked): Promise<void> {
   say(`\n${table(results)}\n`);
   say(`${verdict(results)} in ${seconds((performance.now() - begun) / 1000)}; logs: ${logs}`);
   if (results.some(({ outcome }) => outcome !== 'passed')) process.exitCode = 1;
+}
+
+/** Says which rows are skipped for want of a package. */
+function possible(rows: readonly Row[]): readonly Row[] {
+  return rows.filter(({ scenario }) => {
+    const missing = lacking(scenario.needs);
+    if (missing.length === 0) return true;
+    say(`skipped: ${scenario.name}: apt-get install --no-install-recommends ${missing.join(' ')}`);
+    return false;
+  });
 }
 
 function notRun({ rows }: Boot): readonly RowResult[] {

@@ -24,7 +24,13 @@ const ALWAYS: readonly string[] = [
 const FOR: Readonly<Record<Need, readonly string[]>> = {
   package: [],
   stubdom: ['squashfs-tools', 'lz4', 'binutils'],
+  node: [],
+  // What builds modules for Debian's kernel.
+  pvcalls: ['gcc-12', 'make', 'libelf1'],
 };
+
+/** Where their packages are missing, their rows are skipped; for want of any other nothing runs. */
+const OPTIONAL: readonly Need[] = ['pvcalls'];
 
 export function packagesFor(needs: Iterable<Need>): readonly string[] {
   return [...ALWAYS, ...[...needs].flatMap((need) => FOR[need])];
@@ -54,4 +60,12 @@ export function installed(needs: Iterable<Need>): Installed {
     versions: there.filter((line) => ALWAYS.includes(nameOf(line))),
     missing: wanted.filter((name) => !names.has(name)),
   };
+}
+
+/** For want of which a scenario with these needs is skipped. */
+export function lacking(needs: readonly Need[] = []): readonly string[] {
+  const optional = OPTIONAL.filter((need) => needs.includes(need)).flatMap((need) => FOR[need]);
+  if (optional.length === 0) return [];
+  const { missing } = installed(needs);
+  return optional.filter((name) => missing.includes(name));
 }

@@ -23,9 +23,10 @@ export type StoreKind = 'ours' | 'c' | 'ox' | 'none';
 
 /**
  * What takes time to make, and is made only where it is wanted. `package`: the project as npm installs it, in dom0's /app/opt/stubdom0.
- * `stubdom`: kernel and initramfs of the store's domain, in dom0's /app/stubdom.
+ * `stubdom`: kernel and initramfs of the store's domain, in dom0's /app/stubdom. `node`: guests with `node: true`. `pvcalls`: Linux's PV Calls
+ * frontend as a module for guests, /app/guest/pvcalls-glue.ko; without a compiler for it the scenario is skipped.
  */
-export type Need = 'package' | 'stubdom';
+export type Need = 'package' | 'stubdom' | 'node' | 'pvcalls';
 
 export interface Scenario {
   /** A few words, for the table. */
@@ -113,6 +114,8 @@ export interface GuestOptions {
   readonly script?: string;
   /** Files of dom0 for the guest's root. */
   readonly files?: readonly string[];
+  /** Node and the compiled project are in the guest's root, in /app/dist as in dom0: wants 512 MiB, and the scenario needs `node`. Default: false. */
+  readonly node?: boolean;
   /** MiB. Default: 160. */
   readonly memory?: number;
   readonly disks?: readonly string[];
