@@ -114,7 +114,7 @@ export interface GuestOptions {
   readonly script?: string;
   /** Files of dom0 for the guest's root. */
   readonly files?: readonly string[];
-  /** Node and the compiled project are in the guest's root, in /app/dist as in dom0: wants 512 MiB, and the scenario needs `node`. Default: false. */
+  /** Node and the compiled project are in the guest's root, in /app/dist as in dom0; wants 400 MiB, and the scenario needs `node`. Default: false. */
   readonly node?: boolean;
   /** MiB. Default: 160. */
   readonly memory?: number;
