@@ -1,0 +1,242 @@
+/**
+ * One socket as the guest keeps it: where it is in its life, its data ring once it has one, and what its user was told of readiness. Moves bytes, and
+ * asks the backend nothing: commands are for `xensock.ts`. What came up is told once, when the user has seen that there is no more.
+ */
+import { Errno } from '../../../osdep/errno.ts';
+import { type InetAddress, SocketType } from '../core/address.ts';
+import { type Message, Ready, type SocketKind } from './driver.ts';
+import { recvRecord, sendRecord } from './records.ts';
+import type { Ring } from './ring.ts';
+
+/** `lost`: its connection ended with the device's. */
+export type SocketState = 'made' | 'bound' | 'connecting' | 'active' | 'listening' | 'lost' | 'closed';
+
+export interface Option {
+  readonly level: number;
+  readonly name: number;
+  readonly value: Uint8Array;
+}
+
+/** Nobody has asked for it yet. */
+export const nobody = (): void => {};
+
+const ALL = Ready.IN | Ready.OUT | Ready.ERROR | Ready.HANGUP;
+
+export class XenSocket {
+  readonly id: bigint;
+  readonly kind: SocketKind;
+  onReady: (bits: number) => void;
+  state: SocketState = 'made';
+  /** 0, or minus an error number: why the backend did not make it, or what it ended with. */
+  error = 0;
+  /** As the user said, or as the backend chose. */
+  bound: InetAddress | undefined;
+  peer: InetAddress | undefined;
+  backlog = 0;
+  /** What was set, for when it has to be made again. */
+  readonly options: Option[] = [];
+  #ring: Ring | undefined;
+  /** The user has found nothing to read, or no room, and waits to be told. */
+  #wantsIn = true;
+  #wantsOut = false;
+  #toldError = false;
+  #toldHangup = false;
+  #shutRead = false;
+  #shutWrite = false;
+  #soon = false;
+
+  constructor(id: bigint, kind: SocketKind, onReady: (bits: number) => void) {
+    this.id = id;
+    this.kind = kind;
+    this.onReady = onReady;
+  }
+
+  get isDatagram(): boolean {
+    return this.kind.type === SocketType.DGRAM;
+  }
+
+  get ring(): Ring | undefined {
+    return this.#ring;
+  }
+
+  /** Bytes may flow from now on. */
+  attach(ring: Ring): void {
+    this.#ring = ring;
+    ring.onEvent = () => this.look();
+    // What came before anybody was told of this ring.
+    this.lookSoon();
+  }
+
+  /** Takes the ring away, for whoever gives it back. */
+  detach(): Ring | undefined {
+    const ring = this.#ring;
+    this.#ring = undefined;
+    if (ring !== undefined) ring.onEvent = undefined;
+    return ring;
+  }
+
+  /** The end of it: every call fails from now on, and the user is told. */
+  fail(state: 'lost' | 'closed', error: number): void {
+    this.state = state;
+    this.error = error;
+    if (state === 'lost') this.tell(ALL);
+  }
+
+  /** Marks directions as ended by the user. */
+  shutdown(how: 'read' | 'write' | 'both'): void {
+    if (how !== 'write') this.#shutRead = true;
+    if (how !== 'read') this.#shutWrite = true;
+    if (this.#shutRead) this.lookSoon();
+  }
+
+  tell(bits: number): void {
+    if (this.state !== 'closed') this.onReady(bits);
+  }
+
+  send(bytes: Uint8Array): number {
+    const refused = this.#maySend();
+    if (refused !== 0) return refused;
+    const ring = this.#ring!;
+    const sent = this.isDatagram ? sendRecord(ring, [bytes], undefined) : ring.send(bytes);
+    return this.#sent(sent, bytes.length);
+  }
+
+  sendmsg({ parts, address }: Message): number {
+    const refused = this.#maySend();
+    if (refused !== 0) return refused;
+    const ring = this.#ring!;
+    if (this.isDatagram) {
+      const sent = sendRecord(ring, parts, address);
+      return this.#sent(sent, sent);
+    }
+    let sent = 0;
+    for (const part of parts) {
+      const count = ring.send(part);
+      if (count < 0 && sent === 0) return this.#sent(count, part.length);
+      sent += Math.max(count, 0);
+      if (count < part.length) {
+        this.#wantsOut = true;
+        break;
+      }
+    }
+    return sent;
+  }
+
+  recv(into: Uint8Array): number {
+    const refused = this.#mayReceive();
+    if (refused !== 0) return this.#shutRead ? 0 : refused;
+    const ring = this.#ring!;
+    if (!this.isDatagram) return this.#received(ring.recv(into), into.length);
+    const got = recvRecord(ring, { parts: [into] });
+    return this.#received(got, got);
+  }
+
+  recvmsg(message: Message): number {
+    const refused = this.#mayReceive();
+    if (refused !== 0) return this.#shutRead ? 0 : refused;
+    const ring = this.#ring!;
+    if (this.isDatagram) {
+      const got = recvRecord(ring, message);
+      return this.#received(got, got);
+    }
+    let got = 0;
+    for (const part of message.parts) {
+      const count = ring.recv(part);
+      if (count <= 0 && got === 0) return this.#received(count, part.length);
+      got += Math.max(count, 0);
+      if (count < part.length) {
+        this.#received(count, part.length);
+        break;
+      }
+    }
+    return got;
+  }
+
+  /** What is ready now. */
+  poll(): number {
+    if (this.state === 'lost' || this.state === 'closed') return ALL;
+    const ring = this.#ring;
+    if (ring === undefined || this.state !== 'active') return 0;
+    let bits = 0;
+    if (this.#shutRead || ring.readable) bits |= Ready.IN;
+    if (ring.writable) bits |= Ready.OUT;
+    if (this.#failed(ring)) bits |= Ready.ERROR;
+    if (ring.outError !== 0 && ring.inError !== 0) bits |= Ready.HANGUP;
+    return bits;
+  }
+
+  /** Tells the user of what has come up, if there is any. */
+  look(): void {
+    const ring = this.#ring;
+    if (ring === undefined || this.state !== 'active' || this.onReady === nobody) return;
+    let bits = 0;
+    if (this.#wantsIn && (this.#shutRead || ring.readable)) {
+      this.#wantsIn = false;
+      bits |= Ready.IN;
+    }
+    if (this.#wantsOut && ring.writable) {
+      this.#wantsOut = false;
+      bits |= Ready.OUT;
+    }
+    if (!this.#toldError && this.#failed(ring)) {
+      this.#toldError = true;
+      bits |= Ready.ERROR;
+    }
+    if (!this.#toldHangup && ring.outError !== 0 && ring.inError !== 0) {
+      this.#toldHangup = true;
+      bits |= Ready.HANGUP;
+    }
+    if (bits !== 0) this.tell(bits);
+  }
+
+  /** The same, but not from within a call. */
+  lookSoon(): void {
+    if (this.#soon) return;
+    this.#soon = true;
+    queueMicrotask(() => {
+      this.#soon = false;
+      this.look();
+    });
+  }
+
+  #failed(ring: Ring): boolean {
+    const { inError } = ring;
+    return ring.outError !== 0 || (inError !== 0 && inError !== -Errno.ENOTCONN);
+  }
+
+  #maySend(): number {
+    if (this.#shutWrite) return -Errno.EPIPE;
+    if (this.state === 'active') return 0;
+    if (!this.isDatagram || this.error !== 0) return this.#idle();
+    this.#wantsOut = true;
+    return -Errno.EAGAIN;
+  }
+
+  #mayReceive(): number {
+    if (this.#shutRead) return -Errno.ENOTCONN;
+    if (this.state === 'active') return 0;
+    if (!this.isDatagram || this.error !== 0) return this.#idle();
+    this.#wantsIn = true;
+    return -Errno.EAGAIN;
+  }
+
+  #idle(): number {
+    return this.error === 0 ? -Errno.ENOTCONN : this.error;
+  }
+
+  #sent(count: number, wanted: number): number {
+    if (count === -Errno.EAGAIN || (count >= 0 && count < wanted)) this.#wantsOut = true;
+    // The peer receives no more: what Linux says to who sends nevertheless.
+    return count === -Errno.ENOTCONN ? -Errno.EPIPE : count;
+  }
+
+  /** Of a call that got `count` of the bytes that it had room for. */
+  #received(count: number, wanted: number): number {
+    if (count === -Errno.EAGAIN || (count > 0 && count < wanted)) {
+      this.#wantsIn = true;
+      // An end that came with the last bytes has been told of already.
+      if (this.#ring!.inError !== 0) this.lookSoon();
+    }
+    return count;
+  }
+}

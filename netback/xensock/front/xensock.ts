@@ -1,0 +1,398 @@
+/**
+ * Sockets of a guest that another domain serves: the socket driver over a device of commands and data rings. It outlives the device's connections:
+ * when one ends, its streams end as with a crashed host, and what can be made again (listening sockets, bound ones, datagrams) is made again on
+ * the next; calls meanwhile wait for that. Without the extension there is neither shutdown, nor names, nor options, nor datagrams: -ENOTSUP.
+ */
+import type { Clock } from '../../../osdep/clock.ts';
+import { Errno } from '../../../osdep/errno.ts';
+import {
+  ADDRESS_BYTES,
+  decodeAddress,
+  encodeAddress,
+  Family,
+  type InetAddress,
+  SocketType,
+} from '../core/address.ts';
+import { type Call, Command, ENOTSUP, Shut } from '../core/pvcalls.ts';
+import type { Asked } from './commands.ts';
+import type { Allocator, Message, Outcome, SocketDriver, SocketKind } from './driver.ts';
+import { Listening } from './listening.ts';
+import type { Session } from './session.ts';
+import { XenSocket } from './socket.ts';
+
+export interface XenSockOptions {
+  readonly name: string;
+  readonly clock: Pick<Clock, 'after'>;
+  /** Orders of data rings, as a power of two of pages, both halves together: of a stream that was connected, of one that was accepted, of datagrams. */
+  readonly connectOrder: number;
+  readonly acceptOrder: number;
+  readonly datagramOrder: number;
+  /** Sockets at a time. */
+  readonly sockets: number;
+  /** The guest lets go of its device, and takes it again or not. */
+  readonly onLeave: (how: 'for good' | 'to come back') => void;
+}
+
+interface Reply {
+  readonly ret: number;
+  readonly data: Uint8Array | undefined;
+}
+
+const ENETDOWN = 100;
+const LOST: Reply = { ret: -Errno.ECONNRESET, data: undefined };
+
+export class XenSock implements SocketDriver<XenSocket> {
+  readonly name: string;
+  readonly families: readonly number[] = [Family.INET, Family.INET6];
+  readonly allocator: Allocator = { alloc: (bytes) => new Uint8Array(bytes), free: () => {} };
+  readonly #options: XenSockOptions;
+  readonly #sockets = new Set<XenSocket>();
+  /** Where each was made; none: it has to be made first. */
+  readonly #madeIn = new WeakMap<XenSocket, Session>();
+  readonly #connecting = new Map<XenSocket, Asked>();
+  readonly #listening: Listening;
+  #session: Session | undefined;
+  #extended = true;
+  #waiting: (() => void)[] = [];
+  #ended = false;
+  #lastId = 0n;
+
+  constructor(options: XenSockOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#listening = new Listening({
+      clock: options.clock,
+      order: options.acceptOrder,
+      nextId: () => this.#nextId(),
+      onSocket: (socket, session) => {
+        this.#sockets.add(socket);
+        this.#madeIn.set(socket, session);
+      },
+      onOrphan: (socket) => void this.close(socket),
+    });
+  }
+
+  /** Whether the backend speaks the extension, as far as is known. */
+  get extended(): boolean {
+    return this.#extended;
+  }
+
+  /** Goes through the handshake again, as after a resume: as if the backend had died. */
+  reconnect(): void {
+    this.#options.onLeave('to come back');
+  }
+
+  /** The guest wants the device no more. */
+  leave(): void {
+    this.#options.onLeave('for good');
+  }
+
+  create(kind: SocketKind, onReady: (bits: number) => void): XenSocket | number {
+    if (!this.families.includes(kind.family)) return -Errno.EAFNOSUPPORT;
+    if (kind.type !== SocketType.STREAM && kind.type !== SocketType.DGRAM) return -Errno.ESOCKTNOSUPPORT;
+    if (this.#ended) return -ENETDOWN;
+    if (kind.type === SocketType.DGRAM && !this.#extended) return -ENOTSUP;
+    if (this.#sockets.size >= this.#options.sockets) return -Errno.ENFILE;
+    const socket = new XenSocket(this.#nextId(), kind, onReady);
+    this.#sockets.add(socket);
+    if (this.#session !== undefined) this.#make(socket, this.#session);
+    return socket;
+  }
+
+  async bind(socket: XenSocket, address: InetAddress): Outcome {
+    if (socket.state !== 'made' && !(socket.isDatagram && socket.bound === undefined)) return -Errno.EINVAL;
+    const { ret } = await this.#ask(socket, { command: Command.BIND, ...addressed(address) });
+    if (ret !== 0) return ret;
+    if (socket.state === 'made') socket.state = 'bound';
+    socket.bound = address;
+    // The port that it got has to be the same when it is made again.
+    if (address.port === 0) await this.getsockname(socket);
+    return 0;
+  }
+
+  async listen(socket: XenSocket, backlog: number): Outcome {
+    if (socket.isDatagram) return -Errno.EOPNOTSUPP;
+    if (socket.state === 'made') {
+      const four = socket.kind.family === Family.INET;
+      const any = { family: four ? Family.INET : Family.INET6, ip: new Uint8Array(four ? 4 : 16), port: 0 };
+      const ret = await this.bind(socket, { ...any, scope: 0 });
+      if (ret !== 0) return ret;
+    }
+    if (socket.state !== 'bound' && socket.state !== 'listening') return -Errno.EINVAL;
+    if (socket.state === 'bound' && !this.#listening.room) return -Errno.ENOBUFS;
+    const { ret } = await this.#ask(socket, { command: Command.LISTEN, backlog });
+    if (ret !== 0) return ret;
+    socket.backlog = backlog;
+    socket.state = 'listening';
+    const session = this.#madeIn.get(socket);
+    if (session?.live) this.#listening.add(socket, session);
+    return 0;
+  }
+
+  async connect(socket: XenSocket, address: InetAddress): Outcome {
+    if (socket.isDatagram) return this.#aim(socket, address);
+    if (socket.state === 'connecting') return -Errno.EALREADY;
+    if (socket.state === 'active') return -Errno.EISCONN;
+    const before = socket.state;
+    if (before !== 'made' && before !== 'bound') return -Errno.EINVAL;
+    socket.state = 'connecting';
+    const session = await this.#online(socket);
+    if (session === undefined) return -ENETDOWN;
+    if (socket.state !== 'connecting') return -Errno.ECONNABORTED;
+    const ret = await this.#dial(socket, address, session);
+    if (ret !== 0 && socket.state === 'connecting') socket.state = before;
+    return ret;
+  }
+
+  accept(socket: XenSocket, onReady: (bits: number) => void): XenSocket | number {
+    return this.#listening.take(socket, onReady);
+  }
+
+  async shutdown(socket: XenSocket, how: 'read' | 'write' | 'both'): Outcome {
+    if (socket.state !== 'active') return -Errno.ENOTCONN;
+    const session = this.#madeIn.get(socket);
+    if (!session?.extended && how !== 'read') return -ENOTSUP;
+    socket.shutdown(how);
+    if (!session?.extended) return 0;
+    const direction = { read: Shut.READ, write: Shut.WRITE, both: Shut.BOTH }[how];
+    return (await this.#ask(socket, { command: Command.SHUTDOWN, how: direction })).ret;
+  }
+
+  recv(socket: XenSocket, into: Uint8Array): number {
+    return socket.recv(into);
+  }
+
+  recvfrom(socket: XenSocket, into: Uint8Array): { readonly count: number; readonly from?: InetAddress } {
+    if (!socket.isDatagram) return { count: socket.recv(into) };
+    const message: Message = { parts: [into] };
+    const count = socket.recvmsg(message);
+    return message.address === undefined ? { count } : { count, from: message.address };
+  }
+
+  recvmsg(socket: XenSocket, message: Message): number {
+    return socket.recvmsg(message);
+  }
+
+  send(socket: XenSocket, bytes: Uint8Array): number {
+    return socket.send(bytes);
+  }
+
+  sendto(socket: XenSocket, bytes: Uint8Array, to: InetAddress): number {
+    return socket.isDatagram ? socket.sendmsg({ parts: [bytes], address: to }) : socket.send(bytes);
+  }
+
+  sendmsg(socket: XenSocket, message: Message): number {
+    return socket.sendmsg(message);
+  }
+
+  async getpeername(socket: XenSocket): Promise<InetAddress | number> {
+    if (socket.peer !== undefined) return socket.peer;
+    if (socket.state !== 'active' || socket.isDatagram) return -Errno.ENOTCONN;
+    const name = await this.#name(socket, Command.GETPEERNAME);
+    if (typeof name !== 'number') socket.peer = name;
+    return name;
+  }
+
+  async getsockname(socket: XenSocket): Promise<InetAddress | number> {
+    const name = this.#extended ? await this.#name(socket, Command.GETSOCKNAME) : -ENOTSUP;
+    if (typeof name === 'number') return socket.bound ?? name;
+    if (socket.bound?.port === 0) socket.bound = name;
+    return name;
+  }
+
+  async getsockopt(socket: XenSocket, level: number, name: number): Promise<Uint8Array | number> {
+    if (!this.#extended) return -ENOTSUP;
+    const { ret, data } = await this.#ask(socket, { command: Command.GETSOCKOPT, level, name });
+    return ret === 0 ? (data ?? -Errno.EIO) : ret;
+  }
+
+  async setsockopt(socket: XenSocket, level: number, name: number, value: Uint8Array): Outcome {
+    if (!this.#extended) return -ENOTSUP;
+    const { ret } = await this.#ask(socket, { command: Command.SETSOCKOPT, level, name, value });
+    if (ret !== 0) return ret;
+    const { options } = socket;
+    const at = options.findIndex((option) => option.level === level && option.name === name);
+    options[at === -1 ? options.length : at] = { level, name, value };
+    return 0;
+  }
+
+  poll(socket: XenSocket): number {
+    if (socket.state === 'listening') return this.#listening.has(socket) ? 1 : 0;
+    return socket.poll();
+  }
+
+  async close(socket: XenSocket): Promise<void> {
+    if (socket.state === 'closed') return;
+    const { state } = socket;
+    socket.fail('closed', -Errno.EBADF);
+    this.#sockets.delete(socket);
+    const unwanted = state === 'listening' ? this.#listening.remove(socket) : [];
+    await Promise.all([this.#release(socket), ...unwanted.map((child) => this.close(child))]);
+  }
+
+  /** For the device: there is a connection. */
+  connected(session: Session): void {
+    this.#session = session;
+    this.#extended = session.extended;
+    for (const socket of this.#sockets) this.#make(socket, session);
+    for (const go of this.#waiting.splice(0)) go();
+  }
+
+  /** For the device: there is none any more; its rings are taken away after this. */
+  disconnected(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    if (session === undefined) return;
+    session.live = false;
+    this.#connecting.clear();
+    session.commands.lose();
+    for (const socket of [...this.#sockets]) {
+      socket.detach();
+      if (socket.isDatagram) socket.state = 'made';
+      else if (socket.state === 'active' || socket.state === 'connecting')
+        socket.fail('lost', -Errno.ECONNRESET);
+    }
+  }
+
+  /** For the device: there will be no other. */
+  end(): void {
+    this.#ended = true;
+    this.#listening.stop();
+    for (const go of this.#waiting.splice(0)) go();
+    for (const socket of [...this.#sockets]) socket.fail('lost', -ENETDOWN);
+  }
+
+  #nextId(): bigint {
+    this.#lastId += 1n;
+    return this.#lastId;
+  }
+
+  /** Has the backend make it, as it was if it was made before. Later commands find it, since commands are taken in their order. */
+  #make(socket: XenSocket, session: Session): void {
+    if (socket.state === 'lost' || socket.state === 'closed') return;
+    const { commands } = session;
+    const { id, kind, bound } = socket;
+    this.#madeIn.set(socket, session);
+    const settle = (ret: number): void => {
+      if (ret !== 0 && session.live && socket.error === 0) socket.error = ret;
+    };
+    const { family: domain, type, protocol } = kind;
+    commands.ask(id, { command: Command.SOCKET, domain, type, protocol }, settle);
+    for (const option of socket.options)
+      commands.ask(id, { command: Command.SETSOCKOPT, ...option }, () => {});
+    if (socket.isDatagram) this.#equip(socket, session, settle);
+    if (bound !== undefined) commands.ask(id, { command: Command.BIND, ...addressed(bound) }, settle);
+    if (socket.isDatagram && socket.peer !== undefined) void this.#aim(socket, socket.peer);
+    if (socket.state !== 'listening') return;
+    commands.ask(id, { command: Command.LISTEN, backlog: socket.backlog }, (ret) => {
+      settle(ret);
+      if (session.live && socket.state === 'listening') this.#listening.add(socket, session);
+      if (socket.error !== 0) socket.tell(1);
+    });
+  }
+
+  /** Gives a socket for datagrams its ring; what is put there meanwhile goes when the backend has it. */
+  #equip(socket: XenSocket, session: Session, settle: (ret: number) => void): void {
+    const { datagramOrder } = this.#options;
+    const ring = session.pool.take(Math.min(datagramOrder, session.maxOrder), 1, 'always');
+    if (typeof ring === 'number') {
+      settle(ring);
+      return;
+    }
+    socket.state = 'active';
+    socket.attach(ring);
+    const call = { command: Command.ATTACH, ref: ring.ref, evtchn: ring.port };
+    session.commands.ask(socket.id, call, (ret) => {
+      settle(ret);
+      if (ret === 0 || !session.live) return;
+      session.pool.give(ring);
+      if (socket.detach() === ring && socket.state !== 'closed') socket.fail('lost', ret);
+    });
+  }
+
+  /** A stream's way to its peer. */
+  async #dial(socket: XenSocket, address: InetAddress, session: Session): Promise<number> {
+    const { pool, commands } = session;
+    const ring = pool.take(Math.min(this.#options.connectOrder, session.maxOrder), 1, session.events);
+    if (typeof ring === 'number') return ring;
+    const call = {
+      command: Command.CONNECT,
+      ...addressed(address),
+      flags: 0,
+      ref: ring.ref,
+      evtchn: ring.port,
+    };
+    const ret = await new Promise<number>((resolve) => {
+      this.#connecting.set(socket, commands.ask(socket.id, call, resolve));
+    });
+    this.#connecting.delete(socket);
+    if (ret === 0 && session.live) {
+      // Also of one that was closed meanwhile: the ring is given back when it is released.
+      socket.attach(ring);
+      if (socket.state !== 'connecting') return -Errno.ECONNABORTED;
+      socket.state = 'active';
+      socket.peer = address;
+      return 0;
+    }
+    pool.give(ring);
+    return socket.error === 0 || socket.state === 'closed' ? ret : socket.error;
+  }
+
+  /** Where a socket's datagrams go that say nothing else. */
+  async #aim(socket: XenSocket, address: InetAddress): Promise<number> {
+    const call = { command: Command.CONNECT, ...addressed(address), flags: 0, ref: 0, evtchn: 0 };
+    const { ret } = await this.#ask(socket, call);
+    if (ret === 0) socket.peer = address;
+    return ret;
+  }
+
+  async #release(socket: XenSocket): Promise<void> {
+    const session = this.#madeIn.get(socket);
+    if (session === undefined || !session.live) return;
+    const asked = this.#connecting.get(socket);
+    // It never left: nobody but us answers it.
+    if (asked !== undefined && session.commands.withdraw(asked)) asked.settle(-Errno.ECONNABORTED, undefined);
+    await new Promise<void>((resolve) => {
+      const call = { command: Command.RELEASE, reuse: true };
+      session.commands.ask(socket.id, call, () => resolve());
+    });
+    const ring = socket.detach();
+    if (ring !== undefined) session.pool.give(ring);
+  }
+
+  async #name(socket: XenSocket, command: 0x101 | 0x102): Promise<InetAddress | number> {
+    if (!this.#extended) return -ENOTSUP;
+    const { ret, data } = await this.#ask(socket, { command });
+    if (ret !== 0) return ret;
+    return (data && decodeAddress(data, data.length)) ?? -Errno.EIO;
+  }
+
+  /** A call about a socket, when there is a connection. */
+  async #ask(socket: XenSocket, call: Call): Promise<Reply> {
+    const session = await this.#online(socket);
+    if (session === undefined) return { ret: this.#ended ? -ENETDOWN : socket.error, data: undefined };
+    if (this.#madeIn.get(socket) !== session) return LOST;
+    return new Promise((resolve) => {
+      session.commands.ask(socket.id, call, (ret, data) =>
+        // What the making of it met with says more than what came of it.
+        resolve({ ret: ret !== 0 && socket.error !== 0 ? socket.error : ret, data }),
+      );
+    });
+  }
+
+  /** The connection that the device has, or is going to have; undefined: there is no use in it. */
+  async #online(socket: XenSocket): Promise<Session | undefined> {
+    while (this.#session === undefined && !this.#ended && !isOver(socket))
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return isOver(socket) ? undefined : this.#session;
+  }
+}
+
+function isOver({ state }: XenSocket): boolean {
+  return state === 'lost' || state === 'closed';
+}
+
+function addressed(address: InetAddress): { address: Uint8Array; addressLength: number } {
+  const bytes = new Uint8Array(ADDRESS_BYTES);
+  return { addressLength: encodeAddress(address, bytes), address: bytes };
+}
