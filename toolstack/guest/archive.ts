@@ -23,7 +23,7 @@ export interface ArchivedFile {
 }
 
 const HEADER_BYTES = 512;
-const PIECE_BYTES = 1 << 18;
+const PIECE_BYTES = 1 << 16;
 /** An archive need not be ours. */
 const MOST_FILES = 100_000;
 

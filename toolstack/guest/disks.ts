@@ -12,8 +12,8 @@ const SECTOR_BYTES = 512;
 const BLOCK_BYTES = 4096;
 const BLOCK_SECTORS = BLOCK_BYTES / SECTOR_BYTES;
 const PAUSE_MS = 500;
-/** One request of ours at a time. */
-const DATA_PAGES = 16;
+/** One request of ours at a time, and what others read. */
+const DATA_PAGES = 256;
 /** VDISK_READONLY. */
 const READ_ONLY = 4;
 
@@ -21,12 +21,15 @@ export interface DisksOptions {
   readonly platform: Platform;
   readonly store: Client;
   readonly print: (text: string) => void;
+  /** Others may use it, too. */
+  readonly onDisk: (devid: number, disk: FrontDisk) => void;
 }
 
 export async function driveDisks(options: DisksOptions): Promise<Driven> {
   const { platform, store, print } = options;
   const onDisk = (devid: number, disk: FrontDisk): void => {
     print(`disk ${devid} is connected`);
+    options.onDisk(devid, disk);
     void new DiskUse(options, devid, disk).run();
   };
   return await runFrontends(blkfront({ platform, onDisk, dataPages: DATA_PAGES }), { store, log: print });

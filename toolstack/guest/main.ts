@@ -7,16 +7,22 @@ import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
 import { driveDisks } from './disks.ts';
+import { runFetcher } from './fetcher.ts';
 import { Guest } from './guest.ts';
 import { GuestNetwork } from './network.ts';
+import { GuestSockets } from './sockets.ts';
+import { Web } from './web.ts';
 
 const platform = simPlatform();
 const store = await connect({ connector: ownRing(platform) });
 const print = (text: string): void => console.log(text);
 const network = new GuestNetwork({ platform, store, print });
+const sockets = new GuestSockets({ platform, store, print });
+const { clock } = platform;
+const web = new Web({ store, clock, print, listen: (port, events) => sockets.listen(port, events) });
 const guest = new Guest({
   store,
-  clock: platform.clock,
+  clock,
   print,
   onNeighbour: (domid, find, signal) => network.pingOn(domid, () => find('data/address'), signal),
 });
@@ -25,7 +31,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => guest.end()).resume();
 
 // They come when they come; a guest without devices is one, too.
-const driven = await Promise.all([driveDisks({ platform, store, print }), network.drive()]);
+const driven = await Promise.all([
+  driveDisks({ platform, store, print, onDisk: (devid, disk) => web.disk(devid, disk) }),
+  network.drive(),
+  sockets.drive(),
+]);
+for (const program of [
+  web.run(),
+  runFetcher({ store, clock, print, dial: (host, port) => sockets.dial(host, port) }),
+])
+  program.catch((error: unknown) => print(String(error)));
 const reason = await guest.run();
 for (const devices of driven) await devices.close();
 await store.close();
