@@ -1,0 +1,177 @@
+/**
+ * One frontend's sockets, as the handshake's runner sees them: connected with the ring of commands, let go. Commands are taken a few at a time, in
+ * turns with all that moves bytes. Knows the store through its link alone.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../../../osdep/clock.ts';
+import type { BackendDevice, BackendLink, DeviceStatistics } from '../../../xenstored/client/backend.ts';
+import { forgetRecord } from '../../../xenstored/client/ringrecord.ts';
+import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
+import {
+  MAX_PAGE_ORDER,
+  PVCALLS_VERSION,
+  type PvcallsFrontKeys,
+  readPvcallsFront,
+} from '../../../xenstored/xenbus/pvcalls.ts';
+import type { Account } from '../core/account.ts';
+import type { GuestRules } from '../core/policy.ts';
+import type { SocketView } from '../core/socket.ts';
+import { type Decision, Sockets } from '../core/sockets.ts';
+import { CommandRing } from './commandring.ts';
+import { type Shared, SocketHands } from './hands.ts';
+import type { Mover } from './localhub.ts';
+
+/** Commands taken between two looks at others. */
+const TURN_COMMANDS = 8;
+
+export interface DeviceOptions {
+  readonly link: BackendLink;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly shared: Shared;
+  /** The guest's, over all its devices. */
+  readonly account: Account;
+  readonly rules: GuestRules;
+  /** Where records lie. */
+  readonly recordDir: string;
+  readonly onDecision: (decision: Decision) => void;
+  readonly onClosed: () => void;
+  /** One line. */
+  readonly log: (line: string) => void;
+}
+
+interface Connection {
+  readonly ring: CommandRing;
+  readonly hands: SocketHands;
+  readonly sockets: Sockets;
+}
+
+export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
+  readonly features: Keys = {
+    versions: PVCALLS_VERSION,
+    'max-page-order': `${MAX_PAGE_ORDER}`,
+    'function-calls': '1',
+    'feature-xensock': '1',
+  };
+  readonly #options: DeviceOptions;
+  #rules: GuestRules;
+  #connection: Connection | undefined;
+
+  constructor(options: DeviceOptions) {
+    this.#options = options;
+    this.#rules = options.rules;
+  }
+
+  readFront(): ReturnType<typeof readPvcallsFront> {
+    return readPvcallsFront({ extension: true });
+  }
+
+  async connect(front: PvcallsFrontKeys, how: 'fresh' | 'attach'): Promise<Keys> {
+    const { link, log } = this.#options;
+    this.#connection = this.#attach(front, how);
+    log(
+      `${link.path}: ${how === 'fresh' ? 'connected' : 'taken over'}${front.extended ? ', with the extension' : ''}`,
+    );
+    this.#options.shared.tcp.turns.stir(this);
+    return {};
+  }
+
+  async disconnect(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#connection = undefined;
+    // What a successor may make again stays written down.
+    connection.ring.record.leave();
+    connection.sockets.close();
+    connection.hands.close();
+    connection.ring.close();
+  }
+
+  close(why: 'gone' | 'stop'): void {
+    this.#options.onClosed();
+    if (why === 'gone') forgetRecord(this.#recordPath);
+  }
+
+  get path(): string {
+    return this.#options.link.path;
+  }
+
+  get domid(): number {
+    return this.#options.link.device.frontendDomid;
+  }
+
+  /** From now on; what they forbid is cut. */
+  set rules(rules: GuestRules) {
+    this.#rules = rules;
+    if (this.#connection !== undefined) this.#connection.sockets.rules = rules;
+  }
+
+  list(): Iterable<SocketView> {
+    return this.#connection?.sockets.list ?? [];
+  }
+
+  /** Since it was connected; undefined: it is not. */
+  get statistics(): DeviceStatistics | undefined {
+    const hands = this.#connection?.hands;
+    return hands && { path: this.path, counters: hands.statistics };
+  }
+
+  /** Takes some commands. */
+  move(): boolean {
+    const connection = this.#connection;
+    if (connection === undefined) return false;
+    const { ring, sockets } = connection;
+    for (let left = TURN_COMMANDS; left > 0; left--) {
+      const request = ring.next();
+      if (request === 'broken') {
+        this.#options.link.broken('ring of commands: req_prod is impossible');
+        return false;
+      }
+      if (request === 'none') {
+        ring.publish();
+        ring.listen();
+        return false;
+      }
+      sockets.handle(request);
+    }
+    ring.publish();
+    return true;
+  }
+
+  get #recordPath(): string {
+    const { link, recordDir } = this.#options;
+    return join(recordDir, `${link.device.frontendDomid}-${link.device.devid}`);
+  }
+
+  #attach({ ringRef, port, extended }: PvcallsFrontKeys, how: 'fresh' | 'attach'): Connection {
+    const { shared, account, clock, onDecision } = this.#options;
+    const { domid } = this;
+    const { gnttab, ports } = shared;
+    const onEvent = (): void => shared.tcp.turns.stir(this);
+    const ring = new CommandRing({
+      gnttab,
+      ports,
+      domid,
+      ringRef,
+      port,
+      recordPath: this.#recordPath,
+      how,
+      onEvent,
+    });
+    const budget = {
+      take: (pages: number) => account.take('pages', pages),
+      giveBack: (pages: number) => account.give('pages', pages),
+    };
+    const hands = new SocketHands({ ...shared, domid, commands: ring, budget });
+    const now = (): number => clock.now();
+    const rules = this.#rules;
+    const sockets = new Sockets({ hands, account, rules, extended, now, ledger: ring.record, onDecision });
+    hands.heard = sockets;
+    if (how === 'attach') {
+      sockets.restore(ring.record.sockets);
+      for (const request of ring.waiting) sockets.handle(request);
+      ring.publish();
+      ring.ring();
+    }
+    return { ring, hands, sockets };
+  }
+}

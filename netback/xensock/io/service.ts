@@ -1,0 +1,107 @@
+/**
+ * Sockets as a service: what the handshake's runner (xenstored/client) wants of a kind of device, all of them on one poller, one hub of guests'
+ * networks and one account for each guest. A device that fails costs itself alone. Whose rules are whose, is an argument.
+ */
+import { Poller } from '../../../osdep/os/poll.ts';
+import { raiseOpenFiles } from '../../../osdep/os/sock.ts';
+import type { Platform } from '../../../osdep/platform.ts';
+import { Ports } from '../../../osdep/ports.ts';
+import type { BackendService } from '../../../xenstored/client/backend.ts';
+import type { PvcallsFrontKeys } from '../../../xenstored/xenbus/pvcalls.ts';
+import { Account } from '../core/account.ts';
+import type { GuestRules } from '../core/policy.ts';
+import type { Decision } from '../core/sockets.ts';
+import { Descriptors } from './descriptors.ts';
+import { SocketDevice } from './device.ts';
+import type { Shared } from './hands.ts';
+import { LocalHub } from './localhub.ts';
+
+/** Of sockets and all else; where the system allows fewer, there are fewer. */
+const OPEN_FILES = 65_536;
+
+export interface SocketsServiceOptions {
+  readonly platform: Pick<Platform, 'clock' | 'openEvtchn' | 'openGnttab'>;
+  /** Where records are kept; made if need be. It outlives the process, and ends with the machine. */
+  readonly recordDir: string;
+  /** What a guest may do. */
+  readonly rulesOf: (domid: number) => GuestRules;
+  readonly onDecision?: (domid: number, decision: Decision) => void;
+  /** One line at a time. */
+  readonly log: (line: string) => void;
+}
+
+export interface SocketsService {
+  readonly service: BackendService<PvcallsFrontKeys>;
+  /** Those that are there. */
+  readonly devices: Iterable<SocketDevice>;
+  /** `rulesOf` says something else now: what it forbids is cut. */
+  rulesChanged(): void;
+  /** After the service is no longer served. */
+  close(): void;
+}
+
+/** Serves any number of frontends. Throws OsError without a hypervisor. */
+export function serveSockets({
+  platform,
+  recordDir,
+  rulesOf,
+  onDecision,
+  log,
+}: SocketsServiceOptions): SocketsService {
+  const { clock } = platform;
+  const gnttab = platform.openGnttab();
+  const ports = new Ports(platform.openEvtchn());
+  const poller = new Poller();
+  const local: Shared['local'] = new LocalHub({ clock, flush: () => ports.flush() });
+  const descriptors = new Descriptors(raiseOpenFiles(OPEN_FILES));
+  const drains: Shared['tcp']['drains'] = new Set();
+  const shared: Shared = { gnttab, ports, local, tcp: { poller, clock, turns: local, descriptors, drains } };
+  const devices = new Set<SocketDevice>();
+  const accounts = new Map<number, Account>();
+  const accountOf = (domid: number): Account => {
+    const account = accounts.get(domid) ?? new Account(rulesOf(domid).limits);
+    accounts.set(domid, account);
+    return account;
+  };
+  return {
+    service: {
+      kind: 'pvcalls',
+      hotplug: 'self',
+      async open(link) {
+        const domid = link.device.frontendDomid;
+        const device: SocketDevice = new SocketDevice({
+          link,
+          clock,
+          shared,
+          account: accountOf(domid),
+          rules: rulesOf(domid),
+          recordDir,
+          onDecision: (decision) => onDecision?.(domid, decision),
+          onClosed() {
+            devices.delete(device);
+            if (![...devices].some((other) => other.domid === domid)) accounts.delete(domid);
+          },
+          log,
+        });
+        devices.add(device);
+        return device;
+      },
+      statistics: () => [...devices].flatMap(({ statistics }) => statistics ?? []),
+    },
+    devices,
+    rulesChanged() {
+      for (const device of devices) {
+        const rules = rulesOf(device.domid);
+        accountOf(device.domid).limits = rules.limits;
+        device.rules = rules;
+      }
+    },
+    close() {
+      for (const drain of drains) drain.abort();
+      local.close();
+      poller.close();
+      ports.close();
+      gnttab.close();
+    },
+  };
+}
