@@ -24,7 +24,7 @@ export interface SocketsServiceOptions {
   /** Where records are kept; made if need be. It outlives the process, and ends with the machine. */
   readonly recordDir: string;
   /** What a guest may do. */
-  readonly rulesOf: (domid: number) => GuestRules;
+  readonly rulesOf: (domid: number) => GuestRules | Promise<GuestRules>;
   readonly onDecision?: (domid: number, decision: Decision) => void;
   /** One line at a time. */
   readonly log: (line: string) => void;
@@ -35,7 +35,7 @@ export interface SocketsService {
   /** Those that are there. */
   readonly devices: Iterable<SocketDevice>;
   /** `rulesOf` says something else now: what it forbids is cut. */
-  rulesChanged(): void;
+  rulesChanged(): Promise<void>;
   /** After the service is no longer served. */
   close(): void;
 }
@@ -58,8 +58,9 @@ export function serveSockets({
   const shared: Shared = { gnttab, ports, local, tcp: { poller, clock, turns: local, descriptors, drains } };
   const devices = new Set<SocketDevice>();
   const accounts = new Map<number, Account>();
-  const accountOf = (domid: number): Account => {
-    const account = accounts.get(domid) ?? new Account(rulesOf(domid).limits);
+  const accountOf = (domid: number, { limits }: GuestRules): Account => {
+    const account = accounts.get(domid) ?? new Account(limits);
+    account.limits = limits;
     accounts.set(domid, account);
     return account;
   };
@@ -69,12 +70,13 @@ export function serveSockets({
       hotplug: 'self',
       async open(link) {
         const domid = link.device.frontendDomid;
+        const rules = await rulesOf(domid);
         const device: SocketDevice = new SocketDevice({
           link,
           clock,
           shared,
-          account: accountOf(domid),
-          rules: rulesOf(domid),
+          account: accountOf(domid, rules),
+          rules,
           recordDir,
           onDecision: (decision) => onDecision?.(domid, decision),
           onClosed() {
@@ -89,10 +91,11 @@ export function serveSockets({
       statistics: () => [...devices].flatMap(({ statistics }) => statistics ?? []),
     },
     devices,
-    rulesChanged() {
-      for (const device of devices) {
-        const rules = rulesOf(device.domid);
-        accountOf(device.domid).limits = rules.limits;
+    async rulesChanged() {
+      for (const device of [...devices]) {
+        const rules = await rulesOf(device.domid);
+        if (!devices.has(device)) continue;
+        accountOf(device.domid, rules);
         device.rules = rules;
       }
     },
