@@ -16,12 +16,13 @@ import { loadProgram } from './load.ts';
 import { type MemoryScore, memory, memoryTable } from './memory.ts';
 import { net, netTable } from './net.ts';
 import { rows } from './rows.ts';
+import { sock, sockTables } from './sock.ts';
 import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
 
 /** Of the store, with contestants; of backends. */
 const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
-const PARTS = [...STORE_PARTS, 'net', 'disk', 'disk-door'] as const;
+const PARTS = [...STORE_PARTS, 'net', 'disk', 'disk-door', 'sock'] as const;
 type Part = (typeof PARTS)[number];
 
 interface Asked {
@@ -191,6 +192,11 @@ async function main(): Promise<void> {
   if (wanted('disk-door')) {
     const scores = await diskDoor({ rounds, seconds }, asked.rows, say);
     show(doorTable(scores), scores, 'disk-door');
+  }
+  if (wanted('sock')) {
+    const timing = { rounds: Math.min(rounds, 3), seconds };
+    const scores = await sock(timing, { node: asked.node, wanted: asked.rows }, say);
+    for (const table of sockTables(scores, timing)) show(table, scores, 'sock');
   }
   if (asked.json) writeFileSync(asked.json, `${JSON.stringify(raw, null, 1)}\n`);
   if (asked.markdown) writeFileSync(asked.markdown, tables.map(markdown).join('\n'));
