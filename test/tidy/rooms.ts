@@ -124,14 +124,14 @@ function targetRoom(wanted: Import): string | undefined {
   return wanted.specifier.startsWith('node:') ? 'node' : 'npm';
 }
 
-/** Each package has one file that imports its values, so that it can be replaced in an afternoon. */
-export const doors: Readonly<Record<string, string>> = {
+/** Each package has one file in a service that imports its values, so that it can be replaced in an afternoon. */
+export const doors: Readonly<Record<string, string | readonly string[]>> = {
   koffi: 'osdep/os/ffi.ts',
   level: 'xenstored/io/database.ts',
-  fastify: 'xenstored/admin/app.ts',
+  fastify: ['xenstored/admin/app.ts', 'netback/xensock/io/control.ts'],
   '@fastify/swagger': 'xenstored/admin/app.ts',
   typebox: 'xenstored/admin/schemas.ts',
-  ajv: 'toolstack/io/hostfile.ts',
+  ajv: ['toolstack/io/hostfile.ts', 'netback/xensock/io/policyfile.ts'],
   commander: 'toolstack/cli/program.ts',
   pino: 'toolstack/io/log.ts',
   'tar-stream': 'toolstack/guest/archive.ts',

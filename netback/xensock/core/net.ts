@@ -42,6 +42,15 @@ export function parsePorts(text: string): PortRange | undefined {
   return { from, to };
 }
 
+/** `10.0.0.1`, `10.0.0.1:80`, `2001:db8::1`, `[2001:db8::1]:80`; the port is 0 where there is none. undefined: it is no address. */
+export function parseAddress(text: string): InetAddress | undefined {
+  const withPort = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
+  if (withPort === null) return parseIp(text.replace(/^\[(.*)\]$/, '$1'));
+  const port = decimal(withPort[3]!, 0xffff);
+  if (port === undefined || port === 0) return undefined;
+  return parseIp(withPort[1] ?? withPort[2]!, port);
+}
+
 export function contains({ family, ip, bits }: Net, address: InetAddress): boolean {
   const wanted = plain(address);
   if (wanted.family !== family) return false;

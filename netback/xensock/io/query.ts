@@ -1,0 +1,106 @@
+/**
+ * xensock's other commands: they ask the one that runs, over its control socket, and print what it says. Know no policy and no socket but as what is
+ * printed.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { DecisionRecord } from './decisions.ts';
+import { type Listed, table } from './list.ts';
+
+/** For `--help` of the service. */
+export const queryHelp: string = `
+commands that ask the xensock that runs:
+  xensock list [--json]         its sockets
+  xensock decisions [--json]    what its policy said of late
+  xensock policy [FILE]         its policy; with FILE: this one holds from now on, until there is another one or it ends
+`;
+
+const usage = 'usage: xensock list|decisions|policy [FILE] [--json] [--run DIR]';
+
+/** Whether a command line is one of these. */
+export function isQuery(args: readonly string[]): boolean {
+  return ['list', 'decisions', 'policy'].includes(args[0] ?? '');
+}
+
+/** Writes to `out`. Rejects with an Error of one line. */
+export async function runQuery(args: readonly string[], out: (text: string) => void): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { json: { type: 'boolean' }, run: { type: 'string' }, help: { type: 'boolean' } },
+  });
+  const [command, file, ...more] = positionals;
+  if (values.help) {
+    out(`${usage}\n${queryHelp}`);
+    return;
+  }
+  if (more.length > 0 || (file !== undefined && command !== 'policy')) throw new Error(usage);
+  const run = values.run ?? process.env.STUBDOM0_RUN ?? '/run/stubdom0';
+  for (const socketPath of controlsOf(join(run, 'xensock'))) {
+    if (command === 'policy') await policy(socketPath, file, out);
+    else if (command === 'list') {
+      const sockets = (await ask(socketPath, '/sockets')) as readonly Listed[];
+      out(values.json ? pretty(sockets) : table(sockets));
+    } else {
+      const decisions = (await ask(socketPath, '/decisions')) as readonly DecisionRecord[];
+      out(values.json ? pretty(decisions) : decisions.map(decisionLine).join(''));
+    }
+  }
+}
+
+/** Each domain that serves on this host has its own. */
+function controlsOf(directory: string): readonly string[] {
+  let names: readonly string[] = [];
+  try {
+    names = readdirSync(directory).filter((name) => /^control-\d+$/.test(name));
+  } catch {
+    // There never was one.
+  }
+  if (names.length === 0) throw new Error(`no xensock runs in ${directory}`);
+  return names.map((name) => join(directory, name));
+}
+
+async function policy(
+  socketPath: string,
+  file: string | undefined,
+  out: (text: string) => void,
+): Promise<void> {
+  if (file === undefined) out(pretty(await ask(socketPath, '/policy')));
+  else await ask(socketPath, '/policy', readFileSync(file, 'utf8'));
+}
+
+function decisionLine({ time, domid, direction, address, allowed, reason, places }: DecisionRecord): string {
+  const where = places.length === 0 ? '' : ` -> ${places.join(', ')}`;
+  return `${time} ${domid} ${direction} ${address}${where} ${allowed ? 'allowed' : 'refused'}: ${reason}\n`;
+}
+
+function pretty(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** GET, or with a body PUT. */
+function ask(socketPath: string, path: string, body?: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const method = body === undefined ? 'GET' : 'PUT';
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const asking = request({ socketPath, path, method, headers, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+      response.once('end', () => {
+        if (response.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(refusal(text)));
+      });
+    });
+    asking.once('error', (error) => reject(new Error(`${socketPath}: ${error.message}`)));
+    asking.end(body);
+  });
+}
+
+function refusal(text: string): string {
+  const { error, message } = JSON.parse(text) as { readonly error?: string; readonly message?: string };
+  return message ?? error ?? text;
+}
