@@ -86,7 +86,10 @@ export class Sockets implements Heard {
     for (const socket of this.#table.all) this.#table.destroy(socket, 'unmap');
   }
 
-  /** Sockets of a predecessor's, as its ledger has them. The requests that waited are handed in again after it. */
+  /**
+   * Sockets of a predecessor's, as its ledger has them. Those that were active are lost, and their guest knows by their rings. The requests that
+   * waited are handed in again after it.
+   */
   restore(entries: Iterable<SocketEntry>): void {
     for (const entry of entries) this.#restore(entry);
   }
@@ -261,7 +264,7 @@ export class Sockets implements Heard {
     this.#table.lose(socket, socket.state === 'active' ? Errno.ECONNRESET : Errno.EACCES);
   }
 
-  #restore({ id, family, type, state, address, backlog, ref, evtchn }: SocketEntry): void {
+  #restore({ id, family, type, state, address, backlog }: SocketEntry): void {
     const made = this.#table.make(
       id,
       family === Family.INET ? Family.INET : Family.INET6,
@@ -271,10 +274,8 @@ export class Sockets implements Heard {
     if (!made.ok) return;
     const socket = made.value;
     let errno = 0;
-    if (state === 'active') {
-      if (evtchn !== 0) this.#table.attach(socket, { ref, evtchn });
-      errno = Errno.ECONNRESET;
-    } else if (address !== undefined) errno = this.#bindTo(socket, address);
+    if (state === 'active') errno = Errno.ECONNRESET;
+    else if (address !== undefined) errno = this.#bindTo(socket, address);
     if (errno === 0 && state === 'listening') errno = this.#listening.listen(socket, backlog);
     if (errno === 0) this.#table.note(socket);
     else this.#table.lose(socket, errno);

@@ -90,7 +90,11 @@ export class DataRing {
       budget?.giveBack(counted);
       throw error;
     }
-    this.#inProd = this.#index.load(Index.IN_PROD);
+    // A connection starts with nothing in it, also when a process has died over another one for the same command.
+    this.#inProd = this.#index.load(Index.IN_CONS);
+    this.#index.store(Index.IN_PROD, this.#inProd);
+    this.#index.store(Index.IN_ERROR, 0);
+    this.#index.store(Index.OUT_ERROR, 0);
     this.#outCons = this.#index.load(Index.OUT_CONS);
     this.#inTold = this.#inProd;
     this.#outTold = this.#outCons;

@@ -20,6 +20,7 @@ import { type Decision, Sockets } from '../core/sockets.ts';
 import { CommandRing } from './commandring.ts';
 import { type Shared, SocketHands } from './hands.ts';
 import type { Mover } from './localhub.ts';
+import { tellLost } from './lost.ts';
 
 /** Commands taken between two looks at others. */
 const TURN_COMMANDS = 8;
@@ -167,7 +168,9 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
     const sockets = new Sockets({ hands, account, rules, extended, now, ledger: ring.record, onDecision });
     hands.heard = sockets;
     if (how === 'attach') {
-      sockets.restore(ring.record.sockets);
+      const { sockets: left } = ring.record;
+      for (const entry of left) if (entry.state === 'active') tellLost({ gnttab, ports, domid }, entry);
+      sockets.restore(left);
       for (const request of ring.waiting) sockets.handle(request);
       ring.publish();
       ring.ring();
