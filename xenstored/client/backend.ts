@@ -24,6 +24,8 @@ export interface BackendService<K> {
   readonly hotplug: 'self' | 'ordered' | 'script';
   /** Whether devices have changes at run time (states 7 and 8). Default: no. */
   readonly reconfigures?: boolean;
+  /** Whether `disconnect` comes as soon as the frontend closes, and not when it has closed. Default: no. */
+  readonly letsGoFirst?: boolean;
   /** A key of the frontend's that may change while it is connected: `frontChanged` is told of what it says then. */
   readonly follows?: string;
   /** A device has come, or was found. What it needs without its frontend is acquired here. A rejection is its error node's line. */

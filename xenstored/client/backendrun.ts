@@ -92,11 +92,11 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     }
     this.#frontendPath = frontend;
     await this.#see();
-    const { hotplug, reconfigures = false } = this.#service;
+    const { hotplug, reconfigures = false, letsGoFirst = false } = this.#service;
     const waits = hotplug === 'script' || (hotplug === 'ordered' && script !== undefined && script !== '');
     const front = await findState(store, frontend);
     return new Backend<K>(
-      { hotplug: waits ? 'script' : 'self', reconfigures },
+      { hotplug: waits ? 'script' : 'self', reconfigures, letsGoFirst },
       { own, front, online: isOnline, hotplugStatus },
     );
   }

@@ -14,6 +14,8 @@ export interface BackendOptions {
   readonly hotplug: 'script' | 'self';
   /** Whether the kind of device has changes at run time (states 7 and 8). */
   readonly reconfigures: boolean;
+  /** Rings are let go of before the frontend is told that this end closes, too: socket devices. Default: when the frontend has closed. */
+  readonly letsGoFirst?: boolean;
 }
 
 /** What a service finds when it meets a device, new or left by its predecessor. Missing nodes: Unknown, undefined; `online` missing is 0. */

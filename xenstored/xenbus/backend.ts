@@ -146,6 +146,7 @@ export class Backend<K> {
       case 'reconfigure':
         return this.#start('reconfigure');
       case 'close':
+        if (this.#options.letsGoFirst && state.rings === 'mapped') return this.#disconnect();
         return this.#write(5);
       case 'closed':
         if (state.rings === 'mapped') return this.#disconnect();

@@ -25,7 +25,8 @@ export interface SocketsServiceOptions {
   readonly recordDir: string;
   /** What a guest may do. */
   readonly rulesOf: (domid: number) => GuestRules | Promise<GuestRules>;
-  readonly onDecision?: (domid: number, decision: Decision) => void;
+  /** `of`: whose, and by which device. */
+  readonly onDecision?: (of: { readonly domid: number; readonly path: string }, decision: Decision) => void;
   /** One line at a time. */
   readonly log: (line: string) => void;
 }
@@ -68,6 +69,7 @@ export function serveSockets({
     service: {
       kind: 'pvcalls',
       hotplug: 'self',
+      letsGoFirst: true,
       async open(link) {
         const domid = link.device.frontendDomid;
         const rules = await rulesOf(domid);
@@ -78,7 +80,7 @@ export function serveSockets({
           account: accountOf(domid, rules),
           rules,
           recordDir,
-          onDecision: (decision) => onDecision?.(domid, decision),
+          onDecision: (decision) => onDecision?.({ domid, path: link.path }, decision),
           onClosed() {
             devices.delete(device);
             if (![...devices].some((other) => other.domid === domid)) accounts.delete(domid);
