@@ -1,35 +1,38 @@
 #!/usr/bin/env node
 /**
  * xensock: picks the machine, and serves the sockets that toolstacks order in its backend directory, until it is told to stop. Whoever starts it
- * again goes on with guests that are connected. Decides nothing else.
+ * again goes on with guests that are connected. With the name of a query, it asks the one that runs. Decides nothing else.
  */
 import { runBackend } from '../../xenstored/client/program.ts';
-import { policyOf, readPolicyFile } from './io/policyfile.ts';
+import { Administration, flags } from './io/administration.ts';
+import { isQuery, runQuery } from './io/query.ts';
 import { serveSockets } from './io/service.ts';
 
-runBackend({
-  name: 'xensock',
-  linux: { driver: 'pvcalls', module: 'xen-pvcalls-back' },
-  about:
-    'Serves sockets for guests: every device below /local/domain/<own>/backend/pvcalls, as it comes and goes.',
-  platform: async (wanted, run) => {
-    const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
-    if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
-    return (await import('../../osdep/xen/platform.ts')).xenPlatform();
-  },
-  flags: {
-    options: { policy: { type: 'string' } },
-    help: `  --policy FILE       what guests may do with their sockets, and where their addresses are (README.md)
-`,
-    check: ({ policy }) => {
-      if (typeof policy === 'string') readPolicyFile(policy);
+const args = process.argv.slice(2);
+if (isQuery(args)) {
+  runQuery(args, (text) => void process.stdout.write(text)).catch((error: unknown) => {
+    process.stderr.write(`xensock: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  });
+} else {
+  runBackend({
+    name: 'xensock',
+    linux: { driver: 'pvcalls', module: 'xen-pvcalls-back' },
+    about:
+      'Serves sockets for guests: every device below /local/domain/<own>/backend/pvcalls, as it comes and goes.',
+    platform: async (wanted, run) => {
+      const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
+      if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
+      return (await import('../../osdep/xen/platform.ts')).xenPlatform();
     },
-  },
-  service: async ({ platform, store, recordDir, log }, { policy: file }) => {
-    const { policy } = typeof file === 'string' ? readPolicyFile(file) : policyOf({}, 'the usual policy');
-    const nameOf = (domid: number): Promise<string | undefined> =>
-      store.readText(`/local/domain/${domid}/name`).catch(() => undefined);
-    const rulesOf = async (domid: number) => policy.of(domid, await nameOf(domid));
-    return serveSockets({ platform, recordDir, rulesOf, log }).service;
-  },
-});
+    flags,
+    service: async (host, values) => {
+      const { platform, recordDir, log } = host;
+      const administration = new Administration(host, values);
+      const { rulesOf, decided: onDecision } = administration;
+      const sockets = serveSockets({ platform, recordDir, rulesOf, onDecision, log });
+      await administration.open(sockets);
+      return sockets.service;
+    },
+  });
+}

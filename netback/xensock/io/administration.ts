@@ -27,7 +27,7 @@ ${queryHelp}`,
 /** What is administered. */
 export interface Administered {
   readonly devices: Iterable<{ readonly domid: number; readonly path: string; list(): Iterable<SocketView> }>;
-  rulesChanged(): void;
+  rulesChanged(): Promise<void>;
 }
 
 type Host = Pick<ServiceHost, 'platform' | 'domid' | 'run' | 'store' | 'log'>;
@@ -46,7 +46,7 @@ export class Administration {
     this.#host = host;
     this.#policies = new Policies({
       file: typeof values.policy === 'string' ? values.policy : undefined,
-      onChange: () => this.#administered?.rulesChanged(),
+      onChange: () => void this.#administered?.rulesChanged(),
       log,
     });
     this.#decisions = new Decisions({ all: values['log-decisions'] === true, log });
@@ -54,13 +54,11 @@ export class Administration {
     process.on('SIGHUP', this.#reread);
   }
 
-  /** What a guest may do now. */
-  readonly rulesOf = (domid: number): GuestRules => this.#policies.of(domid);
-
-  /** A guest has come: its name is asked for, which only a privileged domain may. */
-  readonly meet = async (domid: number): Promise<void> => {
+  /** What a guest may do now. Its name is asked for, which only a privileged domain is told. */
+  readonly rulesOf = async (domid: number): Promise<GuestRules> => {
     const name = await this.#host.store.readText(`/local/domain/${domid}/name`).catch(() => undefined);
     this.#policies.named(domid, name);
+    return this.#policies.of(domid);
   };
 
   readonly decided = (asked: { readonly domid: number; readonly path: string }, decision: Decision): void =>
