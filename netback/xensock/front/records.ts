@@ -3,7 +3,7 @@
  * taken whole, what does not fit being lost. A record that cannot be ends the socket. (netback/xensock/EXTENSION.md)
  */
 import { Errno } from '../../../osdep/errno.ts';
-import { decodeAddress, encodeAddress, type InetAddress } from '../core/address.ts';
+import { decodeAddress, encodeAddress, Family, type InetAddress } from '../core/address.ts';
 import { Datagram } from '../core/pvcalls.ts';
 import type { Message } from './driver.ts';
 import type { Ring } from './ring.ts';
@@ -13,14 +13,17 @@ const header = new Uint8Array(Datagram.HEADER_BYTES);
 const addressField = header.subarray(Datagram.ADDRESS, Datagram.FLAGS);
 const fields = new DataView(header.buffer);
 const TRUNCATED = 1;
+/** Of UDP over IPv4, whose length counts two headers; of UDP over IPv6 one. */
+const LONGEST = { [Family.INET]: 65_507, [Family.INET6]: 65_527 } as const;
 
 function padded(length: number): number {
   return Datagram.HEADER_BYTES + ((length + 7) & ~7);
 }
 
-/** The bytes of the datagram, or minus an error number: -EAGAIN if there is no room for all of it, -EMSGSIZE if there never will be. */
+/** The bytes of the datagram, or minus an error number: -EAGAIN if there is no room for all of it now, -EMSGSIZE if there never is. */
 export function sendRecord(
   ring: Ring,
+  family: number,
   parts: readonly Uint8Array[],
   address: InetAddress | undefined,
 ): number {
@@ -29,7 +32,8 @@ export function sendRecord(
   let length = 0;
   for (const part of parts) length += part.length;
   const size = padded(length);
-  if (size > ring.size) return -Errno.EMSGSIZE;
+  const longest = family === Family.INET ? LONGEST[Family.INET] : LONGEST[Family.INET6];
+  if (size > ring.size || length > longest) return -Errno.EMSGSIZE;
   if (size > ring.outRoom()) return -Errno.EAGAIN;
   header.fill(0);
   fields.setUint32(Datagram.LENGTH, length, true);

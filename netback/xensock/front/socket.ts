@@ -97,18 +97,16 @@ export class XenSocket {
     const refused = this.#maySend();
     if (refused !== 0) return refused;
     const ring = this.#ring!;
-    const sent = this.isDatagram ? sendRecord(ring, [bytes], undefined) : ring.send(bytes);
-    return this.#sent(sent, bytes.length);
+    return this.isDatagram
+      ? this.#sendRecord([bytes], undefined)
+      : this.#sent(ring.send(bytes), bytes.length);
   }
 
   sendmsg({ parts, address }: Message): number {
     const refused = this.#maySend();
     if (refused !== 0) return refused;
     const ring = this.#ring!;
-    if (this.isDatagram) {
-      const sent = sendRecord(ring, parts, address);
-      return this.#sent(sent, sent);
-    }
+    if (this.isDatagram) return this.#sendRecord(parts, address);
     let sent = 0;
     for (const part of parts) {
       const count = ring.send(part);
@@ -197,6 +195,12 @@ export class XenSocket {
       this.#soon = false;
       this.look();
     });
+  }
+
+  #sendRecord(parts: readonly Uint8Array[], address: InetAddress | undefined): number {
+    if (address === undefined && this.peer === undefined) return -Errno.EDESTADDRREQ;
+    const sent = sendRecord(this.#ring!, this.kind.family, parts, address);
+    return this.#sent(sent, sent);
   }
 
   #failed(ring: Ring): boolean {
