@@ -29,6 +29,8 @@ export interface SocketsServiceOptions {
   readonly onDecision?: (of: { readonly domid: number; readonly path: string }, decision: Decision) => void;
   /** One line at a time. */
   readonly log: (line: string) => void;
+  /** When Node's loop has had its turn, while bytes are moved. Default: setImmediate. */
+  readonly soon?: (callback: () => void) => void;
 }
 
 export interface SocketsService {
@@ -48,12 +50,13 @@ export function serveSockets({
   rulesOf,
   onDecision,
   log,
+  soon = setImmediate,
 }: SocketsServiceOptions): SocketsService {
   const { clock } = platform;
   const gnttab = platform.openGnttab();
   const ports = new Ports(platform.openEvtchn());
   const poller = new Poller();
-  const local: Shared['local'] = new LocalHub({ clock, flush: () => ports.flush() });
+  const local: Shared['local'] = new LocalHub({ clock, flush: () => ports.flush(), soon });
   const descriptors = new Descriptors(raiseOpenFiles(OPEN_FILES));
   const drains: Shared['tcp']['drains'] = new Set();
   const shared: Shared = { gnttab, ports, local, tcp: { poller, clock, turns: local, descriptors, drains } };
