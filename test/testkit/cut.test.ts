@@ -13,6 +13,8 @@ import {
   netback,
   netfront,
   type SimHost,
+  sockfront,
+  xensock,
 } from '../kit/index.ts';
 
 const LIMIT_MS = 180_000;
@@ -38,6 +40,11 @@ const kinds: Readonly<Record<string, Ends>> = {
     backend: (host, options) => host.backend(netback(), options),
     frontend: (host, guest, options) =>
       host.frontend(guest, ({ platform }) => netfront({ platform, onInterface: () => () => {} }), options),
+  },
+  pvcalls: {
+    backend: (host, options) => host.backend(xensock(), options),
+    frontend: (host, guest, options) =>
+      host.frontend(guest, ({ platform }) => sockfront({ platform, onDriver: () => {} }), options),
   },
 };
 
