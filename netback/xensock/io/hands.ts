@@ -251,7 +251,8 @@ export class SocketHands implements Hands {
     slot.streams = [];
     let port = 0;
     for (const { network, name, address } of places) {
-      const to = port === 0 ? address : { ...address, port };
+      // One port for all, where any would do; others are as they are mapped.
+      const to = address.port === 0 ? { ...address, port } : address;
       const stream = network === 'inet' ? this.#newTcp(socket, slot) : this.#newLocal(socket);
       slot.streams.push(stream);
       const bound =
