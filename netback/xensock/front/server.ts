@@ -174,18 +174,19 @@ export class Server extends EventEmitter {
         if (accepted !== -Errno.EAGAIN) this.emit('error', failure('accept', accepted));
         return;
       }
+      const excess = this.#connections >= (this.maxConnections ?? Number.POSITIVE_INFINITY);
       this.#connections++;
-      void this.#welcome(accepted, (made) => {
+      void this.#welcome(accepted, excess, (made) => {
         socket = made;
       });
     }
   }
 
-  async #welcome(handle: SocketHandle, made: (socket: Socket) => void): Promise<void> {
+  async #welcome(handle: SocketHandle, excess: boolean, made: (socket: Socket) => void): Promise<void> {
     const address = this.#address;
     const known = address !== undefined && isInet(address) && !isAny(address);
     const [peer, own] = await Promise.all([handle.getpeername(), known ? address : handle.getsockname()]);
-    if (this.#connections > (this.maxConnections ?? Number.POSITIVE_INFINITY)) {
+    if (excess) {
       void handle.close();
       this.#gone();
       this.emit('drop', dropped(own, peer));

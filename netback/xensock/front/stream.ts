@@ -271,7 +271,8 @@ export class Socket extends Duplex {
     this.#flush();
     this.emit('connect');
     this.emit('ready');
-    if (!this.isPaused()) this.read(0);
+    if (this.#wanted) this.#pull();
+    else if (!this.isPaused()) this.read(0);
   }
 
   #name(own: SocketAddress | number, peer: SocketAddress | number): void {
