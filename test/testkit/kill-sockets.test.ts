@@ -1,9 +1,11 @@
 /**
- * A socket device's handshake while an end of it dies at every step that it takes: whoever is left, and whoever comes after, gets to an end of the device's life
- * that leaves nothing behind.
+ * A socket device while an end of it dies at every step that it takes: whoever is left, and whoever comes after, gets to an end of the device's life
+ * that leaves nothing behind; and guests talk to each other again, a server without doing anything for it.
  */
 import { expect, it } from 'vitest';
+import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import { type Guest, killEachStep, type SimHost, sockfront, xensock } from '../kit/index.ts';
+import { ask, echo } from './socktalk.ts';
 
 const LIMIT_MS = 180_000;
 
@@ -80,6 +82,54 @@ it(
       return { dead };
     });
     expect(steps).toBeGreaterThan(15);
+  },
+  LIMIT_MS,
+);
+
+const text = new Uint8Array(12_000).map((_, at) => (at * 7) % 253);
+
+it(
+  'xensock dies at any step while two guests talk: the client asks again, the server serves on, and no byte is wrong',
+  async () => {
+    let refused = 0;
+    const steps = await killEachStep({ seed: 4 }, async (host, step) => {
+      const [server, client] = [await host.guest(), await host.guest()];
+      const drivers = new Map<Guest, XenSock>();
+      for (const guest of [server, client])
+        await host.frontend(guest, ({ platform }) => {
+          const onDriver = (_: number, driver: XenSock): void => void drivers.set(guest, driver);
+          return sockfront({ platform, onDriver, connectOrder: 1, acceptOrder: 1 });
+        });
+      const devices = [server, client].map((guest) => host.attach({ kind: 'pvcalls', guest }));
+      const first = await host.backend(xensock());
+      for (const device of devices) await host.connected(device);
+      await host.until(() => drivers.size === 2);
+      const connected = host.steps(first);
+      host.killAt(first, connected + step);
+      void first.ended.then(() => host.backend(xensock()));
+      let over: number | undefined;
+      void echo(drivers.get(server)!, '127.0.0.1', 7000).then((errno) => {
+        over = errno;
+      });
+      const told = (async () => {
+        for (;;) {
+          const back = await ask(drivers.get(client)!, '127.0.0.1', 7000, text);
+          if (back !== undefined) return back;
+          refused += 1;
+          await new Promise<void>((resolve) => client.platform.clock.after(50, resolve));
+        }
+      })();
+      expect(await host.done(told)).toEqual(text);
+      expect(over, 'the server').toBeUndefined();
+      await host.settle();
+      expect(devices.map(({ states }) => states)).toEqual(Array(2).fill({ back: 4, front: 4 }));
+      for (const device of devices) await host.detach(device);
+      await host.settle();
+      expect(host.leftovers()).toEqual([]);
+      return first;
+    });
+    expect(steps).toBeGreaterThan(50);
+    expect(refused).toBeGreaterThan(steps / 4);
   },
   LIMIT_MS,
 );
