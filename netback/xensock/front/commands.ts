@@ -18,8 +18,6 @@ import {
 
 /** Slots that connects and accepts leave to others. */
 const QUICK_SLOTS = 4;
-/** Of those left, what accepts may have together. */
-export const ACCEPT_SLOTS = 16;
 const ERRNO_MAX = 4095;
 
 /** `ret`: 0, or minus an error number; -ECONNRESET if the device was closed before there was an answer. */
@@ -41,6 +39,8 @@ export interface CommandsOptions {
 export class Commands {
   readonly port: number;
   readonly ringRef: number;
+  /** Slots are free after answers: for who found no `acceptRoom`. */
+  onRoom: () => void = () => {};
   readonly #evtchn: Evtchn;
   readonly #pages: SharedPages;
   readonly #front: Front;
@@ -79,13 +79,12 @@ export class Commands {
 
   /** Accepts for which there is a slot now. */
   get acceptRoom(): number {
-    if (!this.#sending || this.#quick.size > 0) return 0;
-    return Math.min(ACCEPT_SLOTS - this.#accepting, this.#free.length - QUICK_SLOTS);
+    return this.#sending && this.#quick.size === 0 ? this.#free.length - QUICK_SLOTS : 0;
   }
 
-  /** Slots that are kept for accepts, which connects do not take. */
+  /** Slots for accepts, those under way among them, which connects do not take. */
   keepForAccepts(slots: number): void {
-    this.#acceptSlots = Math.min(slots, ACCEPT_SLOTS);
+    this.#acceptSlots = slots;
   }
 
   /** The backend looks at the ring from now on. */
@@ -119,6 +118,7 @@ export class Commands {
         if (wrong !== undefined) return wrong;
       }
       this.#pump();
+      if (this.acceptRoom > 0) this.onRoom();
     }
   }
 

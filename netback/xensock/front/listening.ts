@@ -1,16 +1,19 @@
 /**
  * Connections that come in: for each listening socket some accepts are with the backend before anybody asks, each with a ring for the connection to
- * come, and what they brought waits here. The slots are divided among the listening sockets. What cannot be had now (memory, descriptors at the
- * backend) is tried again. Knows no address.
+ * come, and what they brought waits here. An accept cannot be taken back, so each listening socket is sure of one, and the others are shared. What
+ * cannot be had now (memory, descriptors at the backend) is tried again. Knows no address.
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import { Errno } from '../../../osdep/errno.ts';
 import { Command, ENOTSUP } from '../core/pvcalls.ts';
-import { ACCEPT_SLOTS } from './commands.ts';
 import { Ready } from './driver.ts';
 import type { Session } from './session.ts';
 import { nobody, XenSocket } from './socket.ts';
 
+/** Listening sockets of a device. */
+const LISTENERS = 16;
+/** Accepts beyond one for each. */
+const FURTHER = 8;
 /** Until an accept that failed for want of something is tried again. */
 const AGAIN_MS = 50;
 /** The socket listens no more. */
@@ -57,7 +60,7 @@ export class Listening {
 
   /** Whether one more would have its slot. */
   get room(): boolean {
-    return this.#listeners.size < ACCEPT_SLOTS;
+    return this.#listeners.size < LISTENERS;
   }
 
   /** The backend listens for it. */
@@ -66,7 +69,8 @@ export class Listening {
     if (before?.session === session) return;
     const waiting = before?.waiting ?? [];
     this.#listeners.set(socket, { socket, session, waiting, posted: 0, wanted: before?.wanted ?? true });
-    session.commands.keepForAccepts(ACCEPT_SLOTS);
+    this.#keep(session);
+    session.commands.onRoom = () => this.#post();
     this.#post();
   }
 
@@ -74,10 +78,8 @@ export class Listening {
   remove(socket: XenSocket): readonly XenSocket[] {
     const listener = this.#listeners.get(socket);
     this.#listeners.delete(socket);
-    if (this.#listeners.size === 0) {
-      listener?.session.commands.keepForAccepts(0);
-      this.stop();
-    }
+    if (this.#listeners.size === 0) this.stop();
+    if (listener !== undefined) this.#keep(listener.session);
     return listener?.waiting ?? [];
   }
 
@@ -107,23 +109,31 @@ export class Listening {
     this.#stopTimer = undefined;
   }
 
-  /** Posts what there are slots for, each listener its share. */
+  #keep({ commands }: Session): void {
+    const { size } = this.#listeners;
+    commands.keepForAccepts(size === 0 ? 0 : size + FURTHER);
+  }
+
+  /** Posts what there are slots for: one for each, and for each its part of the others. */
   #post(): void {
-    const share = Math.max(1, Math.floor(ACCEPT_SLOTS / this.#listeners.size));
+    const share = 1 + Math.ceil(FURTHER / this.#listeners.size);
+    let further = FURTHER;
+    for (const { posted } of this.#listeners.values()) further -= Math.max(0, posted - 1);
     for (const listener of this.#listeners.values()) {
       const { commands, extended } = listener.session;
-      // A plain backend has one at a time.
-      const most = extended ? share : 1;
       while (
         listener.socket.error === 0 &&
-        listener.posted < most &&
         listener.posted + listener.waiting.length < share &&
+        // A plain backend has one at a time.
+        (listener.posted === 0 || (extended && further > 0)) &&
         commands.acceptRoom > 0
-      )
+      ) {
+        if (listener.posted > 0) further--;
         if (!this.#postOne(listener)) {
           this.#later();
           return;
         }
+      }
     }
   }
 
