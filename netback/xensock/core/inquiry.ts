@@ -5,7 +5,7 @@
 import { type InetAddress, isAny } from './address.ts';
 import { Errno } from './errno.ts';
 import type { Answer, Hands } from './hands.ts';
-import { findOption, optionBytes, ownAnswer, VALUE_BYTES } from './options.ts';
+import { findOption, isOurs, optionBytes, ownAnswer, VALUE_BYTES } from './options.ts';
 import { addressBytes, anyAddress, inFamily, type Socket } from './socket.ts';
 import { isDatagram } from './table.ts';
 
@@ -41,6 +41,8 @@ export function getOption(hands: Hands, socket: Socket, { level, name }: Named):
   const own = ownAnswer(option, { ...socket, listening: socket.state === 'passive' });
   if (own !== undefined) return optionBytes(own);
   if (socket.state === 'lost' || socket.state === 'accepting') return Errno.ENOTCONN;
+  if (isOurs(option))
+    return socket.options.find(isOurs)?.value ?? new Uint8Array(option.bytes ?? VALUE_BYTES);
   const value = hands.getOption(socket.number, level, name);
   return value.ok ? value.value : value.errno;
 }
@@ -52,10 +54,10 @@ export function setOption(
 ): number {
   const option = findOption(level, name, socket);
   if (option === undefined || option.set === 'never') return Errno.ENOPROTOOPT;
-  if (value.length !== VALUE_BYTES) return Errno.EINVAL;
+  if (value.length !== (option.bytes ?? VALUE_BYTES)) return Errno.EINVAL;
   if (socket.state === 'lost' || socket.state === 'accepting') return Errno.ENOTCONN;
   if (option.set === 'early' && socket.state !== 'created') return Errno.EINVAL;
-  const errno = hands.setOption(socket.number, level, name, value);
+  const errno = isOurs(option) ? 0 : hands.setOption(socket.number, level, name, value);
   if (errno !== 0) return errno;
   const others = socket.options.filter((set) => set.level !== level || set.name !== name);
   socket.options = [...others, { level, name, value }];

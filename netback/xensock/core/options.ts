@@ -19,6 +19,8 @@ interface Known {
   /** Of which sockets; default: all. */
   readonly type?: number;
   readonly family?: number;
+  /** Of its value. Default: 4. */
+  readonly bytes?: number;
 }
 
 const SOCKET = 1;
@@ -26,7 +28,15 @@ const IP = 0;
 const TCP = 6;
 const IPV6 = 41;
 
-const Option = { TYPE: 3, ERROR: 4, ACCEPTCONN: 30, PROTOCOL: 38, DOMAIN: 39, V6ONLY: 26 } as const;
+const Option = {
+  TYPE: 3,
+  ERROR: 4,
+  LINGER: 13,
+  ACCEPTCONN: 30,
+  PROTOCOL: 38,
+  DOMAIN: 39,
+  V6ONLY: 26,
+} as const;
 
 const known: readonly Known[] = [
   { level: SOCKET, name: Option.TYPE, set: 'never' },
@@ -40,6 +50,8 @@ const known: readonly Known[] = [
   { level: SOCKET, name: 7, set: 'always' },
   { level: SOCKET, name: 8, set: 'always' },
   { level: SOCKET, name: 9, set: 'always' },
+  // Never the kernel's, whose close would wait.
+  { level: SOCKET, name: Option.LINGER, set: 'always', type: 1, bytes: 8 },
   // IP_TOS, IP_TTL
   { level: IP, name: 1, set: 'always', family: Family.INET },
   { level: IP, name: 2, set: 'always', family: Family.INET },
@@ -57,7 +69,7 @@ const known: readonly Known[] = [
   { level: TCP, name: 18, set: 'always', type: 1 },
 ];
 
-/** All of them are one number. */
+/** Nearly all of them are one number. */
 export const VALUE_BYTES = 4;
 
 interface OfSocket {
@@ -94,6 +106,17 @@ export function ownAnswer(
     default:
       return undefined;
   }
+}
+
+/** What is kept here, and is no option of the kernel's socket. */
+export function isOurs({ level, name }: Pick<SocketOption, 'level' | 'name'>): boolean {
+  return level === SOCKET && name === Option.LINGER;
+}
+
+/** It is not to linger at all: its release breaks the connection off. */
+export function isAbrupt(options: readonly SocketOption[]): boolean {
+  const value = options.find(isOurs)?.value;
+  return value !== undefined && value[0] !== 0 && value.subarray(4).every((byte) => byte === 0);
 }
 
 /** `value` as the bytes of an option. */

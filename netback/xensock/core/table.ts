@@ -7,6 +7,7 @@ import { SocketType } from './address.ts';
 import type { Ledger } from './entries.ts';
 import { Errno } from './errno.ts';
 import type { Answer, Hands } from './hands.ts';
+import { isAbrupt, isOurs } from './options.ts';
 import type { Request } from './pvcalls.ts';
 import { entryOf, newSocket, type Socket } from './socket.ts';
 
@@ -64,7 +65,10 @@ export class SocketTable {
     this.#byNumber.delete(socket.number);
     this.#number(socket);
     hands.create(socket.number, socket.family, socket.type);
-    for (const { level, name, value } of socket.options) hands.setOption(socket.number, level, name, value);
+    for (const option of socket.options) {
+      const { level, name, value } = option;
+      if (!isOurs(option)) hands.setOption(socket.number, level, name, value);
+    }
     socket.ring = undefined;
     socket.own = undefined;
     socket.asked = undefined;
@@ -90,6 +94,7 @@ export class SocketTable {
 
   destroy(socket: Socket, ring: 'unmap' | 'keep'): void {
     const { hands, account, ledger } = this.options;
+    if (isAbrupt(socket.options)) hands.reset(socket.number);
     hands.release(socket.number, ring);
     this.#byNumber.delete(socket.number);
     this.#byId.delete(socket.id);
