@@ -340,7 +340,8 @@ export function socketSuite(
         const [server, address] = await listen();
         const client = await connect(address);
         await server.close();
-        expect(await client.recv(EMPTY)).toBe(-Errno.ECONNRESET);
+        // Who has no SO_LINGER cannot break off what is connected already.
+        expect(await client.recv(EMPTY)).toBe(supports.options ? -Errno.ECONNRESET : 0);
       });
 
       test('a port is taken once, and free again when its socket is closed', async () => {

@@ -41,6 +41,8 @@ export class XenSocket {
   #wantsOut = false;
   #toldError = false;
   #toldHangup = false;
+  /** An error was answered: from then on there is simply no connection. */
+  #answered = false;
   #shutRead = false;
   #shutWrite = false;
   #soon = false;
@@ -230,8 +232,12 @@ export class XenSocket {
 
   #sent(count: number, wanted: number): number {
     if (count === -Errno.EAGAIN || (count >= 0 && count < wanted)) this.#wantsOut = true;
-    // The peer receives no more: what Linux says to who sends nevertheless.
-    return count === -Errno.ENOTCONN ? -Errno.EPIPE : count;
+    else if (count < 0 && !this.isDatagram) {
+      // What Linux says to who sends nevertheless.
+      if (this.#answered || count === -Errno.ENOTCONN) return -Errno.EPIPE;
+      this.#answered = true;
+    }
+    return count;
   }
 
   /** Of a call that got `count` of the bytes that it had room for. */
@@ -240,6 +246,9 @@ export class XenSocket {
       this.#wantsIn = true;
       // An end that came with the last bytes has been told of already.
       if (this.#ring!.inError !== 0) this.lookSoon();
+    } else if (count < 0 && !this.isDatagram) {
+      if (this.#answered) return 0;
+      this.#answered = true;
     }
     return count;
   }

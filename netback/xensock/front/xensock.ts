@@ -18,7 +18,7 @@ import type { Asked } from './commands.ts';
 import type { Allocator, Message, Outcome, SocketDriver, SocketKind } from './driver.ts';
 import { Listening } from './listening.ts';
 import type { Session } from './session.ts';
-import { XenSocket } from './socket.ts';
+import { type Option, XenSocket } from './socket.ts';
 
 export interface XenSockOptions {
   readonly name: string;
@@ -39,6 +39,8 @@ interface Reply {
 }
 
 const ENETDOWN = 100;
+/** SO_LINGER, for no time. */
+const AT_ONCE: Option = { level: 1, name: 13, value: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0) };
 const LOST: Reply = { ret: -Errno.ECONNRESET, data: undefined };
 
 export class XenSock implements SocketDriver<XenSocket> {
@@ -68,7 +70,7 @@ export class XenSock implements SocketDriver<XenSocket> {
         this.#sockets.add(socket);
         this.#madeIn.set(socket, session);
       },
-      onOrphan: (socket) => void this.close(socket),
+      onOrphan: (socket) => this.#refuse(socket),
     });
   }
 
@@ -227,7 +229,8 @@ export class XenSock implements SocketDriver<XenSocket> {
     socket.fail('closed', -Errno.EBADF);
     this.#sockets.delete(socket);
     const unwanted = state === 'listening' ? this.#listening.remove(socket) : [];
-    await Promise.all([this.#release(socket), ...unwanted.map((child) => this.close(child))]);
+    for (const child of unwanted) this.#refuse(child);
+    await this.#release(socket);
   }
 
   /** For the device: there is a connection. */
@@ -358,6 +361,14 @@ export class XenSock implements SocketDriver<XenSocket> {
     });
     const ring = socket.detach();
     if (ring !== undefined) session.pool.give(ring);
+  }
+
+  /** A connection that nobody has taken is broken off, where that can be said. */
+  #refuse(socket: XenSocket): void {
+    const session = this.#madeIn.get(socket);
+    if (session?.extended && session.live)
+      session.commands.ask(socket.id, { command: Command.SETSOCKOPT, ...AT_ONCE }, () => {});
+    void this.close(socket);
   }
 
   async #name(socket: XenSocket, command: 0x101 | 0x102): Promise<InetAddress | number> {
