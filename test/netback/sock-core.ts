@@ -31,7 +31,7 @@ interface Held {
 
 /** Does what it is told at once, but connects only when the test says so. */
 class FakeHands implements Hands {
-  readonly held = new Map<number, Held>();
+  readonly held: Map<number, Held> = new Map();
   readonly responses: Response[] = [];
   readonly dropped: Request[] = [];
   readonly released: (readonly [number, 'unmap' | 'keep'])[] = [];
@@ -152,9 +152,9 @@ interface Setting {
 
 /** What a test does to a machine, and what comes of it. */
 export class Bench {
-  readonly hands = new FakeHands();
+  readonly hands: FakeHands = new FakeHands();
   readonly account: Account;
-  readonly entries = new Map<bigint, SocketEntry>();
+  readonly entries: Map<bigint, SocketEntry> = new Map();
   readonly decisions: Decision[] = [];
   readonly sockets: Sockets;
   readonly rules: GuestRules;
@@ -238,7 +238,7 @@ export const calls = {
   getsockname: (): Call => ({ command: 0x101 }),
   getpeername: (): Call => ({ command: 0x102 }),
   getsockopt: (level = 1, name = 8): Call => ({ command: 0x103, level, name }),
-  setsockopt: (level = 1, name = 8, value = Uint8Array.of(1, 0, 0, 0)): Call => ({
+  setsockopt: (level = 1, name = 8, value: Uint8Array = Uint8Array.of(1, 0, 0, 0)): Call => ({
     command: 0x104,
     level,
     name,
