@@ -1,5 +1,5 @@
-// Sockets of a guest on the machine's own network, against Node's servers and clients: whatever is sent arrives, in both directions, through rings of every order,
-// and every way to end a connection is told as TCP does.
+// Sockets of a guest on the machine's own network, against Node's servers and clients: whatever is sent arrives, in both directions, through rings of
+// every order, and every way to end a connection is told as TCP does.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';

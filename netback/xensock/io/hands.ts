@@ -10,6 +10,7 @@ import type { Ports } from '../../../osdep/ports.ts';
 import type { InetAddress } from '../core/address.ts';
 import type { Answer, Hands, Heard, Place, Traffic } from '../core/hands.ts';
 import type { Request, Response } from '../core/pvcalls.ts';
+import { type DatagramHost, DatagramSocket } from './datagrams.ts';
 import { DataRing, type PageBudget } from './dataring.ts';
 import type { LocalHub } from './localhub.ts';
 import { LocalStream, type StreamOwner } from './localstream.ts';
@@ -24,6 +25,7 @@ export interface Shared {
   readonly gnttab: Gnttab;
   readonly ports: Ports;
   readonly tcp: TcpHost;
+  readonly udp: DatagramHost;
   readonly local: LocalHub<LocalStream>;
 }
 
@@ -52,6 +54,8 @@ interface Slot {
   ring: DataRing | undefined;
   /** More than one: it listens at several places. */
   streams: Stream[];
+  /** Instead of streams. */
+  datagrams: DatagramSocket | undefined;
   /** Set before there was a stream to set them of. */
   options: SetOption[];
   /** The guest has rung before there was anybody to tell. */
@@ -92,6 +96,10 @@ export class SocketHands implements Hands {
     const slot = this.#slot(socket);
     slot.family = family;
     slot.type = type;
+    if (type !== 2) return;
+    const maySend = (to: InetAddress): Answer<Place> =>
+      this.heard?.maySend(socket, to) ?? { ok: false, errno: Errno.EACCES };
+    slot.datagrams = new DatagramSocket(this.#options.udp, family, maySend);
   }
 
   attach(socket: number, ref: number, evtchn: number): number {
@@ -100,6 +108,7 @@ export class SocketHands implements Hands {
     try {
       const onEvent = (): void => kick(slot);
       slot.ring = new DataRing({ gnttab, ports, domid, ref, evtchn, budget, onEvent });
+      slot.datagrams?.attach(slot.ring);
       return 0;
     } catch (error) {
       if (error instanceof OsError) return error.errno;
@@ -107,8 +116,10 @@ export class SocketHands implements Hands {
     }
   }
 
-  connect(socket: number, { network, name, address }: Place): number {
+  connect(socket: number, to: Place): number {
+    const { network, name, address } = to;
     const slot = this.#slot(socket);
+    if (slot.datagrams !== undefined) return slot.datagrams.connect(to);
     const stream = this.#only(socket, slot, network);
     carry(slot, stream);
     return stream instanceof TcpStream ? stream.connect(address) : stream.connect(name, address);
@@ -154,11 +165,14 @@ export class SocketHands implements Hands {
   }
 
   shutdown(socket: number, how: number): number {
-    return this.#slot(socket).streams[0]?.shutdown(how) ?? Errno.ENOTCONN;
+    const { streams, datagrams } = this.#slot(socket);
+    return datagrams?.shutdown(how) ?? streams[0]?.shutdown(how) ?? Errno.ENOTCONN;
   }
 
   name(socket: number, which: 'own' | 'peer'): Answer<InetAddress> {
-    const stream = this.#slot(socket).streams[0];
+    const { streams, datagrams } = this.#slot(socket);
+    if (datagrams !== undefined) return datagrams.name(which);
+    const [stream] = streams;
     if (stream instanceof TcpStream) return stream.name(which);
     const value = stream?.[which];
     return value === undefined ? { ok: false, errno: Errno.ENOTCONN } : { ok: true, value };
@@ -166,6 +180,7 @@ export class SocketHands implements Hands {
 
   getOption(socket: number, level: number, name: number): Answer<Uint8Array> {
     const slot = this.#slot(socket);
+    if (slot.datagrams !== undefined) return slot.datagrams.getOption(level, name);
     if (slot.streams.length === 0) slot.streams.push(this.#newTcp(socket, slot));
     const [stream] = slot.streams;
     if (stream instanceof TcpStream) return stream.getOption(level, name);
@@ -176,7 +191,10 @@ export class SocketHands implements Hands {
   /** On a network of guests nothing comes of it. */
   setOption(socket: number, level: number, name: number, value: Uint8Array): number {
     const slot = this.#slot(socket);
-    if (slot.streams.length === 0) slot.streams.push(this.#newTcp(socket, slot));
+    const errno = slot.datagrams?.setOption(level, name, value) ?? 0;
+    if (errno !== 0) return errno;
+    if (slot.datagrams === undefined && slot.streams.length === 0)
+      slot.streams.push(this.#newTcp(socket, slot));
     for (const stream of slot.streams) {
       const errno = stream instanceof TcpStream ? stream.setOption(level, name, value) : 0;
       if (errno !== 0) return errno;
@@ -194,6 +212,7 @@ export class SocketHands implements Hands {
     this.#gone.outBytes += outBytes;
     this.#slots.delete(socket);
     for (const stream of slot.streams) stream.release();
+    slot.datagrams?.release();
     slot.ring?.close();
   }
 
@@ -201,14 +220,16 @@ export class SocketHands implements Hands {
     const slot = this.#slots.get(socket);
     if (slot === undefined) return;
     for (const stream of slot.streams) stream.reset();
+    slot.datagrams?.reset();
     slot.ring?.fail('in', Errno.ECONNRESET);
     slot.ring?.fail('out', Errno.ECONNRESET);
     slot.ring?.notify();
   }
 
   traffic(socket: number): Traffic {
-    const traffic = { inBytes: 0, outBytes: 0 };
-    for (const stream of this.#slots.get(socket)?.streams ?? []) {
+    const slot = this.#slots.get(socket);
+    const traffic = { inBytes: 0, outBytes: 0, ...slot?.datagrams?.traffic };
+    for (const stream of slot?.streams ?? []) {
       const { inBytes, outBytes } = stream.traffic;
       traffic.inBytes += inBytes;
       traffic.outBytes += outBytes;
@@ -237,7 +258,15 @@ export class SocketHands implements Hands {
   #slot(socket: number): Slot {
     let slot = this.#slots.get(socket);
     if (slot === undefined) {
-      slot = { family: 2, type: 1, ring: undefined, streams: [], options: [], rung: false };
+      slot = {
+        family: 2,
+        type: 1,
+        ring: undefined,
+        streams: [],
+        datagrams: undefined,
+        options: [],
+        rung: false,
+      };
       this.#slots.set(socket, slot);
       this.#made += 1;
     }
@@ -247,6 +276,7 @@ export class SocketHands implements Hands {
   /** At all places, or at none. */
   #bind(socket: number, places: readonly Place[]): Answer<number> {
     const slot = this.#slot(socket);
+    if (slot.datagrams !== undefined) return slot.datagrams.bind(places, isOnly6(slot));
     const before = slot.streams;
     slot.streams = [];
     let port = 0;
@@ -318,7 +348,7 @@ export class SocketHands implements Hands {
 }
 
 function kick(slot: Slot): void {
-  const [stream] = slot.streams;
+  const stream = slot.datagrams ?? slot.streams[0];
   if (stream === undefined) slot.rung = true;
   else stream.kick();
 }

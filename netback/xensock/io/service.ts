@@ -59,7 +59,15 @@ export function serveSockets({
   const local: Shared['local'] = new LocalHub({ clock, flush: () => ports.flush(), soon });
   const descriptors = new Descriptors(raiseOpenFiles(OPEN_FILES));
   const drains: Shared['tcp']['drains'] = new Set();
-  const shared: Shared = { gnttab, ports, local, tcp: { poller, clock, turns: local, descriptors, drains } };
+  const localDatagrams: Shared['udp']['localDatagrams'] = new LocalHub({ clock, flush: () => ports.flush() });
+  const common = { poller, clock, turns: local, descriptors };
+  const shared: Shared = {
+    gnttab,
+    ports,
+    local,
+    tcp: { ...common, drains },
+    udp: { ...common, localDatagrams },
+  };
   const devices = new Set<SocketDevice>();
   const accounts = new Map<number, Account>();
   const accountOf = (domid: number, { limits }: GuestRules): Account => {
@@ -107,6 +115,7 @@ export function serveSockets({
     close() {
       for (const drain of drains) drain.abort();
       local.close();
+      localDatagrams.close();
       poller.close();
       ports.close();
       gnttab.close();

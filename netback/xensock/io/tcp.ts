@@ -185,6 +185,8 @@ export class TcpStream implements Mover {
     this.#ring = undefined;
     const connected = this.#stage === 'connected' && this.#fd >= 0;
     this.#stage = 'broken';
+    // Of what comes from now on nothing counts, or there would be no end to it.
+    this.#lastBytes ??= Math.max(ring?.outReady() ?? 0, 0);
     const unread = !this.#inDone && ring?.inRoom() !== ring?.size;
     const left = !connected || ring === undefined ? 0 : unread ? -1 : this.#sendAll(ring);
     if (left === 0 || ring === undefined) this.#close(inet.close);
