@@ -8,6 +8,7 @@ import {
   deviceText,
   orderNodes,
 } from '../../toolstack/core/devices.ts';
+import { policyText, reachedAt } from '../../toolstack/core/policy.ts';
 import { type Network, obstacle } from '../../toolstack/core/uplink.ts';
 
 const disk = { sizeMb: 16, mode: 'w' } as const;
@@ -139,4 +140,21 @@ test.each<[string, Partial<Network>, RegExp]>([
   ],
 ])('and where something does, it is told in a line: %s', (_, network, line) => {
   expect(obstacle(uplink, { ...quiet, ...network })).toMatch(line);
+});
+
+test('where the machine reaches what a guest serves, by the policy; and its text as the backend reads it', () => {
+  const policy = {
+    default: { map: { listen: { '0.0.0.0': '127.0.0.5' } } },
+    guests: { web: { map: { listen: { '0.0.0.0:80': '127.0.0.1:8080' } } }, shut: { map: {} } },
+  };
+  expect(reachedAt(policy, { name: 'web', port: 80 })).toBe('127.0.0.1:8080');
+  expect(reachedAt(policy, { name: 'web', port: 81 })).toBeUndefined();
+  expect(reachedAt(policy, { name: 'another', port: 81 })).toBe('127.0.0.5:81');
+  expect(reachedAt(policy, { name: 'shut', port: 80 })).toBeUndefined();
+  const admin = {
+    guests: { fetch: { map: { listen: {}, connect: { '127.0.0.1:9090': '127.0.0.1:{admin}' } } } },
+  };
+  expect(JSON.parse(policyText(admin, { adminPort: 4711 })).guests.fetch.map.connect).toEqual({
+    '127.0.0.1:9090': '127.0.0.1:4711',
+  });
 });

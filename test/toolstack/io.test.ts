@@ -31,6 +31,7 @@ const state: HostState = {
   socket: '/s',
   url: undefined,
   uplink: undefined,
+  webs: [],
   processes: [],
   domains: [],
 };
@@ -198,6 +199,12 @@ test('the shipped host is sound, its defaults filled in', () => {
     guests: [
       { name: 'alice', vcpus: 1 },
       { name: 'bob', vcpus: 1 },
+      {
+        name: 'web',
+        serves: { disk: 'xvda', port: 80 },
+        disks: [{ archive: expect.arrayContaining([join(packageRoot, 'LICENSE')]) }],
+      },
+      { name: 'fetch', fetches: [{ everySeconds: 5 }, {}] },
     ],
   });
 });

@@ -37,7 +37,7 @@ test('however many devices a host file orders, their backend has room for them i
     file,
     run: sim.directory,
     crew: {} as Crew,
-    policy: () => ({}),
+    policy: () => '',
     environment: () => ({}),
     print: () => {},
     leaving: () => false,

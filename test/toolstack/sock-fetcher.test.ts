@@ -29,6 +29,7 @@ async function untilSaid(
     } as unknown as Client;
     const clock = {
       now: () => 0,
+      wallNow: () => 0,
       after: (_: number, then: () => void) => {
         if (!over) setImmediate(then);
         return () => {};

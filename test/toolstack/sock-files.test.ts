@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ArchivedFile, type Medium, pieces, readArchive } from '../../toolstack/guest/archive.ts';
+import { type ArchivedFile, type Medium, readArchive } from '../../toolstack/guest/archive.ts';
 import { answer } from '../../toolstack/guest/files.ts';
 
 const long = `${'deep/'.repeat(30)}file.txt`;
@@ -72,7 +72,7 @@ describe('served', () => {
     const server = createServer((asked, response) => {
       const files = {
         find: (path: string) => found.get(path),
-        read: ({ at }: ArchivedFile, from: number, to: number) => pieces(medium, at + from, at + to),
+        read: ({ at }: ArchivedFile, from: number, to: number) => medium.read(at + from, to - from),
       };
       answer(files, asked, response).then(
         () => answered.push(undefined),

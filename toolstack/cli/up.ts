@@ -57,7 +57,7 @@ export async function up(options: UpOptions): Promise<number> {
   return 0;
 }
 
-function welcome({ host, domains, processes, socket, url, uplink }: HostState, run: string): string {
+function welcome({ host, domains, processes, socket, url, uplink, webs }: HostState, run: string): string {
   const guests = domains.filter(({ role }) => role === 'guest');
   const width = Math.max(0, ...guests.map(({ name }) => name.length));
   const reached = uplink === undefined ? undefined : firstAddress(guests);
@@ -68,6 +68,7 @@ function welcome({ host, domains, processes, socket, url, uplink }: HostState, r
     `  store  ${socket}`,
     ...(url === undefined ? [] : [`  admin  ${url} (token in ${run}/admin.token)`]),
     ...(uplink === undefined ? [] : [`  net    ${uplink.name}, ${uplink.address}`]),
+    ...webs.map(({ guest, url }) => `  web    ${url}, served by ${guest}`),
     `  logs   ${run}/logs`,
     ...guests.map(({ name, domid, devices }) =>
       `  guest  ${name.padEnd(width)}  domain ${domid}  ${devices.map(deviceText).join(', ')}`.trimEnd(),
@@ -79,6 +80,7 @@ function welcome({ host, domains, processes, socket, url, uplink }: HostState, r
     '  npx stubdom0 status                             # its processes; kill -9 one of them',
     ...(first === undefined ? [] : [`  xenstore-watch ${home}/data`]),
     ...(reached === undefined ? [] : [`  ping ${reached}`]),
+    ...webs.map(({ url }) => `  curl ${url}`),
     ...(first === undefined ? [] : [`  xenstore-write ${home}/control/shutdown poweroff`]),
     ...(url === undefined
       ? []

@@ -112,7 +112,6 @@ export function mistakes(host: HostFile): string[] {
 
 export function hostPlan(host: HostFile): Step<HostAction>[] {
   const guests = host.guests;
-  const there = services.filter((service) => host[service] !== undefined);
   return [
     {
       name: 'start the hypervisor',
@@ -132,7 +131,7 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     },
     { name: 'connect to the store', run: { kind: 'connectStore' }, undo: { kind: 'disconnectStore' } },
     ...(host.admin ? [adminStep] : []),
-    ...there.flatMap((service) => [createStep(service), ...(late(service) ? [] : [startStep(service)])]),
+    ...services.filter((service) => host[service] !== undefined).flatMap(serviceSteps),
     ...guests.flatMap((guest, place): Step<HostAction>[] => [
       {
         name: `create guest ${guest.name}`,
@@ -149,7 +148,6 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     ]),
     // Only now are all their ids known.
     { name: 'tell the guests of each other', run: { kind: 'acquaint' } },
-    ...there.filter(late).map(startStep),
     ...guests.map(
       (guest): Step<HostAction> => ({
         name: `start guest ${guest.name}`,
@@ -166,23 +164,17 @@ const adminStep: Step<HostAction> = {
   undo: { kind: 'stop', process: 'admin' },
 };
 
-/** Its policy tells guests apart by their ids. */
-function late(service: ServiceName): boolean {
-  return service === 'xensock';
-}
-
-function createStep(service: ServiceName): Step<HostAction> {
-  return {
-    name: `create the domain of ${service}`,
-    run: { kind: 'createService', service },
-    undo: { kind: 'destroyService', service },
-  };
-}
-
-function startStep(service: ServiceName): Step<HostAction> {
-  return {
-    name: `start ${service}`,
-    run: { kind: 'startService', service },
-    undo: { kind: 'stopService', service },
-  };
+function serviceSteps(service: ServiceName): Step<HostAction>[] {
+  return [
+    {
+      name: `create the domain of ${service}`,
+      run: { kind: 'createService', service },
+      undo: { kind: 'destroyService', service },
+    },
+    {
+      name: `start ${service}`,
+      run: { kind: 'startService', service },
+      undo: { kind: 'stopService', service },
+    },
+  ];
 }

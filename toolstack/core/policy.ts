@@ -1,17 +1,35 @@
 /**
- * The policy of a host's sockets, as its file has it and as xensock is given it: guests by their names become domains by their ids. Knows nothing else of what a
- * policy says; who serves sockets checks it.
+ * The policy of a host's sockets, as its file has it and as xensock is given it; and where on the machine a guest's port is, by that policy. What else a
+ * policy says is not looked at: who serves sockets checks it.
  */
 
-export type Policy = Readonly<Record<string, unknown>>;
-
-/** What a policy may refer to. */
-export interface PolicyNames {
-  readonly guests: ReadonlyMap<string, number>;
-  /** The machine's port of xenstore-admin. */
-  readonly adminPort: number;
+export interface Policy {
+  readonly default?: GuestPolicy;
+  /** By their names. */
+  readonly guests?: Readonly<Record<string, GuestPolicy>>;
 }
 
-export function policyFor(policy: Policy, _: PolicyNames): Policy {
-  return policy;
+interface GuestPolicy {
+  readonly map?: {
+    readonly listen?: Readonly<Record<string, string>>;
+  };
+}
+
+/** Stands for the port of xenstore-admin, which is known when it has come up. */
+const ADMIN = '{admin}';
+
+/** As the backend reads it. */
+export function policyText(policy: Policy, { adminPort }: { readonly adminPort: number }): string {
+  return `${JSON.stringify(policy, undefined, 2).replaceAll(ADMIN, `${adminPort}`)}\n`;
+}
+
+/** Where this machine reaches what a guest serves at all its addresses, `127.0.0.1:8080`; undefined: the policy does not say. */
+export function reachedAt(
+  policy: Policy,
+  { name, port }: { readonly name: string; readonly port: number },
+): string | undefined {
+  const listen = (policy.guests?.[name]?.map ?? policy.default?.map)?.listen;
+  const place = listen?.[`0.0.0.0:${port}`] ?? listen?.['0.0.0.0'];
+  if (place === undefined || /^([^:]+|\[.*\]):\d+$/.test(place)) return place;
+  return `${place}:${port}`;
 }

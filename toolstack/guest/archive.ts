@@ -23,7 +23,7 @@ export interface ArchivedFile {
 }
 
 const HEADER_BYTES = 512;
-const PIECE_BYTES = 1 << 16;
+const PIECE_BYTES = 1 << 18;
 /** An archive need not be ours. */
 const MOST_FILES = 100_000;
 
@@ -47,11 +47,10 @@ export async function readArchive(medium: Medium): Promise<Map<string, ArchivedF
     entry.on('error', () => {});
     entry.resume();
   });
-  await pipeline(Readable.from(pieces(medium, 0, medium.size)), extract as Writable);
+  await pipeline(Readable.from(pieces(medium)), extract as Writable);
   return files;
 }
 
-/** A part of it, a piece at a time. */
-export async function* pieces(medium: Medium, from: number, to: number): AsyncGenerator<Uint8Array> {
-  for (let at = from; at < to; at += PIECE_BYTES) yield await medium.read(at, Math.min(PIECE_BYTES, to - at));
+async function* pieces({ size, read }: Medium): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < size; at += PIECE_BYTES) yield await read(at, Math.min(PIECE_BYTES, size - at));
 }

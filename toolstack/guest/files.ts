@@ -8,11 +8,14 @@ import { pipeline } from 'node:stream/promises';
 import { lookup } from 'mrmime';
 import parseRange from 'range-parser';
 
+/** What is read and sent at a time. */
+export const PIECE_BYTES: number = 1 << 16;
+
 export interface Files<F extends { readonly size: number; readonly modified: Date }> {
   /** By a path without a leading `/`. */
   find(path: string): F | undefined;
-  /** Bytes from `from` on, up to and without `to`, a piece at a time. */
-  read(file: F, from: number, to: number): AsyncIterable<Uint8Array>;
+  /** Bytes from `from` on, up to and without `to`, at most PIECE_BYTES. */
+  read(file: F, from: number, to: number): Promise<Uint8Array>;
 }
 
 /** Answers one request. Rejects if the file could not be read to its end, or nobody waited for that; the connection is over then. */
@@ -43,9 +46,14 @@ export async function answer<F extends { readonly size: number; readonly modifie
     'accept-ranges': 'bytes',
     'last-modified': modified.toUTCString(),
   });
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    for (let at = start; at <= end; at += PIECE_BYTES)
+      yield await files.read(file, at, Math.min(at + PIECE_BYTES, end + 1));
+  };
   if (method === 'HEAD' || end < start) response.end();
-  // A piece at a time: a connection that is slow holds one.
-  else await pipeline(Readable.from(files.read(file, start, end + 1), { highWaterMark: 1 }), response);
+  else if (end - start < PIECE_BYTES) response.end(await files.read(file, start, end + 1));
+  // A connection that is slow holds one.
+  else await pipeline(Readable.from(pieces(), { highWaterMark: 1 }), response);
 }
 
 /** undefined: it is no path. */

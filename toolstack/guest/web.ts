@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Client } from '../../xenstored/client/index.ts';
-import { type ArchivedFile, type Medium, pieces, readArchive } from './archive.ts';
+import { type ArchivedFile, type Medium, readArchive } from './archive.ts';
 import { answer } from './files.ts';
 
 const SECTOR_BYTES = 512;
@@ -69,7 +69,7 @@ export class Web {
     const { listen, clock, print } = this.#options;
     const found = {
       find: (path: string) => files.get(path),
-      read: ({ at }: ArchivedFile, from: number, to: number) => pieces(medium, at + from, at + to),
+      read: ({ at }: ArchivedFile, from: number, to: number) => medium.read(at + from, to - from),
     };
     const server = createServer((request, response) => {
       answer(found, request, response).then(

@@ -1,7 +1,7 @@
 /**
  * The guests of a host: their domains, their devices, the process that each is, and their end, whichever way it comes. Knows no step of a plan.
  */
-import { XenstoreError } from '../../xenstored/client/index.ts';
+import { type Client, XenstoreError } from '../../xenstored/client/index.ts';
 import type { DeviceName } from '../../xenstored/xenbus/path.ts';
 import type { Device } from '../core/devices.ts';
 import type { GuestFile } from '../core/host.ts';
@@ -9,7 +9,7 @@ import { programData } from '../core/programs.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { CLEAN_EXIT, type Command } from './child.ts';
 import type { Crew } from './crew.ts';
-import { attach, detach, diskPath, makeDisk } from './devices.ts';
+import { attach, detach, diskPath, type Ends, makeDisk } from './devices.ts';
 import type { Domain } from './domains.ts';
 import { reasonOf } from './fault.ts';
 import type { Surroundings } from './services.ts';
@@ -57,6 +57,7 @@ export class Guests {
     if (device.kind === 'vbd') makeDisk(path, device);
     const ends = { backendDomid, frontendDomid: domid };
     devices.set(device, await attach(store, device, ends, path));
+    if (device.kind === 'pvcalls') await introduce(store, ends);
     const address = device.kind === 'vif' ? device.address : undefined;
     if (address !== undefined)
       await store.write(`/local/domain/${domid}/vm-data/vif/${device.devid}/address`, address);
@@ -131,11 +132,6 @@ export class Guests {
     return true;
   }
 
-  /** By their names. */
-  domids(): ReadonlyMap<string, number> {
-    return new Map(Array.from(this.#guests.values(), ({ name, domid }) => [name, domid]));
-  }
-
   states(): DomainState[] {
     return [...this.#guests.values()].map(({ domid, name, memoryMb, devices }) => ({
       domid,
@@ -158,6 +154,12 @@ export class Guests {
       if (!leaving()) print(`guest ${name} (domain ${guest.domid}): ${reasonOf(error)}`);
     }
   }
+}
+
+/** A backend that knows guests by name has to be able to read it. */
+async function introduce(store: Client, { backendDomid, frontendDomid }: Ends): Promise<void> {
+  const path = `/local/domain/${frontendDomid}/name`;
+  await store.setPerms(path, [...(await store.getPerms(path)), `r${backendDomid}`]);
 }
 
 export function guestProcess(name: string): string {

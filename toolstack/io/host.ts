@@ -7,7 +7,7 @@ import type { Platform } from '../../osdep/platform.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { type HostAction, type HostFile, hostPlan, serviceOf } from '../core/host.ts';
 import { Plan } from '../core/plan.ts';
-import { policyFor } from '../core/policy.ts';
+import { policyText } from '../core/policy.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { carryOut } from './carry.ts';
 import type { Command } from './child.ts';
@@ -91,8 +91,7 @@ export class Host<P extends Platform> {
       file,
       run: run.path,
       crew: this.#crew,
-      policy: () =>
-        policyFor(file.xensock?.policy ?? {}, { guests: this.#guests.domids(), adminPort: this.#adminPort }),
+      policy: () => policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort }),
       environment: (domid) => this.#environment(domid, 'outlives its process'),
       print,
       leaving,
@@ -149,6 +148,7 @@ export class Host<P extends Platform> {
       socket: this.socket,
       url: this.#url,
       uplink: this.#services.uplink,
+      webs: this.#services.webs,
       processes: this.#crew.states(),
       domains: [...this.#ownDomains(), ...this.#guests.states()],
     };

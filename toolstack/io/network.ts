@@ -1,8 +1,10 @@
 /**
- * The machine's own network, as far as a way in to the guests could get into its way: may interfaces be made, which there are, which ranges are in use.
- * Changes nothing.
+ * The machine's own network, as far as a way in to the guests could get into its way: may interfaces be made, which there are, which ranges and ports are in
+ * use. Changes nothing.
  */
+import { once } from 'node:events';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Network } from '../core/uplink.ts';
 
@@ -12,6 +14,22 @@ const CAP_NET_ADMIN = 12n;
 /** Is there an interface of this name? */
 export function hasInterface(name: string): boolean {
   return interfaces().includes(name);
+}
+
+/** Could somebody listen there, `127.0.0.1:8080`? */
+export async function isFree(place: string): Promise<boolean> {
+  const colon = place.lastIndexOf(':');
+  const server = createServer().listen(
+    Number(place.slice(colon + 1)),
+    place.slice(0, colon).replace(/^\[|\]$/g, ''),
+  );
+  try {
+    await once(server, 'listening');
+    await once(server.close(), 'close');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function readNetwork(): Network {

@@ -7,23 +7,24 @@ import { join } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import { devicesOf } from '../core/devices.ts';
 import { type HostFile, type ServiceName, serviceOf } from '../core/host.ts';
-import type { Policy } from '../core/policy.ts';
+import { reachedAt } from '../core/policy.ts';
 import { deviceQuotas, quotaOf } from '../core/quotas.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { obstacle, type Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
 import type { Crew } from './crew.ts';
 import type { Domain, Domains } from './domains.ts';
-import { hasInterface, readNetwork } from './network.ts';
+import { hasInterface, isFree, readNetwork } from './network.ts';
 import { blkback, netback, xensock } from './programs.ts';
+import type { WebState } from './state.ts';
 
 export interface ServicesOptions {
   readonly file: HostFile;
   /** The host's run directory. */
   readonly run: string;
   readonly crew: Crew;
-  /** Of sockets, once all whom it names are there. */
-  readonly policy: () => Policy;
+  /** Of sockets, as its file is to be. */
+  readonly policy: () => string;
   /** What makes a process that domain. */
   readonly environment: (domid: number) => Record<string, string>;
   /** For people, a line. */
@@ -44,6 +45,7 @@ export interface Surroundings {
 export class Services {
   readonly #options: ServicesOptions;
   readonly #domains = new Map<ServiceName, Domain>();
+  readonly #webs: WebState[] = [];
   #uplink: Uplink | undefined;
 
   constructor(options: ServicesOptions) {
@@ -53,6 +55,11 @@ export class Services {
   /** The machine's way in, if there is one. */
   get uplink(): Uplink | undefined {
     return this.#uplink;
+  }
+
+  /** What guests are going to serve, as far as this machine reaches it. */
+  get webs(): readonly WebState[] {
+    return this.#webs;
   }
 
   domain(service: ServiceName): Domain {
@@ -97,7 +104,7 @@ export class Services {
 
   /** Until it serves. That there is no way in, though one was wanted, is told and no failure. */
   async start(service: ServiceName, there: Surroundings): Promise<void> {
-    if (service === 'xensock') this.#writePolicy();
+    if (service === 'xensock') await this.#mapWebs();
     const wanted = service === 'netback' ? this.#options.file.netback?.uplink : undefined;
     const against = wanted && obstacle(wanted, readNetwork());
     if (against === undefined) this.#uplink = wanted;
@@ -138,10 +145,17 @@ export class Services {
     return join(this.#options.run, 'xensock.json');
   }
 
-  /** Once: from then on it is whoever's it is who changes it. */
-  #writePolicy(): void {
-    const policy = this.#options.policy();
-    writeFileSync(this.#policyFile, `${JSON.stringify(policy, undefined, 2)}\n`, { mode: 0o600 });
+  /** That an address is in use is told and no failure: the guest goes on trying. */
+  async #mapWebs(): Promise<void> {
+    const { file, policy, print } = this.#options;
+    for (const { name, serves } of file.guests) {
+      const place = serves && reachedAt(file.xensock?.policy ?? {}, { name, port: serves.port });
+      if (place === undefined) continue;
+      if (await isFree(place)) this.#webs.push({ guest: name, url: `http://${place}/` });
+      else print(`${place} is in use on this machine: map guest ${name}'s port to another in the host file`);
+    }
+    // Once: from then on it is whoever's it is who changes it.
+    writeFileSync(this.#policyFile, policy(), { mode: 0o600 });
   }
 }
 

@@ -20,6 +20,8 @@ export interface HostState {
   readonly url: string | undefined;
   /** The machine's way in to the guests, if there is one. */
   readonly uplink: Uplink | undefined;
+  /** What guests serve, as far as this machine reaches it. */
+  readonly webs: readonly WebState[];
   readonly processes: readonly ProcessState[];
   readonly domains: readonly DomainState[];
 }
@@ -31,6 +33,11 @@ export interface ProcessState {
   /** undefined: it does not run at the moment. */
   readonly id: ProcessId | undefined;
   readonly restarts: number;
+}
+
+export interface WebState {
+  readonly guest: string;
+  readonly url: string;
 }
 
 export interface DomainState {

@@ -1,0 +1,157 @@
+// `stubdom0 up` with sockets, as a user sees them: a guest without a network interface serves files from its disk to this machine and to other guests,
+// another one fetches from this machine; a thousand connections at a time; and what a kill of xensock costs. Everything is real.
+import { spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, get, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Client, connect } from '../../xenstored/client/index.ts';
+import { command, stubdom0, UpHost } from './uphost.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
+
+const wrk = spawnSync('wrk', ['-v']).error === undefined;
+const big = randomBytes(5_000_001);
+const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** A port of this machine's that nobody uses at the moment. */
+async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Resolves once the node's value is as wanted. */
+async function until(store: Client, path: string, wanted: RegExp): Promise<string> {
+  for await (const _ of store.watch(path)) {
+    const text = (await store.findText(path)) ?? '';
+    if (wanted.test(text)) return text;
+  }
+  throw new Error('the watch ended');
+}
+
+let host: UpHost;
+let store: Client;
+let machine: Server;
+let url: string;
+const top = mkdtempSync(join(tmpdir(), 'stubdom0-sockets-'));
+let home: (name: string) => string;
+beforeAll(async () => {
+  machine = createServer((_, response) => response.end(big)).listen(0, '127.0.0.1');
+  await once(machine, 'listening');
+  const { port } = machine.address() as AddressInfo;
+  const webPort = await freePort();
+  url = `http://127.0.0.1:${webPort}`;
+  const site = join(top, 'site');
+  mkdirSync(join(site, 'more'), { recursive: true });
+  writeFileSync(join(site, 'index.html'), '<h1>hello</h1>\n');
+  writeFileSync(join(site, 'more/big.bin'), big);
+  host = new UpHost({
+    name: 'town',
+    blkback: {},
+    xensock: {
+      policy: {
+        default: { otherwise: 'deny' },
+        guests: {
+          web: {
+            rules: [{ action: 'allow', direction: 'listen', ports: 80 }],
+            map: { listen: { '0.0.0.0:80': `127.0.0.1:${webPort}` } },
+          },
+          fetch: {
+            rules: [
+              { action: 'allow', direction: 'connect', address: ['127.0.0.0/8', '10.53.0.1'], ports: 80 },
+            ],
+            map: { connect: { '10.53.0.1:80': `127.0.0.1:${port}` } },
+          },
+        },
+      },
+    },
+    guests: [
+      { name: 'web', disks: [{ mode: 'r', archive: [site] }], sockets: [{}], serves: {} },
+      {
+        name: 'fetch',
+        sockets: [{}],
+        fetches: [
+          { url: 'http://10.53.0.1/anything', everySeconds: 0.5 },
+          { url: 'http://127.0.0.1/more/big.bin', everySeconds: 0.5 },
+        ],
+      },
+    ],
+  });
+  const { domains } = await host.isUp();
+  const domids = new Map(domains.map(({ name, domid }) => [name, domid]));
+  home = (name) => `/local/domain/${domids.get(name)}`;
+  store = await connect({ run: host.run });
+  await until(store, `${home('web')}/data/web`, /^serves 2 files on port 80/);
+});
+afterAll(async () => {
+  await store?.close();
+  await host?.clear();
+  machine?.closeAllConnections();
+  machine?.close();
+  rmSync(top, { recursive: true, force: true });
+});
+
+async function curl(path: string, ...flags: string[]): Promise<string> {
+  const file = join(host.top, 'got');
+  const { code, stderr } = await command('curl', ['-sS', '--fail', '-o', file, ...flags, `${url}${path}`]);
+  expect(stderr).toBe('');
+  expect(code).toBe(0);
+  return sum(readFileSync(file));
+}
+
+test('curl on this machine fetches what is on the disk of the guest', async () => {
+  expect(await curl('/')).toBe(sum(Buffer.from('<h1>hello</h1>\n')));
+  expect(await curl('/more/big.bin')).toBe(sum(big));
+  expect(await curl('/more/big.bin', '-r', '1000000-2999999')).toBe(sum(big.subarray(1_000_000, 3_000_000)));
+  const list = await stubdom0('list', '--run', host.run);
+  expect(list.stdout).toMatch(/^web +\d+ +\d+ +xvda web-xvda\.img, sockets0$/m);
+});
+
+test('a guest fetches from this machine, and from the other guest by its localhost', async () => {
+  const wanted = new RegExp(`^[1-9]\\d* fetched, \\d+ failed; 200, ${big.length} bytes, sha256 ${sum(big)}$`);
+  await until(store, `${home('fetch')}/data/fetch/0`, wanted);
+  await until(store, `${home('fetch')}/data/fetch/1`, wanted);
+});
+
+test.skipIf(!wrk)(`a thousand connections at a time${wrk ? '' : ' (apt-get install wrk)'}`, async () => {
+  const { stdout } = await command('wrk', ['-c', '1000', '-t', '2', '-d', '5', '--timeout', '20', `${url}/`]);
+  expect(stdout).toMatch(/^ *\d+ requests in/m);
+  expect(stdout).not.toMatch(/Socket errors|Non-2xx/);
+  expect(await curl('/more/big.bin')).toBe(sum(big));
+});
+
+test('xensock killed: connections are reset as by a host that crashed, and the same guests go on', async () => {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(`${url}/more/big.bin`, resolve).on('error', reject);
+  });
+  // Part of it is under way, and nobody takes it.
+  await once(response, 'readable');
+  const broken = once(response, 'error');
+  const from = host.lines.length;
+  await host.kill('xensock');
+  response.resume();
+  expect((await broken)[0].code).toBe('ECONNRESET');
+  await host.line(/xensock serves again/, from);
+  expect(await curl('/more/big.bin', '--retry', '3', '--retry-connrefused')).toBe(sum(big));
+  const fetched = Number.parseInt(await store.readText(`${home('fetch')}/data/fetch/0`), 10);
+  await until(store, `${home('fetch')}/data/fetch/0`, new RegExp(`^${fetched + 2} `));
+  for (const name of ['guest-web', 'guest-fetch'])
+    expect(await host.process(name)).toMatchObject({ phase: 'ready', restarts: 0 });
+  for (const name of ['web', 'fetch'])
+    expect(await store.readText(`${home(name)}/device/pvcalls/0/state`)).toBe('4');
+});
+
+test('goes at Ctrl-C without a trace', async () => {
+  host.interrupt();
+  expect(await host.ended).toBe(0);
+  expect(host.survivors()).toEqual([]);
+  expect(host.leftovers()).toEqual([]);
+});
