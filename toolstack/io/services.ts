@@ -107,7 +107,7 @@ export class Services {
     if (service === 'xensock') await this.#mapWebs();
     const wanted = service === 'netback' ? this.#options.file.netback?.uplink : undefined;
     const against = wanted && obstacle(wanted, readNetwork());
-    if (against === undefined) this.#uplink = wanted;
+    if (wanted !== undefined && against === undefined) this.#uplink = wanted;
     await this.#startProcess(service, there);
     if (wanted === undefined) return;
     const missing = hasInterface(wanted.name) ? undefined : 'netback could not make it, see its log';
