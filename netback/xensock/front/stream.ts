@@ -49,6 +49,8 @@ export class Socket extends Duplex {
   #pulling = false;
   #idle: NodeJS.Timeout | undefined;
   #noDelay: boolean | undefined;
+  /** It is going to be reset: to be closed when this is settled. */
+  #lingers: Promise<number> | undefined;
   #keepAlive: { readonly on: boolean; readonly delayMs: number } | undefined;
 
   constructor(registry: SocketRegistry, options: SocketOptions = {}, accepted?: Accepted) {
@@ -229,7 +231,8 @@ export class Socket extends Duplex {
     this.#outbox.fail(error ?? new SocketError('Socket is closed', 'ERR_SOCKET_CLOSED'));
     callback(error);
     process.nextTick(() => this.emit('close', error !== null));
-    void handle?.close();
+    if (this.#lingers === undefined) void handle?.close();
+    else void this.#lingers.then(() => handle?.close());
   }
 
   async #lookUp(host: string, port: number, options: ConnectOptions): Promise<InetAddress> {
@@ -327,7 +330,7 @@ export class Socket extends Duplex {
   }
 
   #reset(): void {
-    if (this.#handle !== undefined) void linger(this.#handle, 0);
+    if (this.#handle !== undefined) this.#lingers = linger(this.#handle, 0);
     this.destroy();
   }
 
