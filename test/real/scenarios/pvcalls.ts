@@ -36,17 +36,22 @@ read -r forever </dev/console`;
 
 const GOES_AND_COMES = `${SETUP}
 device=$(basename /sys/bus/xen/drivers/pvcalls/pvcalls-*)
+unbind() {
+  echo $device >/sys/bus/xen/drivers/pvcalls/unbind
+  # A frontend that begins again before its backend has seen that it was gone is not seen to.
+  until [ "$(xenstore-read $(xenstore-read device/pvcalls/0/backend)/state)" = 6 ]; do sleep 0.1; done
+}
 mkfifo /tmp/go
 $p hold ${DOM0} ${ECHOES} ${HELD} </tmp/go >/tmp/held & exec 3>/tmp/go
 until grep -q holding /tmp/held; do sleep 0.1; done
 echo HOLDING.
 until [ -n "$(xenstore-read data/go 2>/dev/null)" ]; do sleep 0.2; done
-echo $device >/sys/bus/xen/drivers/pvcalls/unbind; echo UNBOUND.
+unbind; echo UNBOUND.
 exec 3>&-; wait; sed 's/^/held: /' /tmp/held
 until [ -n "$(xenstore-read data/again 2>/dev/null)" ]; do sleep 0.2; done
 echo $device >/sys/bus/xen/drivers/pvcalls/bind; echo BOUND.
 echo "GOT $(get)."
-echo $device >/sys/bus/xen/drivers/pvcalls/unbind
+unbind
 rmmod pvcalls_glue && echo REMOVED.
 insmod /pvcalls-glue.ko
 echo "AGAIN $(get)."
