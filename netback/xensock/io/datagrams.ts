@@ -181,7 +181,7 @@ export class DatagramSocket implements Mover, DatagramOwner {
     for (let left = TURN; left > 0; left--) {
       const ready = this.#shut.write || this.#broken ? 0 : ring.outReady();
       if (ready < 0) return this.#break(Errno.EINVAL);
-      if (ready < Datagram.HEADER_BYTES) return false;
+      if (ready < Datagram.HEADER_BYTES || ring.may('out', ready) === 0) return false;
       copyHeader(ring);
       const length = fields.getUint32(Datagram.LENGTH, true);
       const addressLength = fields.getUint32(Datagram.ADDRESS_LENGTH, true);
@@ -217,7 +217,7 @@ export class DatagramSocket implements Mover, DatagramOwner {
     for (let left = TURN; left > 0; left--) {
       if (this.#shut.read || this.#broken) return false;
       const length = port.next();
-      if (length < 0) return false;
+      if (length < 0 || ring.may('in', 1) === 0) return false;
       const room = ring.inRoom();
       if (room < 0) return this.#break(Errno.EINVAL);
       const most = Math.min(length, ring.size - Datagram.HEADER_BYTES);

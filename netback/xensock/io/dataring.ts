@@ -31,11 +31,16 @@ export interface DataRingOptions {
   readonly budget?: PageBudget;
 }
 
-/** How many pages may be mapped at a time. */
+/** What rings may cost: pages that are mapped at a time, and, where that is limited, how large one may be and how much is moved. */
 export interface PageBudget {
   /** False: not so many more. */
   take(pages: number): boolean;
   giveBack(pages: number): void;
+  /** The largest ring, as a power of two. */
+  readonly ringOrder?: number;
+  /** How many of so many bytes may be moved now. If it is none, `again` is called when there are some. */
+  may?(direction: 'in' | 'out', bytes: number, again: () => void): number;
+  moved?(direction: 'in' | 'out', bytes: number): void;
 }
 
 export class DataRing {
@@ -45,6 +50,7 @@ export class DataRing {
   readonly pages: number;
   readonly #ports: Ports;
   readonly #budget: PageBudget | undefined;
+  readonly #again: () => void;
   readonly #port: number;
   readonly #indexMapping: Mapping;
   readonly #dataMapping: Mapping;
@@ -65,13 +71,14 @@ export class DataRing {
   constructor({ gnttab, ports, domid, ref, evtchn, onEvent, budget }: DataRingOptions) {
     this.#ports = ports;
     this.#budget = budget;
+    this.#again = () => void (this.#open && onEvent());
     this.#indexMapping = mapped(() => gnttab.mapGrantRef(domid, ref, 'rw'));
     let data: Mapping | undefined;
     let counted = 0;
     try {
       const index = new Page(this.#indexMapping.bytes);
       const order = index.load(Index.RING_ORDER);
-      if (order < 1 || order > MAX_PAGE_ORDER)
+      if (order < 1 || order > (budget?.ringOrder ?? MAX_PAGE_ORDER))
         throw new OsError(Errno.EINVAL, `a data ring of order ${order}`);
       const refs = Array.from({ length: 1 << order }, (_, page) => index.load(Index.REFS + 4 * page));
       this.pages = refs.length + 1;
@@ -121,6 +128,11 @@ export class DataRing {
     return ready > this.size ? -1 : ready;
   }
 
+  /** How many of so many bytes the guest may have moved now. If it is none, it is as if he had rung when there are some. */
+  may(direction: 'in' | 'out', bytes: number): number {
+    return this.#budget?.may?.(direction, bytes, this.#again) ?? bytes;
+  }
+
   /** Where they start, from the start of `memory`; they go on to its end at most, the rest follows at `size`. */
   outOffset(): number {
     return this.size + (this.#outCons & (this.size - 1));
@@ -129,6 +141,7 @@ export class DataRing {
   /** No more than were ready. */
   took(bytes: number): void {
     if (!this.#open) return;
+    this.#budget?.moved?.('out', bytes);
     this.#outCons = (this.#outCons + bytes) >>> 0;
     this.#index.store(Index.OUT_CONS, this.#outCons);
   }
@@ -148,6 +161,7 @@ export class DataRing {
   /** No more than there was room for. */
   gave(bytes: number): void {
     if (!this.#open) return;
+    this.#budget?.moved?.('in', bytes);
     this.#inProd = (this.#inProd + bytes) >>> 0;
     this.#index.store(Index.IN_PROD, this.#inProd);
   }

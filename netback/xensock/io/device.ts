@@ -8,7 +8,6 @@ import type { BackendDevice, BackendLink, DeviceStatistics } from '../../../xens
 import { forgetRecord } from '../../../xenstored/client/ringrecord.ts';
 import type { Keys } from '../../../xenstored/xenbus/backend-events.ts';
 import {
-  MAX_PAGE_ORDER,
   PVCALLS_VERSION,
   type PvcallsFrontKeys,
   readPvcallsFront,
@@ -17,6 +16,7 @@ import type { Account } from '../core/account.ts';
 import type { GuestRules } from '../core/policy.ts';
 import type { SocketView } from '../core/socket.ts';
 import { type Decision, Sockets } from '../core/sockets.ts';
+import type { Allowance } from './allowance.ts';
 import { CommandRing } from './commandring.ts';
 import { type Shared, SocketHands } from './hands.ts';
 import type { Mover } from './localhub.ts';
@@ -31,6 +31,7 @@ export interface DeviceOptions {
   readonly shared: Shared;
   /** The guest's, over all its devices. */
   readonly account: Account;
+  readonly allowance: Allowance;
   readonly rules: GuestRules;
   /** Where records lie. */
   readonly recordDir: string;
@@ -47,12 +48,7 @@ interface Connection {
 }
 
 export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
-  readonly features: Keys = {
-    versions: PVCALLS_VERSION,
-    'max-page-order': `${MAX_PAGE_ORDER}`,
-    'function-calls': '1',
-    'feature-xensock': '1',
-  };
+  readonly features: Keys;
   readonly #options: DeviceOptions;
   #rules: GuestRules;
   #connection: Connection | undefined;
@@ -60,6 +56,12 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
   constructor(options: DeviceOptions) {
     this.#options = options;
     this.#rules = options.rules;
+    this.features = {
+      versions: PVCALLS_VERSION,
+      'max-page-order': `${options.allowance.ringOrder}`,
+      'function-calls': '1',
+      'feature-xensock': '1',
+    };
   }
 
   readFront(): ReturnType<typeof readPvcallsFront> {
@@ -144,7 +146,7 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
   }
 
   #attach({ ringRef, port, extended }: PvcallsFrontKeys, how: 'fresh' | 'attach'): Connection {
-    const { shared, account, clock, onDecision } = this.#options;
+    const { shared, account, allowance, clock, onDecision } = this.#options;
     const { domid } = this;
     const { gnttab, ports } = shared;
     const onEvent = (): void => shared.tcp.turns.stir(this);
@@ -158,11 +160,7 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
       how,
       onEvent,
     });
-    const budget = {
-      take: (pages: number) => account.take('pages', pages),
-      giveBack: (pages: number) => account.give('pages', pages),
-    };
-    const hands = new SocketHands({ ...shared, domid, commands: ring, budget });
+    const hands = new SocketHands({ ...shared, domid, commands: ring, budget: allowance });
     const now = (): number => clock.now();
     const rules = this.#rules;
     const sockets = new Sockets({ hands, account, rules, extended, now, ledger: ring.record, onDecision });

@@ -214,11 +214,18 @@ export class LocalStream implements Mover {
       if (room < 0) return to.#spoil();
       if (room === 0) return false;
       if (budget <= 0) return true;
-      const bytes = Math.min(ready, room, PIECE_BYTES);
+      const bytes = this.#may(to, Math.min(ready, room, PIECE_BYTES));
+      if (bytes === 0) return false;
       this.#give(to, bytes);
       budget -= bytes;
       if (budget > 0 && bytes < ready) this.#hub.flush();
     }
+  }
+
+  /** What both guests may have moved now. Nobody pays for what a dead or deaf end gives or takes. */
+  #may(to: LocalStream, bytes: number): number {
+    const out = this.#ring?.may('out', bytes) ?? bytes;
+    return out === 0 || to.#deaf ? out : (to.#ring?.may('in', out) ?? out);
   }
 
   #give(to: LocalStream, bytes: number): void {

@@ -11,6 +11,7 @@ import type { PvcallsFrontKeys } from '../../../xenstored/xenbus/pvcalls.ts';
 import { Account } from '../core/account.ts';
 import type { GuestRules } from '../core/policy.ts';
 import type { Decision } from '../core/sockets.ts';
+import { Allowance } from './allowance.ts';
 import { Descriptors } from './descriptors.ts';
 import { SocketDevice } from './device.ts';
 import type { Shared } from './hands.ts';
@@ -69,12 +70,14 @@ export function serveSockets({
     udp: { ...common, localDatagrams },
   };
   const devices = new Set<SocketDevice>();
-  const accounts = new Map<number, Account>();
-  const accountOf = (domid: number, { limits }: GuestRules): Account => {
-    const account = accounts.get(domid) ?? new Account(limits);
+  const accounts = new Map<number, { readonly account: Account; readonly allowance: Allowance }>();
+  const accountOf = (domid: number, { limits }: GuestRules): { account: Account; allowance: Allowance } => {
+    const found = accounts.get(domid);
+    const account = found?.account ?? new Account(limits);
     account.limits = limits;
-    accounts.set(domid, account);
-    return account;
+    const both = found ?? { account, allowance: new Allowance(account, clock) };
+    accounts.set(domid, both);
+    return both;
   };
   return {
     service: {
@@ -88,7 +91,7 @@ export function serveSockets({
           link,
           clock,
           shared,
-          account: accountOf(domid, rules),
+          ...accountOf(domid, rules),
           rules,
           recordDir,
           onDecision: (decision) => onDecision?.({ domid, path: link.path }, decision),

@@ -220,7 +220,8 @@ export class TcpStream implements Mover {
     const ready = this.#ready(ring);
     if (ready < 0) return this.#spoil();
     if (ready === 0) return this.#sentAll();
-    const want = Math.min(ready, TURN_BYTES);
+    const want = ring.may('out', Math.min(ready, TURN_BYTES));
+    if (want === 0) return false;
     const sent = this.#sendSome(ring, want);
     if (sent < 0) return this.#sendFailed(-sent);
     if (sent < want) {
@@ -279,7 +280,8 @@ export class TcpStream implements Mover {
     const room = ring.inRoom();
     if (room < 0) return this.#spoil();
     if (room === 0) return false;
-    const want = Math.min(room, TURN_BYTES);
+    const want = ring.may('in', Math.min(room, TURN_BYTES));
+    if (want === 0) return false;
     const got = this.#receiveSome(ring, want);
     if (got < 0) return this.#receiveFailed(-got);
     if (got === 0) {
