@@ -1,18 +1,19 @@
-/** Datagrams of ours are held against Node's `dgram`: each test runs over both, and passes both times. */
-import dgram from 'node:dgram';
+/** Datagrams of ours are held against Node's `dgram`: each test runs over both, and over each driver of ours. */
+import type dgram from 'node:dgram';
 import { once } from 'node:events';
-import { afterEach, describe, expect, it } from 'vitest';
-import { LoopbackDriver } from '../../netback/xensock/front/loopback.ts';
-import { Sockets } from '../../netback/xensock/front/sockets.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Api, nodeWay, ourWays } from './sock-api.ts';
 
-const sockets = new Sockets();
-sockets.register(new LoopbackDriver());
-
-for (const [name, api] of [
-  ['dgram', dgram],
-  ['ours', sockets as unknown as Pick<typeof dgram, 'createSocket'>],
-] as const)
-  describe(name, () => {
+for (const way of [nodeWay, ...ourWays.filter(({ sameSide }) => sameSide)])
+  describe(way.name, () => {
+    let api: Api;
+    let stop: () => Promise<void>;
+    beforeAll(async () => {
+      const opened = await way.open();
+      api = opened.client;
+      stop = opened.stop;
+    });
+    afterAll(() => stop());
     const opened: dgram.Socket[] = [];
     afterEach(() => {
       for (const socket of opened.splice(0)) socket.close();

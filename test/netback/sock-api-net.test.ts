@@ -349,9 +349,9 @@ for (const way of [nodeWay, ...ourWays])
         );
       });
 
-      it('a thousand connections, and each hears its own', async () => {
+      it('hundreds of connections, and each hears its own', async () => {
         const [, port] = await listening((socket) => socket.pipe(socket));
-        const clients = Array.from({ length: 1000 }, async (_, i) => {
+        const clients = Array.from({ length: 300 }, async (_, i) => {
           const client = connect({ port });
           client.end(`${i}`);
           return text(client);
