@@ -387,6 +387,7 @@ describe('options and names', () => {
       expect(bench.ask(ID, calls.setsockopt(level, name))).toBe(-ENOPROTOOPT);
     expect(bench.ask(ID, calls.setsockopt(1, 3))).toBe(-ENOPROTOOPT);
     expect(bench.ask(ID, calls.setsockopt(1, 8, new Uint8Array(3)))).toBe(-EINVAL);
+    expect(bench.ask(ID, calls.setsockopt(1, 13, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)))).toBe(0);
     expect(bench.ask(ID, calls.setsockopt(41, 26))).toBe(0);
     bench.ask(ID, calls.bind(address('::', 8080)));
     expect(bench.ask(ID, calls.setsockopt(41, 26))).toBe(-EINVAL);
@@ -514,6 +515,25 @@ describe('what survives', () => {
     const data = bench.hands.responses.at(-1)!.data!;
     expect((data[2]! << 8) | data[3]!).toBe(40_000);
     expect(bench.entries).toEqual(new Map([...before.entries, ...bench.entries]));
+  });
+
+  test('any port stays the port that it was, and the policy is asked as before; :: without IPv4 stays so', () => {
+    const policy = {
+      default: { otherwise: 'deny' as const, rules: [{ action: 'allow' as const, ports: 0 }] },
+    };
+    const before = new Bench({ extended: true, policy });
+    before.ask(ID, calls.socket(10));
+    before.ask(ID, calls.setsockopt(41, 26));
+    expect(before.ask(ID, calls.bind(address('::', 0)))).toBe(0);
+    expect(before.ask(ID, calls.listen())).toBe(0);
+    const bench = new Bench({ extended: true, policy });
+    bench.sockets.restore(before.entries.values());
+    expect(bench.ask(ID, calls.accept(30))).toBeUndefined();
+    expect(bench.hands.held.get(1)?.places).toMatchObject([
+      { network: 'inet', address: { port: 40_000 } },
+      { network: 'local', address: { port: 40_000 } },
+    ]);
+    expect(bench.entries).toEqual(before.entries);
   });
 
   test('an address that is taken meanwhile is the answer to whoever waits there', () => {

@@ -15,6 +15,10 @@ export interface SocketEntry {
   readonly type: number;
   /** Where it is bound, in the guest's words, with the port that it got; undefined: it was not. */
   readonly address: InetAddress | undefined;
+  /** It wanted any port: the policy was asked about port 0. */
+  readonly anyPort?: true;
+  /** :: is not 0.0.0.0 to it. */
+  readonly only6?: true;
   readonly backlog: number;
   /** Of its data ring, in the guest's words; otherwise 0. */
   readonly ref: number;

@@ -88,6 +88,9 @@ export function findOption(level: number, name: number, { family, type }: OfSock
   );
 }
 
+/** :: is not 0.0.0.0. */
+export const v6only: SocketOption = { level: IPV6, name: Option.V6ONLY, value: Uint8Array.of(1, 0, 0, 0) };
+
 /** What needs no socket of the kernel's to be told. */
 export function ownAnswer(
   { level, name }: Known,

@@ -4,7 +4,7 @@
  */
 import { encodeAddress, Family, type InetAddress } from './address.ts';
 import type { SocketEntry } from './entries.ts';
-import type { SocketOption } from './options.ts';
+import { isV6only, type SocketOption } from './options.ts';
 import type { Request } from './pvcalls.ts';
 
 /**
@@ -79,8 +79,18 @@ export function newSocket(
 
 /** What is to be made of it after a kill. undefined: its request is asked again, and makes it again. */
 export function entryOf(socket: Socket): SocketEntry | undefined {
-  const { id, family, type, state, own: address, backlog, ring } = socket;
-  const common = { id, family, type, address, backlog, ref: ring?.ref ?? 0, evtchn: ring?.evtchn ?? 0 };
+  const { id, family, type, state, own: address, asked, backlog, ring, options } = socket;
+  const common = {
+    id,
+    family,
+    type,
+    address,
+    backlog,
+    ref: ring?.ref ?? 0,
+    evtchn: ring?.evtchn ?? 0,
+    ...(asked?.port === 0 && { anyPort: true as const }),
+    ...(isV6only(options) && { only6: true as const }),
+  };
   switch (state) {
     case 'accepting':
       return undefined;

@@ -10,7 +10,7 @@ import { Errno } from './errno.ts';
 import type { Answer, Heard, Place } from './hands.ts';
 import { getOption, nameBytes, nameOf, setOption, shutdown } from './inquiry.ts';
 import { Listening } from './listening.ts';
-import { isV6only } from './options.ts';
+import { isV6only, v6only } from './options.ts';
 import { type GuestRules, judgeOwn, judgePeer, type Verdict } from './policy.ts';
 import { type Call, Command, type Request } from './pvcalls.ts';
 import type { Socket, SocketView } from './socket.ts';
@@ -206,15 +206,19 @@ export class Sockets implements Heard {
     if (!found.ok) return found.errno;
     const { socket, address } = found.value;
     if (socket.state !== 'created') return Errno.EINVAL;
-    const errno = this.#bindTo(socket, address);
+    const errno = this.#bindTo(socket, address, address.port);
     if (errno === 0) this.#table.note(socket);
     return errno;
   }
 
-  #bindTo(socket: Socket, address: InetAddress): number {
+  /** `port`: the one that it had before, where any will do. */
+  #bindTo(socket: Socket, address: InetAddress, port: number): number {
     const { errno, places } = this.#judgeOwn(socket, address);
     if (errno !== 0) return errno;
-    const bound = this.#options.hands.bind(socket.number, places);
+    const bound = this.#options.hands.bind(
+      socket.number,
+      places.map((place) => ({ ...place, address: { ...place.address, port: place.address.port || port } })),
+    );
     if (!bound.ok) return bound.errno;
     socket.asked = address;
     // The port that it was asked for may stand for another one.
@@ -264,7 +268,7 @@ export class Sockets implements Heard {
     this.#table.lose(socket, socket.state === 'active' ? Errno.ECONNRESET : Errno.EACCES);
   }
 
-  #restore({ id, family, type, state, address, backlog }: SocketEntry): void {
+  #restore({ id, family, type, state, address, anyPort, only6, backlog }: SocketEntry): void {
     const made = this.#table.make(
       id,
       family === Family.INET ? Family.INET : Family.INET6,
@@ -273,9 +277,11 @@ export class Sockets implements Heard {
     );
     if (!made.ok) return;
     const socket = made.value;
+    if (only6) setOption(this.#options.hands, socket, v6only);
     let errno = 0;
     if (state === 'active') errno = Errno.ECONNRESET;
-    else if (address !== undefined) errno = this.#bindTo(socket, address);
+    else if (address !== undefined)
+      errno = this.#bindTo(socket, anyPort ? { ...address, port: 0 } : address, address.port);
     if (errno === 0 && state === 'listening') errno = this.#listening.listen(socket, backlog);
     if (errno === 0) this.#table.note(socket);
     else this.#table.lose(socket, errno);

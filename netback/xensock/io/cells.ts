@@ -20,14 +20,19 @@ const ID = 1;
 const NUMBERS = 3;
 const ADDRESS_LENGTH = 9;
 const ADDRESS = 10;
+/** Bits. */
+const FLAGS = 17;
+const ANY_PORT = 1;
+const ONLY6 = 2;
 
 export function socketCell(entry: SocketEntry, into: Uint32Array): void {
-  const { id, state, family, type, backlog, ref, evtchn, address } = entry;
+  const { id, state, family, type, backlog, ref, evtchn, address, anyPort, only6 } = entry;
   into.fill(0);
   into[0] = Cell.SOCKET;
   into[ID] = Number(id & 0xffff_ffffn);
   into[ID + 1] = Number(id >> 32n);
   into.set([states.indexOf(state), family, type, backlog, ref, evtchn], NUMBERS);
+  into[FLAGS] = (anyPort ? ANY_PORT : 0) | (only6 ? ONLY6 : 0);
   if (address === undefined) return;
   const bytes = new Uint8Array(into.buffer, into.byteOffset + 4 * ADDRESS, ADDRESS_BYTES);
   into[ADDRESS_LENGTH] = encodeAddress(address, bytes);
@@ -45,6 +50,8 @@ export function readSocket(cell: Uint32Array): SocketEntry {
     backlog: backlog!,
     ref: ref!,
     evtchn: evtchn!,
+    ...((cell[FLAGS]! & ANY_PORT) !== 0 && { anyPort: true }),
+    ...((cell[FLAGS]! & ONLY6) !== 0 && { only6: true }),
   };
 }
 
