@@ -217,6 +217,22 @@ for (const way of [nodeWay, ...ourWays])
       expect(events).toEqual([]);
     });
 
+    it('what a listener throws is no error of the connection', async () => {
+      const [, port] = await listening();
+      const client = connect({ port });
+      const thrown = new Promise((resolve) => process.once('uncaughtException', resolve));
+      const before = process.listeners('uncaughtException').slice(0, -1);
+      for (const listener of before) process.off('uncaughtException', listener);
+      const mistake = new Error('a mistake of the program');
+      client.once('connect', () => {
+        throw mistake;
+      });
+      expect(await thrown).toBe(mistake);
+      for (const listener of before) process.on('uncaughtException', listener);
+      expect(client.destroyed).toBe(false);
+      client.destroy();
+    });
+
     it('an abort signal ends it', async () => {
       const [, port] = await listening();
       const abort = new AbortController();

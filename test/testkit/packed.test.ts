@@ -3,20 +3,12 @@
  * Node's own test runner and by vitest; its types taken by a strict TypeScript.
  */
 import { execFile } from 'node:child_process';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { typeErrors, unpack } from './packed.ts';
 
 const run = promisify(execFile);
 const top = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,17 +19,7 @@ const example = examples[0]!;
 
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'stubdom0-packed-'));
-  const pack = ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder];
-  const { stdout } = await run('npm', pack, { cwd: top });
-  const tarball = join(folder, stdout.trim().split('\n').at(-1)!);
-  const unpacked = join(folder, 'node_modules/stubdom0');
-  mkdirSync(unpacked, { recursive: true });
-  await run('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1']);
-  for (const name of readdirSync(join(top, 'node_modules')))
-    if (!name.startsWith('.') && name !== 'stubdom0')
-      symlinkSync(join(top, 'node_modules', name), join(folder, 'node_modules', name));
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  folder = await unpack();
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -85,18 +67,5 @@ export const steps: number = await killEachStep({}, async (other, killAt) => oth
 await simHost({ sed: 1 });
 export { state };
 `;
-  writeFileSync(join(folder, 'typed.ts'), source);
-  const strict = [
-    '--strict',
-    '--noEmit',
-    '--module',
-    'nodenext',
-    '--target',
-    'es2023',
-    '--lib',
-    'es2024,esnext.disposable',
-  ];
-  const tsc = join(folder, 'node_modules/typescript/bin/tsc');
-  const args = [tsc, ...strict, '--exactOptionalPropertyTypes', '--types', 'node', 'typed.ts'];
-  await expect(run(process.execPath, args, { cwd: folder })).resolves.toMatchObject({ stdout: '' });
+  expect(await typeErrors(folder, source)).toBe('');
 }, 120_000);

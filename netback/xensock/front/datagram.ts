@@ -144,7 +144,7 @@ export class DatagramSocket extends EventEmitter {
     if (listener !== undefined) this.once('close', listener);
     this.#state = 'closed';
     for (const { done } of this.#waiting.splice(0)) done?.(failure('send', -Errno.EBADF), 0);
-    void this.#handle.close().finally(() => this.emit('close'));
+    void this.#handle.close().finally(() => process.nextTick(() => this.emit('close')));
     return this;
   }
 
@@ -154,7 +154,9 @@ export class DatagramSocket extends EventEmitter {
 
   #report(work: Promise<void>): void {
     work.catch((error: Error) => {
-      if (this.#state !== 'closed') this.emit('error', error);
+      process.nextTick(() => {
+        if (this.#state !== 'closed') this.emit('error', error);
+      });
     });
   }
 
@@ -176,7 +178,7 @@ export class DatagramSocket extends EventEmitter {
     if (errno < 0) throw failure('connect', errno, { address: formatIp(address), port });
     this.#peer = address;
     if (this.#state === 'unbound') await this.#listening();
-    this.emit('connect');
+    process.nextTick(() => this.emit('connect'));
   }
 
   /** It is bound: by itself, or by a connect or a first datagram. */
@@ -184,9 +186,11 @@ export class DatagramSocket extends EventEmitter {
     this.#state = 'bound';
     const own = await this.#handle.getsockname();
     this.#own = typeof own !== 'number' && isInet(own) ? own : asked;
-    if ((this.#state as string) === 'closed') return;
-    this.emit('listening');
-    this.#receive();
+    process.nextTick(() => {
+      if (this.#state === 'closed') return;
+      this.emit('listening');
+      this.#receive();
+    });
   }
 
   #find(host: string | undefined, port: number): InetAddress | Promise<InetAddress> {

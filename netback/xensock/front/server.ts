@@ -47,6 +47,11 @@ export type ListenArguments =
   | readonly [port: number, host: string, listener?: () => void]
   | readonly [port: number, host: string, backlog: number, listener?: () => void];
 
+interface Names {
+  readonly own: SocketAddress | number;
+  readonly peer: SocketAddress | number;
+}
+
 export class Server extends EventEmitter {
   /** More are closed at once; `drop` is emitted. */
   maxConnections: number | undefined;
@@ -91,7 +96,7 @@ export class Server extends EventEmitter {
     this.#listen(port, options, turn).catch((error: Error) => {
       if (turn !== this.#turn || !this.#open) return;
       this.#open = false;
-      this.emit('error', error);
+      process.nextTick(() => this.emit('error', error));
     });
     return this;
   }
@@ -112,7 +117,7 @@ export class Server extends EventEmitter {
     this.#address = undefined;
     this.#closing = () => {
       this.#closing = undefined;
-      this.emit('close');
+      process.nextTick(() => this.emit('close'));
     };
     const closed = handle === undefined ? Promise.resolve() : handle.close();
     this.#connections++;
@@ -157,8 +162,10 @@ export class Server extends EventEmitter {
     }
     this.#handle = handle;
     this.#address = typeof own === 'number' ? address : own;
-    this.emit('listening');
-    this.#accept(handle);
+    process.nextTick(() => {
+      if (this.#handle === handle) this.emit('listening');
+      this.#accept(handle);
+    });
   }
 
   #accept(handle: SocketHandle | number): void {
@@ -176,24 +183,27 @@ export class Server extends EventEmitter {
       }
       const excess = this.#connections >= (this.maxConnections ?? Number.POSITIVE_INFINITY);
       this.#connections++;
-      void this.#welcome(accepted, excess, (made) => {
-        socket = made;
+      void this.#names(accepted).then(({ own, peer }) => {
+        // What listeners throw is theirs, and not a promise's.
+        process.nextTick(() => {
+          if (excess) this.#drop(accepted, own, peer);
+          else {
+            socket = new Socket(this.#registry, this.#options, { handle: accepted, own, peer });
+            this.#present(socket);
+          }
+        });
       });
     }
   }
 
-  async #welcome(handle: SocketHandle, excess: boolean, made: (socket: Socket) => void): Promise<void> {
+  async #names(handle: SocketHandle): Promise<Names> {
     const address = this.#address;
     const known = address !== undefined && isInet(address) && !isAny(address);
     const [peer, own] = await Promise.all([handle.getpeername(), known ? address : handle.getsockname()]);
-    if (excess) {
-      void handle.close();
-      this.#gone();
-      this.emit('drop', dropped(own, peer));
-      return;
-    }
-    const socket = new Socket(this.#registry, this.#options, { handle, own, peer });
-    made(socket);
+    return { own, peer };
+  }
+
+  #present(socket: Socket): void {
     socket.once('close', () => this.#gone());
     const { noDelay, keepAlive, keepAliveInitialDelay, pauseOnConnect } = this.#options;
     if (noDelay) socket.setNoDelay();
@@ -201,6 +211,12 @@ export class Server extends EventEmitter {
     if (pauseOnConnect) socket.pause();
     else socket.read(0);
     this.emit('connection', socket);
+  }
+
+  #drop(handle: SocketHandle, own: Names['own'], peer: Names['peer']): void {
+    void handle.close();
+    this.#gone();
+    this.emit('drop', dropped(own, peer));
   }
 
   #gone(): void {

@@ -74,7 +74,11 @@ export class Socket extends Duplex {
     const found = to === undefined ? this.#lookUp(host!, portOf(port, 0), options) : undefined;
     const going =
       found === undefined ? this.#go(to!, options) : found.then((there) => this.#go(there, options));
-    going.catch((error: Error) => this.destroy(error));
+    // What listeners throw is theirs: not a promise's, and not the connection's.
+    going.then(
+      (own) => process.nextTick(() => this.#connected(own)),
+      (error: Error) => this.destroy(error),
+    );
     return this;
   }
 
@@ -250,8 +254,9 @@ export class Socket extends Duplex {
     }
   }
 
-  async #go(to: SocketAddress, options: ConnectOptions): Promise<void> {
-    if (this.destroyed) return;
+  /** Answers the own address. */
+  async #go(to: SocketAddress, options: ConnectOptions): Promise<SocketAddress | number> {
+    if (this.destroyed) return 0;
     const kind = { family: to.family, type: SocketType.STREAM, protocol: 0 };
     const handle = this.#registry.socket(kind, (bits) => this.onReady(bits));
     const target = isInet(to) ? { address: formatIp(to), port: to.port } : {};
@@ -262,13 +267,17 @@ export class Socket extends Duplex {
     const from = localAddress(to, options);
     const bound = from === undefined ? 0 : await handle.bind(from);
     if (bound < 0) throw failure('bind', bound, { address: formatIp(from!), port: from!.port });
-    if (this.destroyed) return;
+    if (this.destroyed) return 0;
     const errno = await handle.connect(to);
-    if (this.destroyed) return;
+    if (this.destroyed) return 0;
     if (errno < 0) throw failure('connect', errno, target);
-    const own = await handle.getsockname();
+    this.#name(0, to);
+    return handle.getsockname();
+  }
+
+  #connected(own: SocketAddress | number): void {
     if (this.destroyed) return;
-    this.#name(own, to);
+    this.#name(own, 0);
     this.connecting = false;
     this.#active();
     this.#flush();
