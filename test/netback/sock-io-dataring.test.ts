@@ -98,7 +98,8 @@ describe('a data ring', () => {
     guest.index.store(Index.OUT_PROD, 8000);
     expect([ring.outReady(), ring.outOffset(), ring.memory[ring.outOffset()]]).toEqual([4000, 8096, 77]);
     ring.took(96);
-    expect([ring.outReady(), ring.outOffset()]).toEqual([3904, 4096]);
+    expect([ring.outReady(), ring.outOffset(), ring.unshown]).toEqual([3904, 4096, 4096]);
+    ring.notify();
     expect(guest.index.load(Index.OUT_CONS)).toBe(4096);
   });
 
@@ -110,6 +111,7 @@ describe('a data ring', () => {
     expect([ring.outReady(), ring.outOffset(), ring.inOffset()]).toEqual([0xc00, 4096 + 0x800, 0x800]);
     ring.took(0xc00);
     ring.gave(0x900);
+    ring.notify();
     expect(guest.index.load(Index.OUT_CONS)).toBe(0x400);
     expect(guest.index.load(Index.IN_PROD)).toBe(0x100);
     expect(ring.inRoom()).toBe(4096 - 0x900);

@@ -59,6 +59,8 @@ export class DataRing {
   #memory: Uint8Array;
   #inProd: number;
   #outCons: number;
+  /** As far as the guest knows. */
+  #outShown: number;
   /** Where they were when the guest was last rung, or could not have been asleep. */
   #inTold: number;
   #outTold: number;
@@ -103,6 +105,7 @@ export class DataRing {
     this.#index.store(Index.IN_ERROR, 0);
     this.#index.store(Index.OUT_ERROR, 0);
     this.#outCons = this.#index.load(Index.OUT_CONS);
+    this.#outShown = this.#outCons;
     this.#inTold = this.#inProd;
     this.#outTold = this.#outCons;
   }
@@ -138,12 +141,16 @@ export class DataRing {
     return this.size + (this.#outCons & (this.size - 1));
   }
 
-  /** No more than were ready. */
+  /** No more than were ready. The guest is shown that by `notify`. */
   took(bytes: number): void {
     if (!this.#open) return;
     this.#budget?.moved?.('out', bytes);
     this.#outCons = (this.#outCons + bytes) >>> 0;
-    this.#index.store(Index.OUT_CONS, this.#outCons);
+  }
+
+  /** Bytes that were taken, and the guest does not know. As long as there are some he takes us to be at work, and need not ring for more. */
+  get unshown(): number {
+    return (this.#outCons - this.#outShown) >>> 0;
   }
 
   /** Room for bytes to the guest; -1: his index is impossible. */
@@ -181,31 +188,23 @@ export class DataRing {
    */
   notify(): void {
     if (!this.#open) return;
-    let tell = this.#mustTell;
-    const given = (this.#inProd - this.#inTold) >>> 0;
-    if (given > 0) {
-      const unread = (this.#inProd - this.#index.load(Index.IN_CONS)) >>> 0;
-      tell ||= unread <= given;
-      this.#inTold = this.#inProd;
-    }
-    const taken = (this.#outCons - this.#outTold) >>> 0;
-    if (taken > 0) {
-      const outProd = this.#index.load(Index.OUT_PROD);
-      const wasFull = (outProd - this.#outTold) >>> 0 >= this.size;
-      const roomy = (outProd - this.#outCons) >>> 0 <= this.size >>> 1;
-      tell ||= wasFull && roomy;
-      if (!wasFull || roomy) this.#outTold = this.#outCons;
-    }
-    if (tell) this.ring();
+    this.#show();
+    const tell = this.#gaveNews();
+    if (this.#tookNews() || tell) this.ring();
+  }
+
+  /** The same for bytes to him and errors alone; what was taken stays unshown. */
+  notifyIn(): void {
+    if (this.#open && this.#gaveNews()) this.#bell();
   }
 
   /** Rings the guest, whatever he waits for. */
   ring(): void {
     if (!this.#open) return;
-    this.#mustTell = false;
+    this.#show();
     this.#inTold = this.#inProd;
     this.#outTold = this.#outCons;
-    this.#ports.notify(this.#port);
+    this.#bell();
   }
 
   /** Lets the port bring events again; what came meanwhile comes now. */
@@ -222,6 +221,34 @@ export class DataRing {
     this.#dataMapping.unmap();
     this.#indexMapping.unmap();
     this.#budget?.giveBack(this.pages);
+  }
+
+  #bell(): void {
+    this.#mustTell = false;
+    this.#ports.notify(this.#port);
+  }
+
+  #show(): void {
+    if (this.#outShown === this.#outCons) return;
+    this.#outShown = this.#outCons;
+    this.#index.store(Index.OUT_CONS, this.#outCons);
+  }
+
+  #gaveNews(): boolean {
+    const given = (this.#inProd - this.#inTold) >>> 0;
+    if (given === 0) return this.#mustTell;
+    const unread = (this.#inProd - this.#index.load(Index.IN_CONS)) >>> 0;
+    this.#inTold = this.#inProd;
+    return unread <= given || this.#mustTell;
+  }
+
+  #tookNews(): boolean {
+    if (this.#outCons === this.#outTold) return false;
+    const outProd = this.#index.load(Index.OUT_PROD);
+    const wasFull = (outProd - this.#outTold) >>> 0 >= this.size;
+    const roomy = (outProd - this.#outCons) >>> 0 <= this.size >>> 1;
+    if (!wasFull || roomy) this.#outTold = this.#outCons;
+    return wasFull && roomy;
   }
 }
 

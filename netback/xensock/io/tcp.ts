@@ -152,7 +152,8 @@ export class TcpStream implements Mover {
     if (how !== Shut.READ && this.#lastBytes === undefined)
       this.#lastBytes = Math.max(this.#ring?.outReady() ?? 0, 0);
     this.#ring?.notify();
-    this.#host.turns.stir(this);
+    // The guest is answered before its peer hears of it, as with a kernel's own.
+    setImmediate(() => this.#host.turns.stir(this));
     return 0;
   }
 
@@ -203,9 +204,16 @@ export class TcpStream implements Mover {
     if (ring === undefined) return false;
     let more = false;
     if (this.#stage === 'connected') {
+      const before = this.#outBytes;
       more = this.#send(ring);
       more = this.#receive(ring) || more;
+      // Whoever sends much is about to send more, and need not ring if there is one more look.
+      if (this.#outBytes !== before && this.#writable && ring.unshown <= ring.size >>> 1) {
+        ring.notifyIn();
+        return true;
+      }
       ring.notify();
+      more ||= this.#hasMore(ring);
     }
     if (!more && this.#rung && this.#stage !== 'connecting') {
       this.#rung = false;
@@ -229,6 +237,13 @@ export class TcpStream implements Mover {
       return false;
     }
     return this.#ready(ring) !== 0 || this.#sentAll();
+  }
+
+  /** The guest may have put some before he was shown that there were none left. */
+  #hasMore(ring: DataRing): boolean {
+    if (this.#outDone || !this.#writable) return false;
+    const ready = this.#ready(ring);
+    return ready > 0 && ring.may('out', ready) > 0;
   }
 
   /** Bytes to go out now; -1: the guest's index is impossible. */
