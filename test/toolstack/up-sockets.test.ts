@@ -8,7 +8,7 @@ import { Agent, createServer, get, type IncomingMessage, type Server } from 'nod
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { command, stubdom0, UpHost } from './uphost.ts';
 
@@ -42,37 +42,23 @@ let store: Client;
 let machine: Server;
 let url: string;
 const top = mkdtempSync(join(tmpdir(), 'stubdom0-sockets-'));
+const site = join(top, 'site');
 let home: (name: string) => string;
-beforeAll(async () => {
-  machine = createServer((_, response) => response.end(big)).listen(0, '127.0.0.1');
-  await once(machine, 'listening');
-  const { port } = machine.address() as AddressInfo;
-  const webPort = await freePort();
-  url = `http://127.0.0.1:${webPort}`;
-  const site = join(top, 'site');
-  mkdirSync(join(site, 'more'), { recursive: true });
-  writeFileSync(join(site, 'index.html'), '<h1>hello</h1>\n');
-  writeFileSync(join(site, 'more/big.bin'), big);
-  host = new UpHost({
+
+/** The guests' ports and this machine's. */
+function town({ webPort, machinePort }: { webPort: number; machinePort: number }): UpHost {
+  const web = {
+    rules: [{ action: 'allow', direction: 'listen', ports: 80 }],
+    map: { listen: { '0.0.0.0:80': `127.0.0.1:${webPort}` } },
+  };
+  const fetch = {
+    rules: [{ action: 'allow', direction: 'connect', address: ['127.0.0.0/8', '10.53.0.1'], ports: 80 }],
+    map: { connect: { '10.53.0.1:80': `127.0.0.1:${machinePort}` } },
+  };
+  return new UpHost({
     name: 'town',
     blkback: {},
-    xensock: {
-      policy: {
-        default: { otherwise: 'deny' },
-        guests: {
-          web: {
-            rules: [{ action: 'allow', direction: 'listen', ports: 80 }],
-            map: { listen: { '0.0.0.0:80': `127.0.0.1:${webPort}` } },
-          },
-          fetch: {
-            rules: [
-              { action: 'allow', direction: 'connect', address: ['127.0.0.0/8', '10.53.0.1'], ports: 80 },
-            ],
-            map: { connect: { '10.53.0.1:80': `127.0.0.1:${port}` } },
-          },
-        },
-      },
-    },
+    xensock: { policy: { default: { otherwise: 'deny' }, guests: { web, fetch } } },
     guests: [
       { name: 'web', disks: [{ mode: 'r', archive: [site] }], sockets: [{}], serves: {} },
       {
@@ -85,6 +71,18 @@ beforeAll(async () => {
       },
     ],
   });
+}
+
+beforeAll(async () => {
+  machine = createServer((_, response) => response.end(big)).listen(0, '127.0.0.1');
+  await once(machine, 'listening');
+  const { port } = machine.address() as AddressInfo;
+  const webPort = await freePort();
+  url = `http://127.0.0.1:${webPort}`;
+  mkdirSync(join(site, 'more'), { recursive: true });
+  writeFileSync(join(site, 'index.html'), '<h1>hello</h1>\n');
+  writeFileSync(join(site, 'more/big.bin'), big);
+  host = town({ webPort, machinePort: port });
   const { domains } = await host.isUp();
   const domids = new Map(domains.map(({ name, domid }) => [name, domid]));
   home = (name) => `/local/domain/${domids.get(name)}`;
@@ -105,6 +103,15 @@ async function curl(path: string, ...flags: string[]): Promise<string> {
   expect(stderr).toBe('');
   expect(code).toBe(0);
   return sum(readFileSync(file));
+}
+
+/** Whether anybody answers at the guest's place on this machine. */
+async function served(): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/`, { headers: { connection: 'close' } })).ok;
+  } catch {
+    return false;
+  }
 }
 
 test('curl on this machine fetches what is on the disk of the guest', async () => {
@@ -157,16 +164,7 @@ test('xensock killed: connections are reset as by a host that crashed, and the s
   response.resume();
   expect((await broken)[0].code).toBe('ECONNRESET');
   await host.line(/xensock serves again/, from);
-  await expect
-    .poll(
-      () =>
-        fetch(`${url}/`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
-      { timeout: 20_000 },
-    )
-    .toBe(true);
+  await expect.poll(served, { timeout: 20_000 }).toBe(true);
   expect(await curl('/more/big.bin')).toBe(sum(big));
   const fetched = Number.parseInt(await store.readText(`${home('fetch')}/data/fetch/0`), 10);
   await until(store, `${home('fetch')}/data/fetch/0`, new RegExp(`^${fetched + 2} `));
@@ -176,9 +174,44 @@ test('xensock killed: connections are reset as by a host that crashed, and the s
     expect(await store.readText(`${home(name)}/device/pvcalls/0/state`)).toBe('4');
 });
 
+test('another policy, written while all runs: what it forbids is over at once, and what it allows again goes on', async () => {
+  const file = join(host.run, 'xensock.json');
+  const before = readFileSync(file, 'utf8');
+  const node = `${home('fetch')}/data/fetch/1`;
+  writeFileSync(file, before.replace('"127.0.0.0/8"', '"127.9.9.9"'));
+  await until(store, node, /the last: EACCES/);
+  writeFileSync(file, before.replace('"listen"', '"datagram"'));
+  await until(store, `${home('web')}/data/web`, /^serves nothing/);
+  expect(await served()).toBe(false);
+  writeFileSync(file, before);
+  await until(store, node, /failed; 200/);
+  await until(store, `${home('web')}/data/web`, /^serves 2 files/);
+  expect(await served()).toBe(true);
+});
+
 test('goes at Ctrl-C without a trace', async () => {
   host.interrupt();
   expect(await host.ended).toBe(0);
   expect(host.survivors()).toEqual([]);
   expect(host.leftovers()).toEqual([]);
+});
+
+test("a port of the machine that somebody has is one line, and all else is there; later it is the guest's", async () => {
+  const somebody = createTcpServer().listen(0, '127.0.0.1');
+  await once(somebody, 'listening');
+  const { port } = somebody.address() as AddressInfo;
+  const other = town({ webPort: port, machinePort: (machine.address() as AddressInfo).port });
+  onTestFinished(() => other.clear());
+  const { domains } = await other.isUp();
+  expect(other.lines.filter((line) => line.includes(`127.0.0.1:${port}`))).toEqual([
+    `stubdom0: 127.0.0.1:${port} is in use on this machine: map guest web's port to another in the host file`,
+  ]);
+  const data = (name: string): string =>
+    `/local/domain/${domains.find((one) => one.name === name)?.domid}/data`;
+  const there = await connect({ run: other.run });
+  onTestFinished(() => there.close());
+  await until(there, `${data('fetch')}/fetch/0`, /^[1-9]\d* fetched/);
+  await until(there, `${data('web')}/web`, /EADDRINUSE/);
+  somebody.close();
+  await until(there, `${data('web')}/web`, /^serves 2 files/);
 });

@@ -52,15 +52,12 @@ export class GuestSockets {
   async listen(port: number, { onListening, onConnection }: ListenEvents): Promise<string> {
     await this.#there;
     const server = this.#sockets.createServer({ noDelay: true }, onConnection);
-    try {
-      await once(server.listen(port, '0.0.0.0', BACKLOG), 'listening');
-      onListening();
-      return await new Promise((resolve) => server.once('error', (error) => resolve(error.message)));
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    } finally {
-      server.close();
-    }
+    // Accepts that wait fail one by one; the first is enough.
+    const failed = new Promise<string>((resolve) => server.on('error', (error) => resolve(error.message)));
+    server.listen(port, '0.0.0.0', BACKLOG, onListening);
+    const why = await failed;
+    server.close();
+    return why;
   }
 
   /** A connection that stands. */
