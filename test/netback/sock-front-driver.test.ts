@@ -512,6 +512,36 @@ describe('when the connection of the device ends', () => {
     expect(await gone).toBeLessThan(0);
   });
 
+  test('when the guest wants it no more, calls say that the network is down', async () => {
+    const fake = await started();
+    const driver = await fake.driver;
+    fake.answer = ({ command }) => (command === Command.CONNECT ? undefined : 0);
+    const used = new Used(driver);
+    const outcome = driver.connect(used.socket, there);
+    await fake.asked(Command.CONNECT);
+    driver.leave();
+    expect(await outcome).toBe(-100);
+    expect(driver.create(stream, () => {})).toBe(-100);
+    expect(await driver.connect(used.socket, there)).toBeLessThan(0);
+  });
+
+  test('datagrams go on with the next process of a backend that was killed', async () => {
+    const fake = await started();
+    const used = new Used(await fake.driver, { family: 2, type: 2, protocol: 0 });
+    const { driver, socket } = used;
+    await driver.bind(socket, inet('0.0.0.0', 5353));
+    fake.answer = ({ command }) => (command === Command.ATTACH ? undefined : 0);
+    const first = fake.dataRing(await fake.asked(Command.ATTACH));
+    first.fail('in', 104);
+    first.fail('out', 104);
+    first.notify();
+    const request = await fake.asked(Command.ATTACH, 2);
+    const commands = fake.seen.map(({ command }) => command).slice(-4);
+    expect(commands).toEqual([Command.RELEASE, Command.SOCKET, Command.ATTACH, Command.BIND]);
+    expect(driver.sendto(socket, Buffer.from('again'), there)).toBe(5);
+    expect(takeOut(fake.dataRing(request)).toString('latin1', 40, 45)).toBe('again');
+  });
+
   test('nothing is left of it at the guest', async () => {
     const fake = await started();
     const used = await dialled(fake);

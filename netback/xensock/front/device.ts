@@ -85,6 +85,7 @@ class SocketDevice implements FrontendDevice {
       onLeave: (how) => {
         this.#wanted = how === 'to come back';
         this.#fruitless = 0;
+        if (!this.#wanted) this.#driver.end();
         if (this.#commands !== undefined) link.close();
         else if (this.#wanted) link.open();
       },
@@ -146,13 +147,19 @@ class SocketDevice implements FrontendDevice {
     this.#pool?.release();
     this.#commands = undefined;
     this.#pool = undefined;
-    if (!this.#wanted || this.#fruitless > FRUITLESS) return;
-    if (await link.readBack(readOnline()).catch(() => false)) link.open();
+    if (await this.#stays()) link.open();
+    else this.#driver.end();
   }
 
   close(): void {
     this.#driver.disconnected();
     this.#driver.end();
+  }
+
+  /** The backend has closed, but its device is there to come back to, and it was of use so far. */
+  async #stays(): Promise<boolean> {
+    if (!this.#wanted || this.#fruitless > FRUITLESS) return false;
+    return this.#options.link.readBack(readOnline()).catch(() => false);
   }
 
   #broken(reason: string): void {

@@ -46,12 +46,17 @@ export class RingPool {
     }
   }
 
+  /** Whether it will be used again when it is given back: the backend may keep it mapped. */
+  keeps({ pages: { pages } }: Ring): boolean {
+    return this.#idlePages + pages <= IDLE_PAGES;
+  }
+
   /** The backend has let go of it. */
   give(ring: Ring): void {
     if (!this.#all.has(ring)) return;
     ring.onEvent = undefined;
     const { pages } = ring.pages;
-    if (this.#idlePages + pages > IDLE_PAGES) this.#end(ring);
+    if (!this.keeps(ring)) this.#end(ring);
     else {
       this.#idle[ring.order] ??= [];
       this.#idle[ring.order]!.push(ring);

@@ -33,6 +33,8 @@ export class XenSocket {
   bound: InetAddress | undefined;
   peer: InetAddress | undefined;
   backlog = 0;
+  /** The backend that had its datagrams has died; whoever is told makes it anew. */
+  onReset: () => void = () => {};
   /** What was set, for when it has to be made again. */
   readonly options: Option[] = [];
   #ring: Ring | undefined;
@@ -126,19 +128,15 @@ export class XenSocket {
     const refused = this.#mayReceive();
     if (refused !== 0) return this.#shutRead ? 0 : refused;
     const ring = this.#ring!;
-    if (!this.isDatagram) return this.#received(ring.recv(into), into.length);
-    const got = recvRecord(ring, { parts: [into] });
-    return this.#received(got, got);
+    if (this.isDatagram) return this.#recvRecord({ parts: [into] });
+    return this.#received(ring.recv(into), into.length);
   }
 
   recvmsg(message: Message): number {
     const refused = this.#mayReceive();
     if (refused !== 0) return this.#shutRead ? 0 : refused;
     const ring = this.#ring!;
-    if (this.isDatagram) {
-      const got = recvRecord(ring, message);
-      return this.#received(got, got);
-    }
+    if (this.isDatagram) return this.#recvRecord(message);
     let got = 0;
     for (const part of message.parts) {
       const count = ring.recv(part);
@@ -169,6 +167,10 @@ export class XenSocket {
   look(): void {
     const ring = this.#ring;
     if (ring === undefined || this.state !== 'active' || this.onReady === nobody) return;
+    if (this.isDatagram && ring.inError === -Errno.ECONNRESET && ring.inThere() === 0) {
+      this.onReset();
+      return;
+    }
     let bits = 0;
     if (this.#wantsIn && (this.#shutRead || ring.readable)) {
       this.#wantsIn = false;
@@ -202,7 +204,22 @@ export class XenSocket {
   #sendRecord(parts: readonly Uint8Array[], address: InetAddress | undefined): number {
     if (address === undefined && this.peer === undefined) return -Errno.EDESTADDRREQ;
     const sent = sendRecord(this.#ring!, this.kind.family, parts, address);
+    if (sent === -Errno.ECONNRESET) return this.#again();
     return this.#sent(sent, sent);
+  }
+
+  #recvRecord(message: Message): number {
+    const got = recvRecord(this.#ring!, message);
+    if (got === -Errno.ECONNRESET) return this.#again();
+    return this.#received(got, got);
+  }
+
+  /** Datagrams know no connection that could be reset: they go on when the socket is there again. */
+  #again(): number {
+    this.#wantsIn = true;
+    this.#wantsOut = true;
+    this.lookSoon();
+    return -Errno.EAGAIN;
   }
 
   #failed(ring: Ring): boolean {

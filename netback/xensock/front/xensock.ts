@@ -56,7 +56,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   #session: Session | undefined;
   #extended = true;
   #waiting: (() => void)[] = [];
-  #ended = false;
+  #down = false;
   #lastId = 0n;
 
   constructor(options: XenSockOptions) {
@@ -92,7 +92,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   create(kind: SocketKind, onReady: (bits: number) => void): XenSocket | number {
     if (!this.families.includes(kind.family)) return -Errno.EAFNOSUPPORT;
     if (kind.type !== SocketType.STREAM && kind.type !== SocketType.DGRAM) return -Errno.ESOCKTNOSUPPORT;
-    if (this.#ended) return -ENETDOWN;
+    if (this.#down) return -ENETDOWN;
     if (kind.type === SocketType.DGRAM && !this.#extended) return -ENOTSUP;
     if (this.#sockets.size >= this.#options.sockets) return -Errno.ENFILE;
     const socket = new XenSocket(this.#nextId(), kind, onReady);
@@ -139,7 +139,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     if (before !== 'made' && before !== 'bound') return -Errno.EINVAL;
     socket.state = 'connecting';
     const session = await this.#online(socket);
-    if (session === undefined) return -ENETDOWN;
+    if (session === undefined) return isOver(socket) ? socket.error : -ENETDOWN;
     if (socket.state !== 'connecting') return -Errno.ECONNABORTED;
     const ret = await this.#dial(socket, address, session);
     if (ret !== 0 && socket.state === 'connecting') socket.state = before;
@@ -236,6 +236,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   /** For the device: there is a connection. */
   connected(session: Session): void {
     this.#session = session;
+    this.#down = false;
     this.#extended = session.extended;
     for (const socket of this.#sockets) this.#make(socket, session);
     for (const go of this.#waiting.splice(0)) go();
@@ -257,9 +258,9 @@ export class XenSock implements SocketDriver<XenSocket> {
     }
   }
 
-  /** For the device: there will be no other. */
+  /** For the device: as far as can be seen there will be no other. */
   end(): void {
-    this.#ended = true;
+    this.#down = true;
     this.#listening.stop();
     for (const go of this.#waiting.splice(0)) go();
     for (const socket of [...this.#sockets]) socket.fail('lost', -ENETDOWN);
@@ -303,6 +304,7 @@ export class XenSock implements SocketDriver<XenSocket> {
       return;
     }
     socket.state = 'active';
+    socket.onReset = () => this.#renew(socket, session);
     socket.attach(ring);
     const call = { command: Command.ATTACH, ref: ring.ref, evtchn: ring.port };
     session.commands.ask(socket.id, call, (ret) => {
@@ -311,6 +313,17 @@ export class XenSock implements SocketDriver<XenSocket> {
       session.pool.give(ring);
       if (socket.detach() === ring && socket.state !== 'closed') socket.fail('lost', ret);
     });
+  }
+
+  /** The backend's process has died, and another one has the device: what it had of datagrams is made again. */
+  #renew(socket: XenSocket, session: Session): void {
+    const ring = socket.detach();
+    if (ring === undefined || !session.live) return;
+    socket.state = 'made';
+    session.commands.ask(socket.id, { command: Command.RELEASE, reuse: false }, () =>
+      session.pool.give(ring),
+    );
+    this.#make(socket, session);
   }
 
   /** A stream's way to its peer. */
@@ -356,8 +369,8 @@ export class XenSock implements SocketDriver<XenSocket> {
     // It never left: nobody but us answers it.
     if (asked !== undefined && session.commands.withdraw(asked)) asked.settle(-Errno.ECONNABORTED, undefined);
     await new Promise<void>((resolve) => {
-      const call = { command: Command.RELEASE, reuse: true };
-      session.commands.ask(socket.id, call, () => resolve());
+      const reuse = socket.ring !== undefined && session.pool.keeps(socket.ring);
+      session.commands.ask(socket.id, { command: Command.RELEASE, reuse }, () => resolve());
     });
     const ring = socket.detach();
     if (ring !== undefined) session.pool.give(ring);
@@ -381,7 +394,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   /** A call about a socket, when there is a connection. */
   async #ask(socket: XenSocket, call: Call): Promise<Reply> {
     const session = await this.#online(socket);
-    if (session === undefined) return { ret: this.#ended ? -ENETDOWN : socket.error, data: undefined };
+    if (session === undefined) return { ret: isOver(socket) ? socket.error : -ENETDOWN, data: undefined };
     if (this.#madeIn.get(socket) !== session) return LOST;
     return new Promise((resolve) => {
       session.commands.ask(socket.id, call, (ret, data) =>
@@ -393,7 +406,7 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   /** The connection that the device has, or is going to have; undefined: there is no use in it. */
   async #online(socket: XenSocket): Promise<Session | undefined> {
-    while (this.#session === undefined && !this.#ended && !isOver(socket))
+    while (this.#session === undefined && !this.#down && !isOver(socket))
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return isOver(socket) ? undefined : this.#session;
   }
