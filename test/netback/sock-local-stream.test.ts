@@ -76,6 +76,7 @@ class Guest {
     this.stream = new LocalStream(hub, {
       connected: (errno) => void heard.push(`${name} ${errno === 0 ? 'connected' : errnoName(errno)}`),
       waiting: () => void heard.push(`${name} waiting`),
+      failed,
       budget: { take: (count) => count <= budget, giveBack: () => {} },
     });
     const gnttab = host.platformFor(0).openGnttab();
@@ -128,6 +129,11 @@ class Guest {
   }
 }
 
+/** Nothing does. */
+function failed(error: unknown): void {
+  throw error;
+}
+
 const text = (words: string): Uint8Array => Buffer.from(words);
 const at = parseIp('127.0.0.1', 80)!;
 
@@ -135,6 +141,7 @@ function listening(backlog = 8): LocalStream {
   const listener = new LocalStream(hub, {
     connected: () => {},
     waiting: () => void heard.push('listener waiting'),
+    failed,
   });
   expect(listener.bind('host', at)).toEqual({ ok: true, value: 80 });
   expect(listener.listen(backlog)).toBe(0);

@@ -275,7 +275,7 @@ export class RawSockGuest {
 
   /** Asks, and settles with the response. Waits for a slot if need be. */
   async ask(id: bigint | number, call: Call): Promise<Response> {
-    await this.until(() => this.commands.free > 0);
+    while (this.commands.free === 0) await this.until(() => this.commands.free > 0);
     const reqId = this.put(id, call);
     const response = this.response(reqId);
     this.show();

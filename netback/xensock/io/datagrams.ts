@@ -36,6 +36,7 @@ const addressField = header.subarray(Datagram.ADDRESS, Datagram.ADDRESS + ADDRES
 export class DatagramSocket implements Mover, DatagramOwner {
   readonly #host: DatagramHost;
   readonly #maySend: (to: InetAddress) => Answer<Place>;
+  readonly failed: (error: unknown) => void;
   readonly #family: 2 | 10;
   #ring: DataRing | undefined;
   #ports: UdpPort[] = [];
@@ -53,8 +54,15 @@ export class DatagramSocket implements Mover, DatagramOwner {
   #inBytes = 0;
   #outBytes = 0;
 
-  constructor(host: DatagramHost, family: 2 | 10, maySend: (to: InetAddress) => Answer<Place>) {
+  /** `failed`: told of a mistake of ours. */
+  constructor(
+    host: DatagramHost,
+    family: 2 | 10,
+    maySend: (to: InetAddress) => Answer<Place>,
+    failed: (error: unknown) => void,
+  ) {
     this.#host = host;
+    this.failed = failed;
     this.#family = family;
     this.#maySend = maySend;
   }

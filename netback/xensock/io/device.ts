@@ -140,6 +140,10 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
     return true;
   }
 
+  failed(error: unknown): void {
+    this.#options.link.broken(`internal error: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
   get #recordPath(): string {
     const { link, recordDir } = this.#options;
     return join(recordDir, `${link.device.frontendDomid}-${link.device.devid}`);
@@ -160,7 +164,13 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
       how,
       onEvent,
     });
-    const hands = new SocketHands({ ...shared, domid, commands: ring, budget: allowance });
+    const hands = new SocketHands({
+      ...shared,
+      domid,
+      commands: ring,
+      budget: allowance,
+      failed: (error) => this.failed(error),
+    });
     const now = (): number => clock.now();
     const rules = this.#rules;
     const sockets = new Sockets({ hands, account, rules, extended, now, ledger: ring.record, onDecision });

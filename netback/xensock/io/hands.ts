@@ -36,6 +36,8 @@ export interface HandsOptions extends Shared {
     drop?(request: Request): void;
     publish(): void;
   };
+  /** A mistake of ours, which is to cost this frontend alone. */
+  readonly failed: (error: unknown) => void;
   /** For pages that are mapped, and bytes that are kept. */
   readonly budget: PageBudget;
 }
@@ -99,7 +101,7 @@ export class SocketHands implements Hands {
     if (type !== 2) return;
     const maySend = (to: InetAddress): Answer<Place> =>
       this.heard?.maySend(socket, to) ?? { ok: false, errno: Errno.EACCES };
-    slot.datagrams = new DatagramSocket(this.#options.udp, family, maySend);
+    slot.datagrams = new DatagramSocket(this.#options.udp, family, maySend, this.#options.failed);
   }
 
   attach(socket: number, ref: number, evtchn: number): number {
@@ -322,6 +324,7 @@ export class SocketHands implements Hands {
     return {
       connected: (errno) => this.#hear(socket, () => this.heard?.connected(socket, errno)),
       waiting: () => this.#hear(socket, () => this.heard?.waiting(socket)),
+      failed: this.#options.failed,
       budget: this.#options.budget,
     };
   }
@@ -341,9 +344,13 @@ export class SocketHands implements Hands {
 
   #tell(): void {
     this.#planned = false;
-    for (let i = 0; i < this.#news.length; i++) this.#news[i]!();
+    try {
+      for (let i = 0; i < this.#news.length; i++) this.#news[i]!();
+      if (!this.#closed) this.#options.commands.publish();
+    } catch (error) {
+      this.#options.failed(error);
+    }
     this.#news.length = 0;
-    if (!this.#closed) this.#options.commands.publish();
   }
 }
 

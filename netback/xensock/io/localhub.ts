@@ -7,8 +7,10 @@ import { LocalNet } from '../core/localnet.ts';
 
 /** Something that moves bytes. */
 export interface Mover {
-  /** Moves a limited part. True: there is more that could be moved now. Throws nothing. */
+  /** Moves a limited part. True: there is more that could be moved now. */
   move(): boolean;
+  /** A mistake of ours in that: it costs this one alone. */
+  failed(error: unknown): void;
 }
 
 export interface LocalHubOptions {
@@ -57,7 +59,7 @@ export class LocalHub<S extends object> {
   /** There is something to move: at once, if nobody else waits; the rest in turns. */
   stir(mover: Mover): void {
     if (this.#among.has(mover)) return;
-    if (this.#moving.length === 0 && !mover.move()) return;
+    if (this.#moving.length === 0 && !moved(mover)) return;
     this.#among.add(mover);
     this.#moving.push(mover);
     this.#plan();
@@ -84,7 +86,7 @@ export class LocalHub<S extends object> {
       let kept = 0;
       for (let i = 0; i < length; i++) {
         const mover = this.#moving[i]!;
-        if (mover.move()) this.#moving[kept++] = mover;
+        if (moved(mover)) this.#moving[kept++] = mover;
         else this.#among.delete(mover);
       }
       // Those that came meanwhile stand behind.
@@ -93,5 +95,14 @@ export class LocalHub<S extends object> {
       this.flush();
     } while (this.clock.now() < until);
     this.#plan();
+  }
+}
+
+function moved(mover: Mover): boolean {
+  try {
+    return mover.move();
+  } catch (error) {
+    mover.failed(error);
+    return false;
   }
 }

@@ -17,6 +17,8 @@ export interface StreamOwner {
   connected(errno: number): void;
   /** A connection waits, after `accept` or `ready` found none. */
   waiting(): void;
+  /** A mistake of ours, which is to cost its guest's device alone. */
+  failed(error: unknown): void;
   /** For bytes that are kept when a ring goes away, by pages. Default: no limit. */
   readonly budget?: PageBudget;
 }
@@ -189,11 +191,15 @@ export class LocalStream implements Mover {
   }
 
   /** A turn of its own pair, in both directions. */
+  failed(error: unknown): void {
+    this.#owner.failed(error);
+  }
+
   move(): boolean {
     const ring = this.#ring;
     const peer = this.#peer;
-    let more = this.#moveOut();
-    if (peer !== undefined && this.#peer === peer) more = peer.#moveOut() || more;
+    let more = this.#send();
+    if (peer !== undefined && this.#peer === peer) more = peer.#send() || more;
     if (!more && this.#rung && ring !== undefined && ring === this.#ring) {
       this.#rung = false;
       ring.listen();
@@ -201,7 +207,20 @@ export class LocalStream implements Mover {
     return more;
   }
 
-  /** What it has goes to its peer, a limited part of it. True: there is more for now. */
+  /** What it has goes to its peer, a limited part of it. True: it is worth another look. */
+  #send(): boolean {
+    const before = this.#sent;
+    if (this.#moveOut()) return true;
+    const ring = this.#ring;
+    if (ring === undefined || ring.unshown === 0) return false;
+    // Whoever sends much is about to send more, and need not ring if there is one more look.
+    if (this.#sent !== before && this.#ready() === 0 && ring.unshown <= ring.size >>> 1) return true;
+    ring.notify();
+    // Some may have been put before the guest was shown that there were none left.
+    return this.#ready() > 0 && this.#moveOut();
+  }
+
+  /** True: there is more that can be moved now. */
   #moveOut(): boolean {
     const to = this.#peer;
     if (to === undefined) return false;
@@ -240,8 +259,9 @@ export class LocalStream implements Mover {
     if (this.#lastBytes !== undefined) this.#lastBytes -= bytes;
     this.#sent += bytes;
     to.#received += bytes;
-    into!.notify();
-    this.#ring?.notify();
+    into!.notifyIn();
+    const ring = this.#ring;
+    if (ring !== undefined && ring.unshown > ring.size >>> 1) ring.notify();
   }
 
   /** Bytes to go out now; -1: the guest's index is impossible. */

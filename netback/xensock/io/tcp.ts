@@ -199,6 +199,10 @@ export class TcpStream implements Mover {
     this.#fail(Errno.ECONNRESET);
   }
 
+  failed(error: unknown): void {
+    this.#owner.failed(error);
+  }
+
   move(): boolean {
     const ring = this.#ring;
     if (ring === undefined) return false;
@@ -353,6 +357,14 @@ export class TcpStream implements Mover {
     this.#ring?.notify();
   }
 
+  #heard(events: number): void {
+    try {
+      this.#onReady(events);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
   #onReady(events: number): void {
     if (this.#stage === 'listening') {
       if (!this.#wanted) return;
@@ -439,7 +451,7 @@ export class TcpStream implements Mover {
   #watch(): number {
     if (this.#watched) return 0;
     try {
-      this.#host.poller.add(this.#fd, EVERYTHING, (events) => this.#onReady(events));
+      this.#host.poller.add(this.#fd, EVERYTHING, (events) => this.#heard(events));
       this.#watched = true;
       return 0;
     } catch (error) {
