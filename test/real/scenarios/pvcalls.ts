@@ -36,11 +36,10 @@ read -r forever </dev/console`;
 
 const GOES_AND_COMES = `${SETUP}
 device=$(basename /sys/bus/xen/drivers/pvcalls/pvcalls-*)
-unbind() {
-  echo $device >/sys/bus/xen/drivers/pvcalls/unbind
-  # A frontend that begins again before its backend has seen that it was gone is not seen to.
-  until [ "$(xenstore-read $(xenstore-read device/pvcalls/0/backend)/state)" = 6 ]; do sleep 0.1; done
-}
+back() { until [ "$(xenstore-read $(xenstore-read device/pvcalls/0/backend)/state)" = $1 ]; do sleep 0.1; done; }
+unbind() { echo $device >/sys/bus/xen/drivers/pvcalls/unbind; back 6; }
+# This frontend takes a backend that is still Closed when it begins for one that closes.
+open() { xenstore-write device/pvcalls/0/state 1; back 2; }
 mkfifo /tmp/go
 $p hold ${DOM0} ${ECHOES} ${HELD} </tmp/go >/tmp/held & exec 3>/tmp/go
 until grep -q holding /tmp/held; do sleep 0.1; done
@@ -49,11 +48,11 @@ until [ -n "$(xenstore-read data/go 2>/dev/null)" ]; do sleep 0.2; done
 unbind; echo UNBOUND.
 exec 3>&-; wait; sed 's/^/held: /' /tmp/held
 until [ -n "$(xenstore-read data/again 2>/dev/null)" ]; do sleep 0.2; done
-echo $device >/sys/bus/xen/drivers/pvcalls/bind; echo BOUND.
+open; echo $device >/sys/bus/xen/drivers/pvcalls/bind; echo BOUND.
 echo "GOT $(get)."
 unbind
 rmmod pvcalls_glue && echo REMOVED.
-insmod /pvcalls-glue.ko
+open; insmod /pvcalls-glue.ko
 echo "AGAIN $(get)."
 read -r forever </dev/console`;
 
@@ -206,7 +205,8 @@ export const scenarios: readonly Scenario[] = [
         const word = Buffer.from('a word');
         for (let i = 0; i < KILLS; i++) {
           const idle = createConnection(ECHO, DOM0);
-          await once(idle, 'connect');
+          idle.write(word);
+          assert.deepEqual((await once(idle, 'data'))[0], word);
           const cut = once(idle, 'close').catch(() => {});
           const resets = (await guest.console()).split('error 104').length;
           await program.kill();
