@@ -1,5 +1,6 @@
 // The machine of a frontend's sockets: every command in every state, as the tables of netback/xensock/README.md have it; what waits and what ends the
 // waiting; limits; other rules while it runs; and what a successor makes of what was noted.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { address, Bench, calls } from './sock-core.ts';
 
@@ -96,6 +97,10 @@ const extendedRows: typeof plainRows = [
   ['attach', [EBADF, ...Array.from({ length: 7 }, () => EOPNOTSUPP)]],
 ];
 
+const acceptRow: Row = [EINVAL, EINVAL, EINVAL, EINVAL, EINVAL, '-', EINVAL, ECONNRESET];
+
+const errors = { EEXIST, EINVAL, EALREADY, EISCONN, EBADF, ENOTCONN };
+
 function outcome(bench: Bench, name: keyof typeof calls): number | '-' {
   const call = name === 'accept' ? calls.accept(99) : (calls[name] as () => ReturnType<typeof calls.poll>)();
   const ret = bench.ask(ID, call);
@@ -118,14 +123,27 @@ describe.each([
   });
 
   test('accept', () => {
-    const row = [EINVAL, EINVAL, EINVAL, EINVAL, EINVAL, '-', EINVAL, ECONNRESET];
     const found = names.map((state) => {
       const bench = new Bench({ extended });
       states[state](bench);
       return outcome(bench, 'accept');
     });
-    expect(found).toEqual(row);
+    expect(found).toEqual(acceptRow);
   });
+});
+
+test("the README's table says the same", () => {
+  const readme = readFileSync(new URL('../../netback/xensock/README.md', import.meta.url), 'utf8');
+  const numbers: Readonly<Record<string, number | '-'>> = { '0': 0, '...': '-', why: ECONNRESET, ...errors };
+  const told = new Map(
+    [...readme.matchAll(/^\| ([A-Z]{4,}[A-Z, ]*) \| (.*) \|$/gm)].flatMap(([, commands, cells]) => {
+      const row = cells!.split(' | ').map((cell) => numbers[cell.replace(/ \(\d\)$/, '')]);
+      return commands!.split(', ').map((command) => [command.toLowerCase(), row] as const);
+    }),
+  );
+  expect(told.get('accept')).toEqual(acceptRow);
+  for (const [name, row] of [...extendedRows.slice(6), ...plainRows])
+    if (name !== 'attach') expect([name, told.get(name)]).toEqual([name, row]);
 });
 
 describe('what is not spoken', () => {

@@ -1,6 +1,6 @@
 // What a policy says: rules in their order, nets and ports, where addresses are, what is refused whatever the rules; what cannot be meant is a line that
 // names its place; and a file that changes while it holds.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -185,6 +185,20 @@ test("a guest is found by its domain's id, or its name; what it does not say is 
   expect(policy.of(3, 'web').limits).toMatchObject({ sockets: 20, backlog: 3, listening: 256 });
   expect(policy.of(7, 'web')).toMatchObject({ name: '7', otherwise: 'deny', localhost: undefined });
   expect(policy.of(3, undefined)).toMatchObject({ name: 'default', otherwise: 'deny' });
+});
+
+test('the example of the README is a policy, and says what it seems to', () => {
+  const readme = readFileSync(new URL('../../netback/xensock/README.md', import.meta.url), 'utf8');
+  const example = /^```json\n(.*?)^```$/ms.exec(readme)![1]!;
+  const web = policyOf(JSON.parse(example), 'README').policy.of(5, 'web');
+  expect(listen(web, '0.0.0.0:80')).toEqual(['inet 127.0.0.1:8080', 'local shop 0.0.0.0:80']);
+  expect(listen(web, '0.0.0.0:8080')).toBe(EACCES);
+  expect(connect(web, '10.1.0.5:5432')).toEqual(['inet 10.1.0.5:5432']);
+  expect(connect(web, '10.1.0.6:5432')).toBe(EACCES);
+  expect(connect(web, '93.184.216.34:443')).toEqual(['inet 93.184.216.34:443']);
+  expect(connect(policyOf(JSON.parse(example), 'README').policy.of(6, undefined), '127.0.0.1:80')).toBe(
+    EACCES,
+  );
 });
 
 describe('what cannot be meant', () => {

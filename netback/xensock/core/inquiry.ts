@@ -26,7 +26,9 @@ export function nameOf(hands: Hands, socket: Socket, which: 'own' | 'peer'): Ans
     return { ok: true, value: known };
   if (state === 'created' && !isDatagram(socket)) return { ok: true, value: anyAddress(family) };
   const name = hands.name(number, which);
-  return name.ok ? { ok: true, value: inFamily(family, name.value) } : name;
+  if (name.ok) return { ok: true, value: inFamily(family, name.value) };
+  // A datagram socket that has not sent yet has no port.
+  return state === 'created' ? { ok: true, value: anyAddress(family) } : name;
 }
 
 /** The answer to GETSOCKNAME and GETPEERNAME. */
