@@ -1,11 +1,10 @@
 /**
- * A small guest's sockets: each of its socket devices is a driver of the one registry that its programs have theirs from, in the order in which they come. Programs
- * wait for the first.
+ * A small guest's sockets: each of its socket devices is a driver of the one registry that its programs have theirs from, in the order in which they
+ * come. Programs wait for the first.
  */
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { sockfront } from '../../netback/xensock/front/device.ts';
-import { Sockets } from '../../netback/xensock/front/index.ts';
+import { Sockets, sockfront } from '../../netback/xensock/front/index.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
 import type { Client } from '../../xenstored/client/index.ts';
@@ -51,7 +50,7 @@ export class GuestSockets {
   /** At all addresses. Settles with the reason why there will be no more connections. */
   async listen(port: number, { onListening, onConnection }: ListenEvents): Promise<string> {
     await this.#there;
-    const server = this.#sockets.createServer({ noDelay: true }, onConnection);
+    const server = this.#sockets.createServer({ noDelay: true, allowHalfOpen: true }, onConnection);
     // Accepts that wait fail one by one; the first is enough.
     const failed = new Promise<string>((resolve) => server.on('error', (error) => resolve(error.message)));
     server.listen(port, '0.0.0.0', BACKLOG, onListening);
