@@ -1,6 +1,7 @@
 /**
  * Addresses of sockets: as 28 bytes of a command (struct sockaddr of Linux: family u16, port and address in network order), as text, and as
- * bytes to compare. `plain` makes one of an IPv4 address and the same one written as IPv6 (::ffff:10.0.0.1), so that no rule is walked around. (xen/docs/misc/pvcalls.pandoc, "Socket families and address format")
+ * bytes to compare. `plain` makes one of an IPv4 address and the same one written as IPv6 (::ffff:10.0.0.1), so that no rule is walked around.
+ * (xen/docs/misc/pvcalls.pandoc, "Socket families and address format")
  */
 
 /** Of a socket; the protocol's own numbers, which are Linux's. AF_UNIX is reserved and not spoken. */

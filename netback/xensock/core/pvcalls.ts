@@ -31,7 +31,7 @@ export const SLOT_BYTES = 64;
 /** Version 1's response; those of GETSOCKNAME and its like fill more of their slot. */
 export const RESPONSE_BYTES = 24;
 /** The value of a socket option. */
-export const OPTION_BYTES = 32;
+const OPTION_BYTES = 32;
 
 /** Where a data ring's index page has what (offsets in bytes). */
 export const Index = {

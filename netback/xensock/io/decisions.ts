@@ -7,6 +7,8 @@ import type { Decision } from '../core/sockets.ts';
 
 /** Of all guests together; each has its own share, so that one cannot push away what was said to another. */
 const KEPT_OF_GUEST = 256;
+/** Guests come and go: those who asked last are kept. */
+const KEPT_GUESTS = 128;
 
 /** As it is handed out. */
 export interface DecisionRecord {
@@ -58,10 +60,7 @@ export class Decisions {
         [network, ...(name === '' ? [] : [name]), formatAddress(address)].join(' '),
       ),
     };
-    const kept = this.#kept.get(domid) ?? [];
-    this.#kept.set(domid, kept);
-    kept.push(record);
-    if (kept.length > KEPT_OF_GUEST) kept.shift();
+    this.#keep(record);
     if (record.allowed && !all) return;
     const said = record.allowed ? 'allowed' : 'refused';
     log(`${path}: ${record.direction} ${record.address}: ${said}: ${record.reason}`);
@@ -72,8 +71,13 @@ export class Decisions {
     return [...this.#kept.values()].flat().sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
   }
 
-  /** There is no such guest any more. */
-  forget(domid: number): void {
-    this.#kept.delete(domid);
+  #keep(record: DecisionRecord): void {
+    const kept = this.#kept.get(record.domid) ?? [];
+    kept.push(record);
+    if (kept.length > KEPT_OF_GUEST) kept.shift();
+    // The last one to ask is the last of the map.
+    this.#kept.delete(record.domid);
+    this.#kept.set(record.domid, kept);
+    if (this.#kept.size > KEPT_GUESTS) this.#kept.delete(this.#kept.keys().next().value!);
   }
 }

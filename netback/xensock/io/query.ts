@@ -95,7 +95,10 @@ function ask(socketPath: string, path: string, body?: string): Promise<unknown> 
         else reject(new Error(refusal(text)));
       });
     });
-    asking.once('error', (error) => reject(new Error(`${socketPath}: ${error.message}`)));
+    asking.once('error', (error: NodeJS.ErrnoException) => {
+      const dead = error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
+      reject(new Error(`${socketPath}: ${dead ? 'no xensock answers there' : error.message}`));
+    });
     asking.end(body);
   });
 }
