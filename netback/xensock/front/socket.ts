@@ -223,8 +223,10 @@ export class XenSocket {
   }
 
   #failed(ring: Ring): boolean {
-    const { inError } = ring;
-    return ring.outError !== 0 || (inError !== 0 && inError !== -Errno.ENOTCONN);
+    const { inError, outError } = ring;
+    // That nothing is sent any more after a shutdown is no news.
+    const outFailed = outError !== 0 && !(this.#shutWrite && outError === -Errno.EPIPE);
+    return outFailed || (inError !== 0 && inError !== -Errno.ENOTCONN);
   }
 
   #maySend(): number {
