@@ -50,8 +50,11 @@ export interface BackendDevice<K> {
    * published with Connected. Rejects with one line for the error node; then nothing is left mapped.
    */
   connect(keys: K, how: 'fresh' | 'attach'): Promise<Keys>;
-  /** Takes no more requests, finishes those in flight, unmaps and unbinds. */
-  disconnect(): Promise<void>;
+  /**
+   * Takes no more requests, finishes those in flight, unmaps and unbinds. `closed`: the device is closing; `gone`: there is none any more;
+   * `stop`: a successor may go on with it.
+   */
+  disconnect(why: 'closed' | 'gone' | 'stop'): Promise<void>;
   /** The frontend asks for a change: state 7. Rejects with one line for the error node. */
   reconfigure?(): Promise<void>;
   /** The key that is followed says this now, or is not there. It may have said so before. */

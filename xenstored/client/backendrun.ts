@@ -282,13 +282,13 @@ export class BackendRun<K> extends DeviceRun<BackendEvent<K>, BackendEffect<K>, 
     const connected = this.#connected;
     this.#device = undefined;
     this.#connected = false;
-    if (connected) await this.#unfailing('disconnect', async () => device?.disconnect());
+    if (connected) await this.#unfailing('disconnect', async () => device?.disconnect(why));
     await this.#unfailing('close', async () => device?.close(why));
   }
 
   async #disconnect(): Promise<void> {
     this.#connected = false;
-    await this.#unfailing('disconnect', async () => this.#device?.disconnect());
+    await this.#unfailing('disconnect', async () => this.#device?.disconnect('closed'));
   }
 
   /** What gives things back cannot fail; if it does, that is told and goes on. */
