@@ -58,12 +58,19 @@ function town({ webPort, machinePort }: { webPort: number; machinePort: number }
   return new UpHost({
     name: 'town',
     blkback: {},
+    netback: {},
     xensock: { policy: { default: { otherwise: 'deny' }, guests: { web, fetch } } },
     guests: [
-      { name: 'web', disks: [{ mode: 'r', archive: [site] }], sockets: [{}], serves: {} },
+      {
+        name: 'web',
+        disks: [{ mode: 'r', archive: [site] }],
+        vifs: [{ address: '10.53.0.2/24' }],
+        sockets: [{}],
+        serves: {},
+      },
       {
         name: 'fetch',
-        sockets: [{}],
+        sockets: [{}, {}],
         fetches: [
           { url: 'http://10.53.0.1/anything', everySeconds: 0.5 },
           { url: 'http://127.0.0.1/more/big.bin', everySeconds: 0.5 },
@@ -119,7 +126,8 @@ test('curl on this machine fetches what is on the disk of the guest', async () =
   expect(await curl('/more/big.bin')).toBe(sum(big));
   expect(await curl('/more/big.bin', '-r', '1000000-2999999')).toBe(sum(big.subarray(1_000_000, 3_000_000)));
   const list = await stubdom0('list', '--run', host.run);
-  expect(list.stdout).toMatch(/^web +\d+ +\d+ +xvda web-xvda\.img, sockets0$/m);
+  expect(list.stdout).toMatch(/^web +\d+ +\d+ +xvda web-xvda\.img, vif0 10\.53\.0\.2\/24, sockets0$/m);
+  expect(list.stdout).toMatch(/^fetch +\d+ +\d+ +sockets0, sockets1$/m);
 });
 
 test('a guest fetches from this machine, and from the other guest by its localhost', async () => {
@@ -170,8 +178,8 @@ test('xensock killed: connections are reset as by a host that crashed, and the s
   await until(store, `${home('fetch')}/data/fetch/0`, new RegExp(`^${fetched + 2} `));
   for (const name of ['guest-web', 'guest-fetch'])
     expect(await host.process(name)).toMatchObject({ phase: 'ready', restarts: 0 });
-  for (const name of ['web', 'fetch'])
-    expect(await store.readText(`${home(name)}/device/pvcalls/0/state`)).toBe('4');
+  for (const device of [`${home('web')}/device/pvcalls/0`, `${home('fetch')}/device/pvcalls/1`])
+    expect(await store.readText(`${device}/state`)).toBe('4');
 });
 
 test('another policy, written while all runs: what it forbids is over at once, and what it allows again goes on', async () => {
@@ -187,6 +195,14 @@ test('another policy, written while all runs: what it forbids is over at once, a
   await until(store, node, /failed; 200/);
   await until(store, `${home('web')}/data/web`, /^serves 2 files/);
   expect(await served()).toBe(true);
+});
+
+test('a guest that is killed listens no more, and leaves none of its devices', async () => {
+  await host.kill('guest-web');
+  await host.line(/guest web \(domain \d+\) is gone/);
+  expect(await served()).toBe(false);
+  const guests = await store.directory(`${home('xensock')}/backend/pvcalls`);
+  expect(guests).toEqual([home('fetch').split('/').at(-1)]);
 });
 
 test('goes at Ctrl-C without a trace', async () => {
