@@ -146,6 +146,12 @@ export const aioDestroy: (number: number, context: bigint) => number = declare(
 export const eventfd: (initial: number, flags: number) => Descriptor = declare(
   'int eventfd(unsigned int initial, int flags)',
 );
+export const timerfdCreate: (clock: number, flags: number) => Descriptor = declare(
+  'int timerfd_create(int clock, int flags)',
+);
+/** `next`: struct itimerspec. */
+export const timerfdSettime: (fd: Descriptor, flags: number, next: Pointer, previous: null) => number =
+  declare('int timerfd_settime(int fd, int flags, void *next, void *previous)');
 export const epollCreate1: (flags: number) => Descriptor = declare('int epoll_create1(int flags)');
 export const epollCtl: (epfd: Descriptor, operation: number, fd: Descriptor, event: Pointer) => number =
   declare('int epoll_ctl(int epfd, int operation, int fd, void *event)');

@@ -250,7 +250,8 @@ for (const way of [nodeWay, ...ourWays])
       client.write(much);
       (client as net.Socket & { destroySoon(): void }).destroySoon();
       expect((await heard).length).toBe(much.length);
-      expect(client.destroyed).toBe(true);
+      // Of a guest's the other domain is asked first.
+      if (!client.destroyed) await once(client, 'close');
     });
 
     it('idle for a time: timeout, and nothing else', async () => {

@@ -98,7 +98,7 @@ describe('a data ring', () => {
     guest.index.store(Index.OUT_PROD, 8000);
     expect([ring.outReady(), ring.outOffset(), ring.memory[ring.outOffset()]]).toEqual([4000, 8096, 77]);
     ring.took(96);
-    expect([ring.outReady(), ring.outOffset(), ring.unshown]).toEqual([3904, 4096, 4096]);
+    expect([ring.outReady(), ring.outOffset()]).toEqual([3904, 4096]);
     ring.notify();
     expect(guest.index.load(Index.OUT_CONS)).toBe(4096);
   });
@@ -200,6 +200,20 @@ describe('a data ring', () => {
     ring.took(1996);
     ring.notify();
     expect(guest.events()).toBe(0);
+  });
+
+  test('is never seen empty by him as long as somebody is at work on it', () => {
+    const ring = open();
+    guest.index.store(Index.OUT_PROD, 4096);
+    ring.took(4096);
+    ring.notifyAwake();
+    expect([guest.index.load(Index.OUT_CONS), guest.events()]).toEqual([4095, 1]);
+    guest.index.store(Index.OUT_PROD, 8191);
+    ring.took(4095);
+    ring.notifyAwake();
+    expect([guest.index.load(Index.OUT_CONS), guest.events()]).toEqual([8190, 1]);
+    ring.notify();
+    expect([guest.index.load(Index.OUT_CONS), guest.events()]).toEqual([8191, 0]);
   });
 
   test('ends a direction once, after which nothing else counts', () => {

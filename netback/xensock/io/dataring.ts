@@ -50,20 +50,22 @@ export class DataRing {
   readonly pages: number;
   readonly #ports: Ports;
   readonly #budget: PageBudget | undefined;
-  readonly #again: () => void;
+  readonly #again = (): void => void (this.#open && this.#onEvent());
+  #onEvent: () => void;
+  readonly #refs: readonly number[];
   readonly #port: number;
   readonly #indexMapping: Mapping;
   readonly #dataMapping: Mapping;
   readonly #io: IoMemory;
   readonly #index: Page;
   #memory: Uint8Array;
-  #inProd: number;
-  #outCons: number;
+  #inProd = 0;
+  #outCons = 0;
   /** As far as the guest knows. */
-  #outShown: number;
+  #outShown = 0;
   /** Where they were when the guest was last rung, or could not have been asleep. */
-  #inTold: number;
-  #outTold: number;
+  #inTold = 0;
+  #outTold = 0;
   #inFailed = false;
   #outFailed = false;
   #mustTell = false;
@@ -73,23 +75,23 @@ export class DataRing {
   constructor({ gnttab, ports, domid, ref, evtchn, onEvent, budget }: DataRingOptions) {
     this.#ports = ports;
     this.#budget = budget;
-    this.#again = () => void (this.#open && onEvent());
+    this.#onEvent = onEvent;
     this.#indexMapping = mapped(() => gnttab.mapGrantRef(domid, ref, 'rw'));
     let data: Mapping | undefined;
     let counted = 0;
     try {
       const index = new Page(this.#indexMapping.bytes);
       const order = index.load(Index.RING_ORDER);
-      if (order < 1 || order > (budget?.ringOrder ?? MAX_PAGE_ORDER))
-        throw new OsError(Errno.EINVAL, `a data ring of order ${order}`);
+      if (!this.#mayBe(order)) throw new OsError(Errno.EINVAL, `a data ring of order ${order}`);
       const refs = Array.from({ length: 1 << order }, (_, page) => index.load(Index.REFS + 4 * page));
+      this.#refs = refs;
       this.pages = refs.length + 1;
       if (budget?.take(this.pages) === false) throw new OsError(Errno.ENOMEM, 'pages of data rings');
       counted = this.pages;
       data = mapped(() => gnttab.mapDomainGrantRefs(domid, refs, 'rw'));
       this.#memory = data.bytes;
       this.#io = new IoMemory(this.#memory);
-      this.#port = mapped(() => ports.bind(domid, evtchn, onEvent));
+      this.#port = mapped(() => ports.bind(domid, evtchn, () => this.#onEvent()));
       this.#dataMapping = data;
       this.#index = index;
       this.size = 1 << (order + HALF_SHIFT);
@@ -99,15 +101,7 @@ export class DataRing {
       budget?.giveBack(counted);
       throw error;
     }
-    // A connection starts with nothing in it, also when a process has died over another one for the same command.
-    this.#inProd = this.#index.load(Index.IN_CONS);
-    this.#index.store(Index.IN_PROD, this.#inProd);
-    this.#index.store(Index.IN_ERROR, 0);
-    this.#index.store(Index.OUT_ERROR, 0);
-    this.#outCons = this.#index.load(Index.OUT_CONS);
-    this.#outShown = this.#outCons;
-    this.#inTold = this.#inProd;
-    this.#outTold = this.#outCons;
+    this.#begin();
   }
 
   /** All data pages, the in half first; of length 0 once closed. */
@@ -188,9 +182,9 @@ export class DataRing {
    */
   notify(): void {
     if (!this.#open) return;
-    this.#show();
+    this.#show(this.#outCons);
     const tell = this.#gaveNews();
-    if (this.#tookNews() || tell) this.ring();
+    if (this.#tookNews() || tell) this.#bell();
   }
 
   /** The same for bytes to him and errors alone; what was taken stays unshown. */
@@ -198,18 +192,48 @@ export class DataRing {
     if (this.#open && this.#gaveNews()) this.#bell();
   }
 
+  /**
+   * The same, from somebody who is going to look again soon by himself, and call `notify` before he no longer does: of what was taken one byte is not
+   * shown, so that the guest, to whom the ring is never empty, does not ring for what he puts.
+   */
+  notifyAwake(): void {
+    if (!this.#open) return;
+    if (this.#outShown !== this.#outCons) this.#show((this.#outCons - 1) >>> 0);
+    const tell = this.#gaveNews();
+    if (this.#tookNews() || tell) this.#bell();
+  }
+
   /** Rings the guest, whatever he waits for. */
   ring(): void {
     if (!this.#open) return;
-    this.#show();
+    this.#show(this.#outCons);
     this.#inTold = this.#inProd;
-    this.#outTold = this.#outCons;
+    this.#outTold = this.#outShown;
     this.#bell();
   }
 
   /** Lets the port bring events again; what came meanwhile comes now. */
   listen(): void {
     if (this.#open) this.#ports.open(this.#port);
+  }
+
+  /** Nobody is told of anything until `renew`; it stays mapped. */
+  rest(): void {
+    this.#onEvent = () => {};
+  }
+
+  /**
+   * As if it were new, after `rest`. False: the guest has made another ring of its index page, or is not to have one of its size any more. As of a new
+   * one the first event is told at once.
+   */
+  renew(onEvent: () => void): boolean {
+    const order = this.#index.load(Index.RING_ORDER);
+    if (!this.#open || 1 << order !== this.#refs.length || !this.#mayBe(order)) return false;
+    if (!this.#refs.every((ref, page) => this.#index.load(Index.REFS + 4 * page) === ref)) return false;
+    this.#begin();
+    this.#onEvent = onEvent;
+    onEvent();
+    return true;
   }
 
   /** Unmaps and unbinds. Idempotent. */
@@ -223,15 +247,34 @@ export class DataRing {
     this.#budget?.giveBack(this.pages);
   }
 
+  #mayBe(order: number): boolean {
+    return order >= 1 && order <= (this.#budget?.ringOrder ?? MAX_PAGE_ORDER);
+  }
+
+  /** A connection starts with nothing in it, also when a process has died over another one for the same command. */
+  #begin(): void {
+    this.#inProd = this.#index.load(Index.IN_CONS);
+    this.#index.store(Index.IN_PROD, this.#inProd);
+    this.#index.store(Index.IN_ERROR, 0);
+    this.#index.store(Index.OUT_ERROR, 0);
+    this.#outCons = this.#index.load(Index.OUT_CONS);
+    this.#outShown = this.#outCons;
+    this.#inTold = this.#inProd;
+    this.#outTold = this.#outCons;
+    this.#inFailed = false;
+    this.#outFailed = false;
+    this.#mustTell = false;
+  }
+
   #bell(): void {
     this.#mustTell = false;
     this.#ports.notify(this.#port);
   }
 
-  #show(): void {
-    if (this.#outShown === this.#outCons) return;
-    this.#outShown = this.#outCons;
-    this.#index.store(Index.OUT_CONS, this.#outCons);
+  #show(outCons: number): void {
+    if (this.#outShown === outCons) return;
+    this.#outShown = outCons;
+    this.#index.store(Index.OUT_CONS, outCons);
   }
 
   #gaveNews(): boolean {
@@ -243,11 +286,11 @@ export class DataRing {
   }
 
   #tookNews(): boolean {
-    if (this.#outCons === this.#outTold) return false;
+    if (this.#outShown === this.#outTold) return false;
     const outProd = this.#index.load(Index.OUT_PROD);
     const wasFull = (outProd - this.#outTold) >>> 0 >= this.size;
-    const roomy = (outProd - this.#outCons) >>> 0 <= this.size >>> 1;
-    if (!wasFull || roomy) this.#outTold = this.#outCons;
+    const roomy = (outProd - this.#outShown) >>> 0 <= this.size >>> 1;
+    if (!wasFull || roomy) this.#outTold = this.#outShown;
     return wasFull && roomy;
   }
 }

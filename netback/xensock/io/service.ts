@@ -16,6 +16,7 @@ import { Descriptors } from './descriptors.ts';
 import { SocketDevice } from './device.ts';
 import type { Shared } from './hands.ts';
 import { LocalHub } from './localhub.ts';
+import { Pauses } from './pauses.ts';
 
 /** Of sockets and all else; where the system allows fewer, there are fewer. */
 const OPEN_FILES = 65_536;
@@ -62,11 +63,12 @@ export function serveSockets({
   const drains: Shared['tcp']['drains'] = new Set();
   const localDatagrams: Shared['udp']['localDatagrams'] = new LocalHub({ clock, flush: () => ports.flush() });
   const common = { poller, clock, turns: local, descriptors };
+  const pauses = new Pauses(poller, local);
   const shared: Shared = {
     gnttab,
     ports,
     local,
-    tcp: { ...common, drains },
+    tcp: { ...common, drains, pauses },
     udp: { ...common, localDatagrams },
   };
   const devices = new Set<SocketDevice>();
@@ -118,6 +120,7 @@ export function serveSockets({
     close() {
       for (const drain of drains) drain.abort();
       local.close();
+      pauses.close();
       localDatagrams.close();
       poller.close();
       ports.close();

@@ -16,12 +16,14 @@ import { Drain } from './drain.ts';
 import type { Mover } from './localhub.ts';
 import { drawn } from './localpipe.ts';
 import type { StreamOwner } from './localstream.ts';
+import type { Pauses } from './pauses.ts';
 import { nameOf, put, sockaddr } from './sockaddr.ts';
 
 /** Where all of them live. */
 export interface TcpHost {
   readonly poller: Poller;
   readonly clock: Pick<Clock, 'after'>;
+  readonly pauses: Pauses;
   /** Gives turns. */
   readonly turns: { stir(mover: Mover): void };
   readonly descriptors: Descriptors;
@@ -31,6 +33,9 @@ export interface TcpHost {
 
 /** What is moved between two looks at others. */
 const TURN_BYTES = 512 * 1024;
+/** Of a turn after which there is a pause, and of rings that have room for what is put meanwhile. */
+const MUCH_BYTES = 16 * 1024;
+const LARGE_BYTES = 128 * 1024;
 const PAGE = 4096;
 const MOST_BACKLOG = 4096;
 const ECONNABORTED = 103;
@@ -149,11 +154,9 @@ export class TcpStream implements Mover {
       inet.shutdown(this.#fd, Shut.READ);
       this.#inEnds(Errno.ENOTCONN);
     }
-    if (how !== Shut.READ && this.#lastBytes === undefined)
-      this.#lastBytes = Math.max(this.#ring?.outReady() ?? 0, 0);
     this.#ring?.notify();
     // The guest is answered before its peer hears of it, as with a kernel's own.
-    setImmediate(() => this.#host.turns.stir(this));
+    if (how !== Shut.READ) setImmediate(() => this.#sendNoMore());
     return 0;
   }
 
@@ -211,10 +214,13 @@ export class TcpStream implements Mover {
       const before = this.#outBytes;
       more = this.#send(ring);
       more = this.#receive(ring) || more;
-      // Whoever sends much is about to send more, and need not ring if there is one more look.
-      if (this.#outBytes !== before && this.#writable && ring.unshown <= ring.size >>> 1) {
-        ring.notifyIn();
-        return true;
+      // Whoever sends much is about to send more, and need not ring for it if there is one more look.
+      const sent = this.#outBytes - before;
+      if (sent > 0 && this.#writable) {
+        ring.notifyAwake();
+        const pauses = !more && sent >= MUCH_BYTES && ring.size >= LARGE_BYTES;
+        if (pauses) this.#host.pauses.add(this);
+        return !pauses;
       }
       ring.notify();
       more ||= this.#hasMore(ring);
@@ -271,6 +277,11 @@ export class TcpStream implements Mover {
     this.#outBytes += sent;
     if (this.#lastBytes !== undefined) this.#lastBytes -= sent;
     return sent;
+  }
+
+  #sendNoMore(): void {
+    this.#lastBytes ??= Math.max(this.#ring?.outReady() ?? 0, 0);
+    this.#host.turns.stir(this);
   }
 
   #sentAll(): boolean {
