@@ -133,3 +133,41 @@ it(
   },
   LIMIT_MS,
 );
+
+it(
+  'a guest dies at any step while it talks to another: nothing of it is left, and the other one serves on',
+  async () => {
+    const steps = await killEachStep({ seed: 5 }, async (host, step) => {
+      await host.backend(xensock());
+      const guests = [await host.guest(), await host.guest(), await host.guest()];
+      const drivers: XenSock[] = [];
+      const fronts = [];
+      for (const [index, guest] of guests.entries()) {
+        const onDriver = (_: number, driver: XenSock): void => {
+          drivers[index] = driver;
+        };
+        fronts.push(
+          await host.frontend(guest, ({ platform }) =>
+            sockfront({ platform, onDriver, connectOrder: 1, acceptOrder: 1 }),
+          ),
+        );
+        await host.connected(host.attach({ kind: 'pvcalls', guest }));
+      }
+      await host.until(() => drivers.filter(Boolean).length === 3);
+      void echo(drivers[0]!, '127.0.0.1', 7000);
+      await host.settle();
+      const front = fronts[1]!;
+      host.atStep(front, host.steps(front) + step, () => host.kill(guests[1]!));
+      const told = ask(drivers[1]!, '127.0.0.1', 7000, text);
+      await Promise.race([host.done(told), host.until(() => front.dead)]);
+      const { dead } = front;
+      await host.destroy(guests[1]!);
+      expect(await host.done(ask(drivers[2]!, '127.0.0.1', 7000, text))).toEqual(text);
+      for (const guest of [guests[0]!, guests[2]!]) await host.destroy(guest);
+      expect(host.leftovers()).toEqual([]);
+      return { dead };
+    });
+    expect(steps).toBeGreaterThan(5);
+  },
+  LIMIT_MS,
+);
