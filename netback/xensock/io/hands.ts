@@ -12,6 +12,7 @@ import type { Answer, Hands, Heard, Place, Traffic } from '../core/hands.ts';
 import type { Request, Response } from '../core/pvcalls.ts';
 import { type DatagramHost, DatagramSocket } from './datagrams.ts';
 import { DataRing, type PageBudget } from './dataring.ts';
+import { KeptRings } from './keptrings.ts';
 import type { LocalHub } from './localhub.ts';
 import { LocalStream, type StreamOwner } from './localstream.ts';
 import { type TcpHost, TcpStream } from './tcp.ts';
@@ -58,6 +59,8 @@ interface Slot {
   streams: Stream[];
   /** Instead of streams. */
   datagrams: DatagramSocket | undefined;
+  /** What the guest named it by. */
+  named: { readonly ref: number; readonly evtchn: number } | undefined;
   /** Set before there was a stream to set them of. */
   options: SetOption[];
   /** The guest has rung before there was anybody to tell. */
@@ -67,6 +70,7 @@ interface Slot {
 export class SocketHands implements Hands {
   readonly #options: HandsOptions;
   readonly #slots = new Map<number, Slot>();
+  readonly #kept = new KeptRings();
   /** What was heard and is not told yet. */
   readonly #news: (() => void)[] = [];
   /** What those moved that are no more. */
@@ -107,9 +111,11 @@ export class SocketHands implements Hands {
   attach(socket: number, ref: number, evtchn: number): number {
     const { gnttab, ports, domid, budget } = this.#options;
     const slot = this.#slot(socket);
+    const onEvent = (): void => kick(slot);
+    const made = (): DataRing => new DataRing({ gnttab, ports, domid, ref, evtchn, budget, onEvent });
     try {
-      const onEvent = (): void => kick(slot);
-      slot.ring = new DataRing({ gnttab, ports, domid, ref, evtchn, budget, onEvent });
+      slot.ring = this.#kept.take(ref, evtchn, onEvent) ?? this.#orWithoutKept(made);
+      slot.named = { ref, evtchn };
       slot.datagrams?.attach(slot.ring);
       return 0;
     } catch (error) {
@@ -206,7 +212,7 @@ export class SocketHands implements Hands {
     return 0;
   }
 
-  release(socket: number): void {
+  release(socket: number, ring: 'unmap' | 'keep'): void {
     const slot = this.#slots.get(socket);
     if (slot === undefined) return;
     const { inBytes, outBytes } = this.traffic(socket);
@@ -215,7 +221,9 @@ export class SocketHands implements Hands {
     this.#slots.delete(socket);
     for (const stream of slot.streams) stream.release();
     slot.datagrams?.release();
-    slot.ring?.close();
+    if (slot.ring === undefined || slot.named === undefined) return;
+    if (ring === 'keep') this.#kept.keep(slot.named.ref, slot.named.evtchn, slot.ring);
+    else slot.ring.close();
   }
 
   reset(socket: number): void {
@@ -254,7 +262,18 @@ export class SocketHands implements Hands {
   close(): void {
     this.#closed = true;
     this.#news.length = 0;
-    for (const socket of [...this.#slots.keys()]) this.release(socket);
+    for (const socket of [...this.#slots.keys()]) this.release(socket, 'unmap');
+    this.#kept.drop();
+  }
+
+  /** Where there are too few pages, those that lie idle go first. */
+  #orWithoutKept(make: () => DataRing): DataRing {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof OsError) || error.errno !== Errno.ENOMEM || !this.#kept.drop()) throw error;
+      return make();
+    }
   }
 
   #slot(socket: number): Slot {
@@ -264,6 +283,7 @@ export class SocketHands implements Hands {
         family: 2,
         type: 1,
         ring: undefined,
+        named: undefined,
         streams: [],
         datagrams: undefined,
         options: [],

@@ -210,12 +210,10 @@ export class LocalStream implements Mover {
   /** What it has goes to its peer, a limited part of it. True: it is worth another look. */
   #send(): boolean {
     const before = this.#sent;
-    if (this.#moveOut()) return true;
-    const ring = this.#ring;
-    if (ring === undefined || ring.unshown === 0) return false;
-    // Whoever sends much is about to send more, and need not ring if there is one more look.
-    if (this.#sent !== before && this.#ready() === 0 && ring.unshown <= ring.size >>> 1) return true;
-    ring.notify();
+    const more = this.#moveOut();
+    // Whoever has sent is about to send more, and need not ring for it if there is one more look.
+    if (more || this.#sent !== before) return true;
+    this.#ring?.notify();
     // Some may have been put before the guest was shown that there were none left.
     return this.#ready() > 0 && this.#moveOut();
   }
@@ -260,8 +258,7 @@ export class LocalStream implements Mover {
     this.#sent += bytes;
     to.#received += bytes;
     into!.notifyIn();
-    const ring = this.#ring;
-    if (ring !== undefined && ring.unshown > ring.size >>> 1) ring.notify();
+    this.#ring?.notifyAwake();
   }
 
   /** Bytes to go out now; -1: the guest's index is impossible. */
