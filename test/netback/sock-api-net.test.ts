@@ -156,6 +156,33 @@ for (const way of [nodeWay, ...ourWays])
       await fc.assert(run, { numRuns: 20, seed: 2 });
     });
 
+    it('onread: bytes come in memory of the program, which may pause', async () => {
+      const [, port] = await listening((socket) => socket.end(Buffer.alloc(10_000, 5)));
+      const buffer = Buffer.alloc(1000);
+      const counts: number[] = [];
+      const events: string[] = [];
+      let pause: () => void = () => {};
+      const paused = new Promise<void>((resolve) => {
+        pause = resolve;
+      });
+      const callback = (count: number, into: Uint8Array): boolean => {
+        expect(into).toBe(buffer);
+        expect(into.subarray(0, count).every((byte) => byte === 5)).toBe(true);
+        counts.push(count);
+        if (counts.length === 3) pause();
+        return counts.length !== 3;
+      };
+      const client = connect({ port, onread: { buffer, callback } });
+      client.on('data', () => events.push('data')).once('end', () => events.push('end'));
+      await paused;
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+      expect(counts.length).toBe(3);
+      client.resume();
+      await closed(client);
+      expect(counts.reduce((sum, count) => sum + count)).toBe(10_000);
+      expect([client.bytesRead, ...events]).toEqual([10_000, 'end']);
+    });
+
     it('nobody listens', async () => {
       const [server, port] = await listening();
       await new Promise((resolve) => server.close(resolve));

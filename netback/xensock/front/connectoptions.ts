@@ -2,7 +2,15 @@
 import type { SocketAddress } from './driver.ts';
 import type { HostOptions } from './hosts.ts';
 
+/** Where bytes go instead of `data`: memory of the program's own, used again for each read once the callback is done. */
+export interface OnRead {
+  readonly buffer: Uint8Array | (() => Uint8Array);
+  /** false: pause, until `resume` is called. */
+  callback(bytes: number, buffer: Uint8Array): boolean;
+}
+
 export interface SocketOptions {
+  readonly onread?: OnRead | undefined;
   /** false, the default: the stream ends its own side when the peer has ended its. */
   readonly allowHalfOpen?: boolean | undefined;
   /** Of both directions, in bytes; 64 KiB. */

@@ -6,7 +6,14 @@
  *     sockets.createServer((socket) => socket.pipe(socket)).listen(7);
  */
 export { Family, type InetAddress, SocketType } from '../core/address.ts';
-export type { Connect, ConnectArguments, ConnectOptions, Listener, SocketOptions } from './connectoptions.ts';
+export type {
+  Connect,
+  ConnectArguments,
+  ConnectOptions,
+  Listener,
+  OnRead,
+  SocketOptions,
+} from './connectoptions.ts';
 export { type DatagramOptions, DatagramSocket, type RemoteInfo } from './datagram.ts';
 export { type SockfrontOptions, sockfront } from './device.ts';
 export * from './driver.ts';

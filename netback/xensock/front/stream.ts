@@ -4,26 +4,18 @@
  * is the program's alone (`setTimeout`).
  */
 import { Duplex } from 'node:stream';
-import { Errno } from '../../../osdep/errno.ts';
-import { formatIp, type InetAddress, SocketType } from '../core/address.ts';
-import { room, taken } from './chunks.ts';
-import {
-  type ConnectArguments,
-  type ConnectOptions,
-  connectArguments,
-  type SocketOptions,
-} from './connectoptions.ts';
+import { formatIp, type InetAddress } from '../core/address.ts';
+import { type ConnectArguments, connectArguments, type SocketOptions } from './connectoptions.ts';
+import { type Dialled, destination, dial } from './dial.ts';
 import { Ready, type SocketAddress } from './driver.ts';
-import { failure, portOf, SocketError } from './errors.ts';
+import { failure, SocketError } from './errors.ts';
 import type { SocketHandle } from './handle.ts';
-import { type AddressInfo, infoOf, literal, lookUp } from './hosts.ts';
+import { type AddressInfo, infoOf } from './hosts.ts';
+import { Inbox } from './inbox.ts';
 import { Outbox } from './outbox.ts';
 import type { SocketRegistry } from './registry.ts';
 import { isInet } from './routes.ts';
 import { keepAlive, linger, noDelay } from './sockopt.ts';
-
-/** Of a stream that is read as fast as it comes, in one turn of the loop. */
-const TURN_BYTES = 1 << 20;
 
 /** A connection that stands already. */
 interface Accepted {
@@ -36,17 +28,12 @@ export class Socket extends Duplex {
   connecting = false;
   /** By `setTimeout`; undefined: none. */
   timeout: number | undefined;
-  bytesRead = 0;
   readonly #registry: SocketRegistry;
+  readonly #inbox: Inbox;
   readonly #outbox = new Outbox();
   #handle: SocketHandle | undefined;
   #own: InetAddress | undefined;
   #peer: InetAddress | undefined;
-  /** There may be something to receive. */
-  #readable = true;
-  /** The program wants more. */
-  #wanted = false;
-  #pulling = false;
   #idle: NodeJS.Timeout | undefined;
   #noDelay: boolean | undefined;
   /** It is going to be reset: to be closed when this is settled. */
@@ -54,9 +41,18 @@ export class Socket extends Duplex {
   #keepAlive: { readonly on: boolean; readonly delayMs: number } | undefined;
 
   constructor(registry: SocketRegistry, options: SocketOptions = {}, accepted?: Accepted) {
-    const { allowHalfOpen = false, highWaterMark = 65_536, signal } = options;
+    const { allowHalfOpen = false, highWaterMark = 65_536, signal, onread } = options;
     super({ allowHalfOpen, highWaterMark, emitClose: false, ...(signal && { signal }) });
     this.#registry = registry;
+    const reader = {
+      handle: () => (this.connecting ? undefined : this.#handle),
+      push: (chunk: Buffer) => {
+        this.#active();
+        return this.push(chunk);
+      },
+      ended: (errno: number) => this.#ended(errno),
+    };
+    this.#inbox = new Inbox(reader, onread);
     if (accepted === undefined) return;
     this.#handle = accepted.handle;
     this.#name(accepted.own, accepted.peer);
@@ -68,15 +64,18 @@ export class Socket extends Duplex {
     if (options.timeout) this.setTimeout(options.timeout);
     if (options.noDelay !== undefined) this.#noDelay = options.noDelay;
     if (options.keepAlive) this.#keepAlive = { on: true, delayMs: options.keepAliveInitialDelay ?? 0 };
-    const { host = 'localhost', port, address } = options;
-    const to = address ?? literal(host ?? 'localhost', portOf(port, 0), options.family);
+    const to = destination(options);
     this.connecting = true;
-    const found = to === undefined ? this.#lookUp(host!, portOf(port, 0), options) : undefined;
-    const going =
-      found === undefined ? this.#go(to!, options) : found.then((there) => this.#go(there, options));
+    const dialler = {
+      onReady: (bits: number) => this.onReady(bits),
+      opened: (handle: SocketHandle) => this.#opened(handle),
+      emit: this.emit.bind(this),
+      isOver: () => this.destroyed,
+    };
+    const dialled = dial(this.#registry, to, options, dialler);
     // What listeners throw is theirs: not a promise's, and not the connection's.
-    going.then(
-      (own) => process.nextTick(() => this.#connected(own)),
+    dialled.then(
+      (result) => process.nextTick(() => this.#connected(result)),
       (error: Error) => this.destroy(error),
     );
     return this;
@@ -85,8 +84,8 @@ export class Socket extends Duplex {
   /** For whoever made the socket's handle: bits of `Ready`. */
   onReady(bits: number): void {
     if ((bits & ~Ready.OUT) !== 0) {
-      this.#readable = true;
-      if (this.#wanted) this.#pull();
+      this.#inbox.ready();
+      this.#active();
     }
     if (this.#outbox.waits) this.#flush();
   }
@@ -99,6 +98,10 @@ export class Socket extends Duplex {
     if (this.connecting) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
     return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get bytesRead(): number {
+    return this.#inbox.received;
   }
 
   get bytesWritten(): number {
@@ -194,9 +197,18 @@ export class Socket extends Duplex {
     return this;
   }
 
+  override pause(): this {
+    if (this.#inbox.ownMemory) this.#inbox.enough();
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.#inbox.ownMemory && !this.connecting) this.#inbox.want();
+    return super.resume();
+  }
+
   override _read(): void {
-    this.#wanted = true;
-    if (this.#readable) this.#pull();
+    this.#inbox.want();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -230,7 +242,7 @@ export class Socket extends Duplex {
     const handle = this.#handle;
     this.#handle = undefined;
     this.connecting = false;
-    this.#wanted = false;
+    this.#inbox.enough();
     clearTimeout(this.#idle);
     this.#outbox.fail(error ?? new SocketError('Socket is closed', 'ERR_SOCKET_CLOSED'));
     callback(error);
@@ -239,52 +251,22 @@ export class Socket extends Duplex {
     else void this.#lingers.then(() => handle?.close());
   }
 
-  async #lookUp(host: string, port: number, options: ConnectOptions): Promise<InetAddress> {
-    const tell = (error: Error | null, address?: InetAddress): boolean => {
-      const family = address && (address.family === 2 ? 4 : 6);
-      return this.emit('lookup', error, address && formatIp(address), family, host);
-    };
-    try {
-      const address = await lookUp(host, port, options);
-      tell(null, address);
-      return address;
-    } catch (error) {
-      tell(error as Error);
-      throw Object.assign(error as Error, { port });
-    }
-  }
-
-  /** Answers the own address. */
-  async #go(to: SocketAddress, options: ConnectOptions): Promise<SocketAddress | number> {
-    if (this.destroyed) return 0;
-    const kind = { family: to.family, type: SocketType.STREAM, protocol: 0 };
-    const handle = this.#registry.socket(kind, (bits) => this.onReady(bits));
-    const target = isInet(to) ? { address: formatIp(to), port: to.port } : {};
-    if (typeof handle === 'number') throw failure('connect', handle, target);
+  #opened(handle: SocketHandle): void {
     this.#handle = handle;
     if (this.#noDelay !== undefined) void noDelay(handle, this.#noDelay);
     if (this.#keepAlive !== undefined) void keepAlive(handle, this.#keepAlive.on, this.#keepAlive.delayMs);
-    const from = localAddress(to, options);
-    const bound = from === undefined ? 0 : await handle.bind(from);
-    if (bound < 0) throw failure('bind', bound, { address: formatIp(from!), port: from!.port });
-    if (this.destroyed) return 0;
-    const errno = await handle.connect(to);
-    if (this.destroyed) return 0;
-    if (errno < 0) throw failure('connect', errno, target);
-    this.#name(0, to);
-    return handle.getsockname();
   }
 
-  #connected(own: SocketAddress | number): void {
-    if (this.destroyed) return;
-    this.#name(own, 0);
+  #connected(dialled: Dialled | undefined): void {
+    if (this.destroyed || dialled === undefined) return;
+    this.#name(dialled.own, dialled.peer);
     this.connecting = false;
     this.#active();
     this.#flush();
     this.emit('connect');
     this.emit('ready');
-    if (this.#wanted) this.#pull();
-    else if (!this.isPaused()) this.read(0);
+    this.#inbox.again();
+    if (!this.isPaused()) this.read(0);
   }
 
   #name(own: SocketAddress | number, peer: SocketAddress | number): void {
@@ -292,41 +274,9 @@ export class Socket extends Duplex {
     if (typeof peer !== 'number' && isInet(peer)) this.#peer = peer;
   }
 
-  #pull(): void {
-    if (this.#pulling || this.connecting) return;
-    this.#pulling = true;
-    let turn = 0;
-    while (this.#wanted && this.#handle !== undefined) {
-      const count = turn < TURN_BYTES ? this.#handle.recv(room()) : -Errno.EAGAIN;
-      // The end comes in a turn of its own, as a network's does: programs answer what they have before they hear of it.
-      if (turn >= TURN_BYTES || (turn > 0 && isEnd(count))) {
-        setImmediate(() => this.#pullAgain());
-        return;
-      }
-      if (count <= 0) {
-        this.#stopped(count);
-        break;
-      }
-      turn += count;
-      this.bytesRead += count;
-      this.#active();
-      if (!this.push(taken(count))) this.#wanted = false;
-    }
-    this.#pulling = false;
-  }
-
-  #pullAgain(): void {
-    this.#pulling = false;
-    this.#pull();
-  }
-
-  /** The driver had nothing: for now, or for good. */
-  #stopped(count: number): void {
-    this.#readable = false;
-    if (!isEnd(count)) return;
-    this.#wanted = false;
-    if (count < 0) {
-      this.destroy(failure('read', count));
+  #ended(errno: number): void {
+    if (errno < 0) {
+      this.destroy(failure('read', errno));
       return;
     }
     this.push(null);
@@ -347,17 +297,4 @@ export class Socket extends Duplex {
   #active(): void {
     this.#idle?.refresh();
   }
-}
-
-function isEnd(count: number): boolean {
-  return count <= 0 && count !== -Errno.EAGAIN;
-}
-
-function localAddress(to: SocketAddress, options: ConnectOptions): InetAddress | undefined {
-  const { localAddress: host, localPort } = options;
-  if (!isInet(to) || (host === undefined && localPort === undefined)) return undefined;
-  const anywhere = to.family === 2 ? '0.0.0.0' : '::';
-  const from = literal(host ?? anywhere, portOf(localPort ?? 0, 0));
-  if (from === undefined) throw failure('bind', -Errno.EINVAL, { address: host });
-  return from;
 }
