@@ -81,8 +81,14 @@ export class Sockets implements Heard {
     for (const socket of this.#table.all) if (this.#isForbidden(socket)) this.#cut(socket);
   }
 
-  /** The frontend is gone: everything is let go of, nothing is answered. */
-  close(): void {
+  /**
+   * The frontend is gone: everything is let go of, nothing is answered. `broken off`: we are going, and the frontend is not: its connections must
+   * not look as if they had come to their end.
+   */
+  close(connections: 'in order' | 'broken off' = 'in order'): void {
+    if (connections === 'broken off')
+      for (const { state, number } of this.#table.all)
+        if (state === 'active') this.#options.hands.reset(number);
     for (const socket of this.#table.all) this.#table.destroy(socket, 'unmap');
   }
 
@@ -255,7 +261,7 @@ export class Sockets implements Heard {
     if (state === 'lost') return false;
     const direction = type === SocketType.DGRAM ? 'datagram' : 'connect';
     if (peer !== undefined && judgePeer(this.#rules, direction, peer).errno !== 0) return true;
-    const listens = asked ?? listener;
+    const listens = asked ?? listener?.asked;
     return listens !== undefined && judgeOwn(this.#rules, listens, { v6only: isV6only(options) }).errno !== 0;
   }
 

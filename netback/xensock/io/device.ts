@@ -78,13 +78,13 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
     return {};
   }
 
-  async disconnect(): Promise<void> {
+  async disconnect(why: 'closed' | 'gone' | 'stop'): Promise<void> {
     const connection = this.#connection;
     if (connection === undefined) return;
     this.#connection = undefined;
     // What a successor may make again stays written down.
     connection.ring.record.leave();
-    connection.sockets.close();
+    connection.sockets.close(why === 'stop' ? 'broken off' : 'in order');
     connection.hands.close();
     connection.ring.close();
   }
