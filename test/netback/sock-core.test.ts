@@ -441,6 +441,18 @@ describe('options and names', () => {
     ]);
   });
 
+  test('what was accepted is where its listening socket is, whatever port that is on the machine', () => {
+    const bench = new Bench({ extended: true });
+    states.passive(bench);
+    bench.hands.held.get(bench.newest)!.waiting = 1;
+    expect(bench.ask(ID, calls.accept(OTHER))).toBe(0);
+    bench.ask(OTHER, calls.getsockname());
+    // The hands say 192.0.2.1:1234.
+    expect([...bench.hands.responses.at(-1)!.data!.subarray(0, 8)]).toEqual([2, 0, 0x1f, 0x90, 192, 0, 2, 1]);
+    bench.ask(OTHER, calls.getpeername());
+    expect([...bench.hands.responses.at(-1)!.data!.subarray(0, 8)]).toEqual([2, 0, 4, 210, 192, 0, 2, 1]);
+  });
+
   test('a port that was chosen is told', () => {
     const bench = new Bench({ extended: true });
     bench.ask(ID, calls.bind(address('0.0.0.0', 0)));

@@ -63,8 +63,8 @@ test('xensock list is a table, or JSON', async () => {
   expect(statSync(join(run, 'xensock/control-0')).mode & 0o777).toBe(0o600);
   expect(await ask('list')).toBe(
     [
-      'DOMAIN  DEV  TYPE  NETWORK  STATE   LOCAL            PEER             IN  OUT  AGE  ID',
-      '3 web   1    tcp   inet     active  192.0.2.1:40000  198.51.100.1:80  5   7    3s   0xffff880001234560',
+      'DOMAIN  DEV  TYPE  NETWORK  STATE      LOCAL            PEER             IN  OUT  AGE  ID',
+      '3 web   1    tcp   inet     connected  192.0.2.1:40000  198.51.100.1:80  5   7    3s   0xffff880001234560',
       '',
     ].join('\n'),
   );

@@ -60,6 +60,8 @@ export interface Hands {
 export interface Traffic {
   readonly inBytes: number;
   readonly outBytes: number;
+  /** The guests' network that they go by, once they can; of a listening socket there may be several. */
+  readonly network?: string;
 }
 
 /** What the hands tell the machine. */

@@ -20,13 +20,17 @@ export function nameOf(hands: Hands, socket: Socket, which: 'own' | 'peer'): Ans
   const { family, state, number } = socket;
   if (state === 'lost' || state === 'accepting') return { ok: false, errno: Errno.ENOTCONN };
   if (which === 'peer' && state !== 'active') return { ok: false, errno: Errno.ENOTCONN };
-  const known = which === 'own' ? socket.own : socket.peer;
+  const known = which === 'own' ? (socket.own ?? socket.listener?.own) : socket.peer;
   // A socket that is bound to all addresses has one of them once it is connected.
   if (known !== undefined && !(state === 'active' && which === 'own' && isAny(known)))
     return { ok: true, value: known };
   if (state === 'created' && !isDatagram(socket)) return { ok: true, value: anyAddress(family) };
   const name = hands.name(number, which);
-  if (name.ok) return { ok: true, value: inFamily(family, name.value) };
+  if (name.ok) {
+    // The port that the guest listens at may stand for another one of the machine's.
+    const port = (which === 'own' && known?.port) || name.value.port;
+    return { ok: true, value: { ...inFamily(family, name.value), port } };
+  }
   // A datagram socket that has not sent yet has no port.
   return state === 'created' ? { ok: true, value: anyAddress(family) } : name;
 }

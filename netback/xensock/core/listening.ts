@@ -109,7 +109,7 @@ export class Listening {
     if (errno !== 0) this.#table.destroy(into, 'unmap');
     else {
       into.state = 'active';
-      into.listener = socket.asked;
+      into.listener = { asked: socket.asked, own: socket.own };
       into.network = socket.network;
       this.#table.note(into);
     }

@@ -32,7 +32,7 @@ export interface Socket {
   /** The name of the guests' network that it is in; empty: the backend's own. */
   network: string;
   /** Where the listening socket is bound that accepted it: what the policy says of that is said of it. */
-  listener: InetAddress | undefined;
+  listener: Pick<Socket, 'asked' | 'own'> | undefined;
   backlog: number;
   /** What waits for an answer: CONNECT, or of an accepting socket its ACCEPT. */
   request: Request | undefined;

@@ -49,16 +49,28 @@ export function listed({ domid, name, devid }: Owner, socket: SocketView, nowMs:
   };
 }
 
+/** What programs call it. */
+const states: Readonly<Record<SocketView['state'], string>> = {
+  created: 'created',
+  connecting: 'connecting',
+  active: 'connected',
+  bound: 'bound',
+  passive: 'listening',
+  accepting: 'accepting',
+  lost: 'lost',
+};
+
 const head = ['DOMAIN', 'DEV', 'TYPE', 'NETWORK', 'STATE', 'LOCAL', 'PEER', 'IN', 'OUT', 'AGE', 'ID'];
 
-/** Lines, the first one with the names of its columns. */
+/** Lines, the first one with the names of its columns. What a waiting accept is going to be is no socket yet, and not in it. */
 export function table(sockets: readonly Listed[]): string {
-  const rows = sockets.map((socket) => [
+  const there = sockets.filter(({ state }) => state !== 'accepting');
+  const rows = there.map((socket) => [
     socket.name === undefined ? `${socket.domid}` : `${socket.domid} ${socket.name}`,
     `${socket.devid}`,
     socket.type,
     socket.network,
-    socket.state,
+    states[socket.state],
     socket.local ?? '-',
     socket.peer ?? '-',
     `${socket.inBytes}`,
