@@ -149,6 +149,11 @@ export class LocalStream implements Mover {
     return 0;
   }
 
+  /** The name of its network; undefined: it is in none. */
+  get network(): string | undefined {
+    return this.#name;
+  }
+
   get own(): InetAddress | undefined {
     return this.#name === undefined ? undefined : this.#hub.net(this.#name).own(this);
   }
@@ -190,11 +195,11 @@ export class LocalStream implements Mover {
     this.#leave();
   }
 
-  /** A turn of its own pair, in both directions. */
   failed(error: unknown): void {
     this.#owner.failed(error);
   }
 
+  /** A turn of its own pair, in both directions. */
   move(): boolean {
     const ring = this.#ring;
     const peer = this.#peer;
@@ -209,13 +214,16 @@ export class LocalStream implements Mover {
 
   /** What it has goes to its peer, a limited part of it. True: it is worth another look. */
   #send(): boolean {
-    const before = this.#sent;
-    const more = this.#moveOut();
     // Whoever has sent is about to send more, and need not ring for it if there is one more look.
-    if (more || this.#sent !== before) return true;
+    if (this.#moves()) return true;
     this.#ring?.notify();
     // Some may have been put before the guest was shown that there were none left.
-    return this.#ready() > 0 && this.#moveOut();
+    return this.#ready() > 0 && this.#moves();
+  }
+
+  #moves(): boolean {
+    const before = this.#sent;
+    return this.#moveOut() || this.#sent !== before;
   }
 
   /** True: there is more that can be moved now. */
