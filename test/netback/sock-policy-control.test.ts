@@ -21,7 +21,7 @@ const view: SocketView = {
   family: 2,
   type: 1,
   state: 'active',
-  network: '',
+  network: 'inet',
   own: address('192.0.2.1', 40_000),
   peer: address('198.51.100.1', 80),
   inBytes: 5,

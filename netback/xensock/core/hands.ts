@@ -60,7 +60,7 @@ export interface Hands {
 export interface Traffic {
   readonly inBytes: number;
   readonly outBytes: number;
-  /** The guests' network that they go by, once they can; of a listening socket there may be several. */
+  /** Of a connection: `inet`, or the name of the guests' network that they go by. */
   readonly network?: string;
 }
 

@@ -29,7 +29,7 @@ export interface Socket {
   asked: InetAddress | undefined;
   own: InetAddress | undefined;
   peer: InetAddress | undefined;
-  /** The name of the guests' network that it is in; empty: the backend's own. */
+  /** `inet`, or the name of the guests' network that it is in, or both with a plus; empty before it is known. */
   network: string;
   /** Where the listening socket is bound that accepted it: what the policy says of that is said of it. */
   listener: Pick<Socket, 'asked' | 'own'> | undefined;

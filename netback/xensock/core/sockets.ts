@@ -172,7 +172,7 @@ export class Sockets implements Heard {
     const outcome = hands.connect(socket.number, place);
     if (outcome === 0 || outcome === Errno.EINPROGRESS) {
       socket.peer = address;
-      socket.network = place.name;
+      socket.network = networksOf(places);
     }
     if (outcome !== Errno.EINPROGRESS) {
       this.#connectEnded(socket, outcome);
@@ -229,7 +229,7 @@ export class Sockets implements Heard {
     socket.asked = address;
     // The port that it was asked for may stand for another one.
     socket.own = address.port === 0 ? { ...address, port: bound.value } : address;
-    socket.network = places[0]!.name;
+    socket.network = networksOf(places);
     socket.state = 'bound';
     return 0;
   }
@@ -305,6 +305,11 @@ export class Sockets implements Heard {
     this.#options.onDecision?.({ ...verdict, direction: 'listen', address });
     return verdict;
   }
+}
+
+/** `inet`, `host`, `inet+host`. */
+function networksOf(places: readonly Place[]): string {
+  return places.map(({ network, name }) => (network === 'inet' ? network : name)).join('+');
 }
 
 /** Why a socket in that state cannot connect; 0: it can. */

@@ -244,7 +244,8 @@ export class SocketHands implements Hands {
       traffic.inBytes += inBytes;
       traffic.outBytes += outBytes;
     }
-    return traffic;
+    const network = slot?.streams.length === 1 ? networkOf(slot.streams[0]!) : undefined;
+    return network === undefined ? traffic : { ...traffic, network };
   }
 
   /** Since the frontend connected. */
@@ -385,6 +386,11 @@ function carry(slot: Slot, stream: Stream): void {
   stream.attach(slot.ring);
   if (slot.rung) stream.kick();
   slot.rung = false;
+}
+
+/** undefined: it is in none. */
+function networkOf(stream: Stream): string | undefined {
+  return stream instanceof TcpStream ? 'inet' : stream.network;
 }
 
 /** Both are of a kind. */

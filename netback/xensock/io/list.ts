@@ -15,7 +15,7 @@ export interface Listed {
   readonly id: string;
   /** `tcp`, `tcp6`, `udp`, `udp6`. */
   readonly type: string;
-  /** `inet`, or the name of the guests' network. */
+  /** `inet`, or the name of the guests' network, or both with a plus. */
   readonly network: string;
   readonly state: SocketView['state'];
   readonly local: string | undefined;
@@ -39,7 +39,7 @@ export function listed({ domid, name, devid }: Owner, socket: SocketView, nowMs:
     devid,
     id: `0x${id.toString(16)}`,
     type: `${type === SocketType.STREAM ? 'tcp' : 'udp'}${family === 10 ? '6' : ''}`,
-    network: network === '' ? 'inet' : network,
+    network,
     state,
     local: own && formatAddress(own),
     peer: peer && formatAddress(peer),
@@ -69,7 +69,7 @@ export function table(sockets: readonly Listed[]): string {
     socket.name === undefined ? `${socket.domid}` : `${socket.domid} ${socket.name}`,
     `${socket.devid}`,
     socket.type,
-    socket.network,
+    socket.network || '-',
     states[socket.state],
     socket.local ?? '-',
     socket.peer ?? '-',
