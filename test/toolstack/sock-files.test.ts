@@ -59,6 +59,7 @@ test('a disk that is larger than its archive is no worse; what is none, or was c
   const files = await readArchive(mediumOf(Buffer.concat([bytes, Buffer.alloc(102_400)])));
   expect(files.size).toBe(Object.keys(contents).length);
   await expect(readArchive(mediumOf(randomBytes(4096)))).rejects.toThrow(/tar/i);
+  await expect(readArchive(mediumOf(Buffer.alloc(4096)))).rejects.toThrow(/no file/);
   await expect(readArchive(mediumOf(bytes.subarray(0, 600_000)))).rejects.toThrow(/end of data/i);
 });
 

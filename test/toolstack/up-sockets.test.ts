@@ -125,6 +125,7 @@ test('curl on this machine fetches what is on the disk of the guest', async () =
   expect(await curl('/')).toBe(sum(Buffer.from('<h1>hello</h1>\n')));
   expect(await curl('/more/big.bin')).toBe(sum(big));
   expect(await curl('/more/big.bin', '-r', '1000000-2999999')).toBe(sum(big.subarray(1_000_000, 3_000_000)));
+  expect(host.lines).toContain(`  curl ${url}/`);
   const list = await stubdom0('list', '--run', host.run);
   expect(list.stdout).toMatch(/^web +\d+ +\d+ +xvda web-xvda\.img, vif0 10\.53\.0\.2\/24, sockets0$/m);
   expect(list.stdout).toMatch(/^fetch +\d+ +\d+ +sockets0, sockets1$/m);

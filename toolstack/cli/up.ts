@@ -81,6 +81,7 @@ function welcome({ host, domains, processes, socket, url, uplink, webs }: HostSt
     ...(first === undefined ? [] : [`  xenstore-watch ${home}/data`]),
     ...(reached === undefined ? [] : [`  ping ${reached}`]),
     ...webs.map(({ url }) => `  curl ${url}`),
+    ...(webs.length === 0 ? [] : ["  npx xensock list                                # guests' sockets"]),
     ...(first === undefined ? [] : [`  xenstore-write ${home}/control/shutdown poweroff`]),
     ...(url === undefined
       ? []

@@ -48,6 +48,7 @@ export async function readArchive(medium: Medium): Promise<Map<string, ArchivedF
     entry.resume();
   });
   await pipeline(Readable.from(pieces(medium)), extract as Writable);
+  if (files.size === 0) throw new Error('there is no file in an archive');
   return files;
 }
 
