@@ -257,11 +257,13 @@ describe('connecting', () => {
     expect(bench.hands.held.size).toBe(0);
   });
 
-  test('release says whether the ring comes back', () => {
-    const bench = new Bench();
-    states.active(bench);
-    bench.ask(ID, calls.release(true));
-    expect(bench.hands.released.at(-1)?.[1]).toBe('keep');
+  test('release says whether the ring comes back, which without the extension nobody relies on', () => {
+    for (const extended of [true, false]) {
+      const bench = new Bench({ extended });
+      states.active(bench);
+      bench.ask(ID, calls.release(true));
+      expect(bench.hands.released.at(-1)?.[1]).toBe(extended ? 'keep' : 'unmap');
+    }
   });
 });
 

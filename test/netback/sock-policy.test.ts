@@ -3,8 +3,15 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { formatAddress, type InetAddress, parseIp } from '../../netback/xensock/core/address.ts';
+import {
+  formatAddress,
+  type InetAddress,
+  isAny,
+  isLoopback,
+  parseIp,
+} from '../../netback/xensock/core/address.ts';
 import { parseAddress } from '../../netback/xensock/core/net.ts';
 import { type GuestRules, judgeOwn, judgePeer, type Verdict } from '../../netback/xensock/core/policy.ts';
 import type { GuestText, PolicyText } from '../../netback/xensock/core/policytext.ts';
@@ -173,6 +180,59 @@ describe('where addresses are', () => {
     expect(listen(shut, '127.0.0.1:8080')).toBe(EACCES);
     expect(listen(shut, '0.0.0.0:8080')).toEqual(['inet 0.0.0.0:8080']);
   });
+});
+
+test('whatever the rules and the address, nobody reaches the loopback of the machine but by a map', () => {
+  const ip = fc.oneof(
+    fc.constantFrom(
+      '127.0.0.1',
+      '127.8.9.1',
+      '0.0.0.0',
+      '::',
+      '::1',
+      '::ffff:127.0.0.1',
+      '::ffff:0.0.0.0',
+      '::ffff:7f00:1',
+    ),
+    fc.ipV4(),
+    fc.ipV6(),
+  );
+  const rule = fc.record(
+    {
+      action: fc.constantFrom('allow' as const, 'deny' as const),
+      direction: fc.constantFrom('connect' as const, 'listen' as const, 'datagram' as const),
+      address: fc.tuple(fc.ipV4(), fc.nat(32)).map(([net, bits]) => `${net}/${bits}`),
+      ports: fc.nat(0xffff),
+    },
+    { requiredKeys: ['action'] },
+  );
+  const text = fc.record({
+    rules: fc.array(rule, { maxLength: 4 }),
+    otherwise: fc.constantFrom('allow' as const, 'deny' as const),
+    localhost: fc.constantFrom(false as const, 'blue'),
+  });
+  fc.assert(
+    fc.property(text, ip, fc.nat(0xffff), fc.boolean(), (policy, to, port, v6only) => {
+      const rules = guest(policy);
+      const address = parseIp(to, port)!;
+      const verdicts = [
+        judgePeer(rules, 'connect', address),
+        judgePeer(rules, 'datagram', address),
+        judgeOwn(rules, address, { v6only }),
+      ];
+      for (const { errno, places: found } of verdicts) {
+        expect(errno === 0).toBe(found.length > 0);
+        for (const place of found) {
+          expect(place.network === 'inet' && isLoopback(place.address)).toBe(false);
+          expect(place.network === 'local' && !isLoopback(place.address) && !isAny(place.address)).toBe(
+            false,
+          );
+        }
+      }
+      for (const { places: found } of verdicts.slice(0, 2))
+        expect(found.some((place) => isAny(place.address))).toBe(false);
+    }),
+  );
 });
 
 test("a guest is found by its domain's id, or its name; what it does not say is everybody's", () => {

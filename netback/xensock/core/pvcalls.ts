@@ -130,7 +130,7 @@ function decodeCall(command: number, view: DataView, slot: Uint8Array): Call | u
     case Command.CONNECT:
       return { command, ...addressed(), flags: u32(48), ref: u32(52), evtchn: u32(56) };
     case Command.RELEASE:
-      return { command, reuse: slot[16] !== 0 };
+      return { command, reuse: slot[16] === 1 };
     case Command.BIND:
       return { command, ...addressed() };
     case Command.LISTEN:

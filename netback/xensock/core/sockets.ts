@@ -118,7 +118,8 @@ export class Sockets implements Heard {
       case Command.CONNECT:
         return this.#connect(request, call);
       case Command.RELEASE:
-        return this.#release(request.id, call.reuse ? 'keep' : 'unmap');
+        // Linux's frontend leaves in that byte what was in the slot before.
+        return this.#release(request.id, call.reuse && this.#options.extended ? 'keep' : 'unmap');
       case Command.BIND:
         return this.#bind(request.id, call);
     }
