@@ -1,6 +1,7 @@
 /**
- * Node's own HTTP server and client, and an npm client, over sockets of ours, each driver's, and between a guest and this machine: files and their hashes, connections that are kept, requests one behind
- * the other without waiting, requests that are given up, a hundred at a time. The programs are what they would be over a network.
+ * Node's own HTTP server and client, and an npm client, over sockets of each of our drivers, and between a guest and this machine: files and their hashes,
+ * connections that are kept, requests one behind the other without waiting, requests that are given up, a hundred at a time. The programs are what
+ * they would be over a network.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';

@@ -439,6 +439,23 @@ describe('ours alone', () => {
     await server[Symbol.asyncDispose]();
   });
 
+  it('a reset right behind some bytes: both are heard', async () => {
+    const sockets = loopbackSockets();
+    const server = sockets.createServer((socket) => {
+      socket.write('last words');
+      socket.resetAndDestroy();
+    });
+    await once(server.listen(80), 'listening');
+    const client = sockets.connect(80);
+    let heard = '';
+    client.on('data', (chunk) => {
+      heard += chunk;
+    });
+    expect((await once(client, 'error'))[0]).toMatchObject({ code: 'ECONNRESET', syscall: 'read' });
+    expect(heard).toBe('last words');
+    await server[Symbol.asyncDispose]();
+  });
+
   it('no driver: EAFNOSUPPORT', async () => {
     const sockets = new Sockets();
     const failed = once(sockets.connect(80, '127.0.0.1'), 'error');

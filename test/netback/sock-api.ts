@@ -1,6 +1,6 @@
 /**
- * The ways by which tests of the sockets' API go: Node's own sockets, the loopback driver, XenSock between sockets of one guest, and XenSock between a guest and
- * Node's own sockets on this machine, in both directions. With each comes who serves, who connects, and where.
+ * The ways by which tests of the sockets' API go: Node's own sockets, the loopback driver, XenSock between sockets of one guest, and XenSock between a
+ * guest and Node's own sockets on this machine, in both directions. With each comes who serves, who connects, and where.
  */
 import dgram from 'node:dgram';
 import net from 'node:net';

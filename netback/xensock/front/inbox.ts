@@ -1,6 +1,6 @@
 /**
- * What a stream's reader gets: bytes are received when somebody wants some, as many as there are in a turn of the loop up to a limit. They go into memory of the
- * program's own (`onread`), or into pieces that become the program's.
+ * What a stream's reader gets: bytes are received when somebody wants some, as many as there are, up to a limit in a turn of the loop. They go into
+ * memory of the program's own (`onread`), or into pieces that become the program's.
  */
 import { Errno } from '../../../osdep/errno.ts';
 import { room, taken } from './chunks.ts';
@@ -23,6 +23,8 @@ export class Inbox {
   /** There may be something. */
   #readable = true;
   #wanted = false;
+  /** What the driver said of it: said once. */
+  #end: number | undefined;
   /** In the midst of it, or in a turn to come. */
   #pulling = false;
   /** Bytes so far. */
@@ -62,35 +64,46 @@ export class Inbox {
   #pull(): void {
     if (this.#pulling) return;
     this.#pulling = true;
+    let later = false;
+    try {
+      later = this.#receive();
+    } finally {
+      this.#pulling = later;
+    }
+    if (!later) return;
+    setImmediate(() => {
+      this.#pulling = false;
+      this.again();
+    });
+  }
+
+  /** true: there is more, for the next turn of the loop. */
+  #receive(): boolean {
     let turn = 0;
-    for (
-      let handle = this.#reader.handle();
-      this.#wanted && handle !== undefined;
-      handle = this.#reader.handle()
-    ) {
+    while (this.#wanted) {
+      if (turn >= TURN_BYTES) return true;
+      const handle = this.#reader.handle();
+      if (handle === undefined) return false;
       const into = this.#memory();
-      const count = turn < TURN_BYTES ? handle.recv(into) : -Errno.EAGAIN;
-      // The end comes in a turn of its own, as a network's does: programs answer what they have before they hear of it.
-      if (turn >= TURN_BYTES || (turn > 0 && isEnd(count))) {
-        setImmediate(() => {
-          this.#pulling = false;
-          this.again();
-        });
-        return;
-      }
+      const count = this.#end ?? handle.recv(into);
       if (count <= 0) {
-        this.#readable = false;
-        if (isEnd(count)) {
-          this.#wanted = false;
-          this.#reader.ended(count);
+        if (count === -Errno.EAGAIN) {
+          this.#readable = false;
+          return false;
         }
-        break;
+        // The end has a turn of its own, as a network's has: programs answer what they have before they hear of it.
+        this.#end = count;
+        if (turn > 0) return true;
+        this.#readable = false;
+        this.#wanted = false;
+        this.#reader.ended(count);
+        return false;
       }
       turn += count;
       this.received += count;
       if (!this.#hand(count, into)) this.#wanted = false;
     }
-    this.#pulling = false;
+    return false;
   }
 
   #memory(): Uint8Array {
@@ -102,8 +115,4 @@ export class Inbox {
   #hand(count: number, into: Uint8Array): boolean {
     return this.#onread === undefined ? this.#reader.push(taken(count)) : this.#onread.callback(count, into);
   }
-}
-
-function isEnd(count: number): boolean {
-  return count <= 0 && count !== -Errno.EAGAIN;
 }

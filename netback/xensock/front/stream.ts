@@ -30,7 +30,7 @@ export class Socket extends Duplex {
   timeout: number | undefined;
   readonly #registry: SocketRegistry;
   readonly #inbox: Inbox;
-  readonly #outbox = new Outbox();
+  readonly #outbox = new Outbox(() => this.#flush());
   #handle: SocketHandle | undefined;
   #own: InetAddress | undefined;
   #peer: InetAddress | undefined;
