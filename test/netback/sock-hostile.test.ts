@@ -265,8 +265,67 @@ describe('a data ring', () => {
       ring.put(randomBytes(20_000));
       await soon();
     }
-    guest.evtchn.unbind(ring.evtchn);
+    ring.drop();
     await soon();
+    await gone(guest);
+  });
+
+  test('that it wants to use again, and has made another one of', async () => {
+    const guest = await extended();
+    const ring = guest.ring(4);
+    expect(await guest.ret(1, attach(ring))).toBe(0);
+    for (const [order, wanted] of [
+      [1, 0],
+      [0, -Errno.EINVAL],
+      [9, -Errno.EFAULT],
+      [4, 0],
+    ] as const) {
+      expect(await guest.release(1, true)).toBe(0);
+      ring.index.store(Index.RING_ORDER, order);
+      for (let at = 0; at < 128; at += 4) ring.index.store(at, 0);
+      expect(await guest.ret(1, attach(ring)), `order ${order}`).toBe(wanted);
+    }
+    expect(await guest.release(1, true)).toBe(0);
+    ring.index.store(Index.REFS + 4, 4000);
+    expect(await guest.ret(1, attach(ring))).toBe(-Errno.EFAULT);
+    await gone(guest);
+  });
+
+  test('that two sockets share: the bytes of both are its own to sort out', async () => {
+    const guest = await extended();
+    const ring = guest.ring(2);
+    expect(await guest.ret(1, attach(ring))).toBe(0);
+    // Its port is taken, its pages are not: without one there is no second ring.
+    expect(await guest.ret(2, attach(ring))).toBe(-Errno.EFAULT);
+    expect(await guest.ret(2, attach(ring, { evtchn: guest.port() }))).toBe(0);
+    ring.put(randomBytes(5000));
+    await guest.until(() => ring.there > 0);
+    await guest.release(1);
+    await guest.release(2, true);
+    await gone(guest);
+  });
+
+  test('that nobody empties: what comes for it waits with who sends it', async () => {
+    const source = createServer((socket) => {
+      socket.on('error', () => {});
+      const more = (): void => {
+        while (socket.write(Buffer.alloc(65_536)));
+      };
+      socket.on('drain', more);
+      more();
+    });
+    source.listen(0, '127.0.0.1');
+    await once(source, 'listening');
+    const { port } = source.address() as { port: number };
+    const guest = await extended();
+    const rings: RawRing[] = [];
+    for (let id = 0; id < 50; id++) rings.push((await guest.dial(id, machine(port))).ring);
+    await when(() => rings.every((ring) => ring.there === ring.size));
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    for (let i = 0; i < 50; i++) await soon();
+    const now = process.memoryUsage();
+    expect(now.heapUsed + now.arrayBuffers - heapUsed - arrayBuffers).toBeLessThan(64 << 20);
+    source.close();
     await gone(guest);
   });
 });
@@ -341,6 +400,17 @@ describe('sockets', () => {
     expect(await guest.socket(2)).toBe(0);
     await guest.release(1);
     expect(await Promise.all(accepts.slice(0, 16))).toEqual(Array(16).fill(-Errno.EINTR));
+    await gone(guest);
+  });
+
+  test('that ask for what is not theirs: ports of the machine, and the machine behind localhost', async () => {
+    const guest = await extended();
+    expect(await guest.serve(1, at('0.0.0.0', 80))).toBe(-Errno.EACCES);
+    let id = 2;
+    for (const ip of ['127.0.0.1', '127.9.9.9', '0.0.0.0', '::1', '::', '::ffff:127.0.0.1'])
+      expect((await guest.dial(id++, at(ip, echoPort))).ret, ip).toBe(-Errno.ECONNREFUSED);
+    for (const ip of ['224.0.0.1', '255.255.255.255', 'ff02::1'])
+      expect((await guest.dial(id++, at(ip, 80))).ret, ip).toBe(-Errno.EACCES);
     await gone(guest);
   });
 
