@@ -98,6 +98,19 @@ test('xensock policy tells, and changes, what holds', async () => {
   expect(changes).toEqual([9]);
 });
 
+test('SIGHUP reads the file again, at once', async () => {
+  const policy = join(run, 'policy.json');
+  writeFileSync(policy, '{"default": {"limits": {"sockets": 3}}}');
+  const store = { readText: async () => 'web' } as unknown as Client;
+  const host = { domid: 0, run, store, log: (line: string) => void log.push(line) };
+  const other = new Administration({ ...host, platform: {} as Platform }, { policy });
+  writeFileSync(policy, '{"default": {"limits": {"sockets": 4}}}');
+  process.emit('SIGHUP');
+  expect((await other.rulesOf(3)).limits.sockets).toBe(4);
+  expect(log).toEqual([`policy: ${policy} is read again`]);
+  other.close();
+});
+
 test('xensock decisions says what was asked and why it was refused', async () => {
   const errno = 13;
   const places = [{ network: 'local' as const, name: 'host', address: address('127.0.0.1', 80) }];
