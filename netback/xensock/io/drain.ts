@@ -3,24 +3,74 @@
  * none of it for a while, or resets the connection, is not waited for. Knows no guest and no ring.
  */
 import type { Clock } from '../../../osdep/clock.ts';
+import { Errno, OsError } from '../../../osdep/errno.ts';
+import type { Descriptor } from '../../../osdep/os/ffi.ts';
 import * as inet from '../../../osdep/os/inet.ts';
 import { IoMemory } from '../../../osdep/os/iomemory.ts';
 import { EDGE, type Poller, WRITABLE } from '../../../osdep/os/poll.ts';
+import type { PageBudget } from './dataring.ts';
+import type { Descriptors } from './descriptors.ts';
 
 /** Without progress. */
 const PATIENCE_MS = 30_000;
+const PAGE = 4096;
 
-export interface DrainOptions {
+export interface DrainsHost {
   readonly poller: Poller;
   readonly clock: Pick<Clock, 'after'>;
-  /** Connected, watched by nobody; closed here. */
-  readonly fd: number;
+  readonly descriptors: Descriptors;
+}
+
+/** All that are on their way. */
+export class Drains {
+  readonly #host: DrainsHost;
+  readonly #all = new Set<Drain>();
+
+  constructor(host: DrainsHost) {
+    this.#host = host;
+  }
+
+  /** `fd`: a connection that is watched by nobody, and counted; it is closed in the end. Breaks it off at once if the guest has too much kept already. */
+  add(fd: Descriptor, bytes: Uint8Array, budget: PageBudget | undefined): void {
+    const { poller, clock, descriptors } = this.#host;
+    const pages = Math.ceil(bytes.length / PAGE);
+    const kept = budget?.take(pages) !== false;
+    const onEnd = (): void => {
+      if (kept) budget?.giveBack(pages);
+      descriptors.giveBack();
+    };
+    try {
+      if (!kept) throw new OsError(Errno.ENOBUFS, 'keeping what was sent');
+      const drain: Drain = new Drain({ poller, clock, fd, bytes, onEnd: () => this.#forget(drain, onEnd) });
+      this.#all.add(drain);
+    } catch (error) {
+      inet.abort(fd);
+      onEnd();
+      if (!(error instanceof OsError)) throw error;
+    }
+  }
+
+  #forget(drain: Drain, onEnd: () => void): void {
+    this.#all.delete(drain);
+    onEnd();
+  }
+
+  /** Breaks all of them off. */
+  close(): void {
+    for (const drain of [...this.#all]) drain.abort();
+  }
+}
+
+interface DrainOptions {
+  readonly poller: Poller;
+  readonly clock: Pick<Clock, 'after'>;
+  readonly fd: Descriptor;
   readonly bytes: Uint8Array;
   /** Once, when nothing is left of it. */
   readonly onEnd: () => void;
 }
 
-export class Drain {
+class Drain {
   readonly #options: DrainOptions;
   readonly #memory: IoMemory;
   #sent = 0;

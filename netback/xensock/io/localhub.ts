@@ -27,6 +27,8 @@ const STRETCH_MS = 2;
 export class LocalHub<S extends object> {
   readonly clock: Clock;
   readonly flush: () => void;
+  /** For who wants to look again in a while. Undefined: it is told by events alone. */
+  pauses: { add(mover: Mover): void } | undefined;
   readonly #soon: (callback: () => void) => void;
   readonly #nets = new Map<string, LocalNet<S>>();
   readonly #moving: Mover[] = [];

@@ -14,6 +14,7 @@ import type { Decision } from '../core/sockets.ts';
 import { Allowance } from './allowance.ts';
 import { Descriptors } from './descriptors.ts';
 import { SocketDevice } from './device.ts';
+import { Drains } from './drain.ts';
 import type { Shared } from './hands.ts';
 import { LocalHub } from './localhub.ts';
 import { Pauses } from './pauses.ts';
@@ -60,10 +61,11 @@ export function serveSockets({
   const poller = new Poller();
   const local: Shared['local'] = new LocalHub({ clock, flush: () => ports.flush(), soon });
   const descriptors = new Descriptors(raiseOpenFiles(OPEN_FILES));
-  const drains: Shared['tcp']['drains'] = new Set();
+  const drains = new Drains({ poller, clock, descriptors });
   const localDatagrams: Shared['udp']['localDatagrams'] = new LocalHub({ clock, flush: () => ports.flush() });
   const common = { poller, clock, turns: local, descriptors };
   const pauses = new Pauses(poller, local);
+  local.pauses = pauses;
   const shared: Shared = {
     gnttab,
     ports,
@@ -118,7 +120,7 @@ export function serveSockets({
       }
     },
     close() {
-      for (const drain of drains) drain.abort();
+      drains.close();
       local.close();
       pauses.close();
       localDatagrams.close();

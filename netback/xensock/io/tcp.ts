@@ -3,32 +3,27 @@
  * byte copied in between. Readiness is told once for each change and remembered, so that a ring that is full or a peer that is slow costs no
  * call. Where the socket came from, policies and commands are for its owner.
  */
-import type { Clock } from '../../../osdep/clock.ts';
-import { Errno, OsError } from '../../../osdep/errno.ts';
+import { Errno } from '../../../osdep/errno.ts';
 import * as inet from '../../../osdep/os/inet.ts';
-import { EDGE, FAILED, HUNG_UP, PEER_DONE, type Poller, READABLE, WRITABLE } from '../../../osdep/os/poll.ts';
+import { FAILED, HUNG_UP, PEER_DONE, READABLE, WRITABLE } from '../../../osdep/os/poll.ts';
 import { Family, type InetAddress } from '../core/address.ts';
 import type { Answer, Traffic } from '../core/hands.ts';
 import { Shut } from '../core/pvcalls.ts';
 import type { DataRing } from './dataring.ts';
-import type { Descriptors } from './descriptors.ts';
-import { Drain } from './drain.ts';
+import type { Drains } from './drain.ts';
 import type { Mover } from './localhub.ts';
 import { drawn } from './localpipe.ts';
 import type { StreamOwner } from './localstream.ts';
 import type { Pauses } from './pauses.ts';
-import { nameOf, put, sockaddr } from './sockaddr.ts';
+import { TcpSocket, type TcpSocketHost } from './tcpsocket.ts';
 
 /** Where all of them live. */
-export interface TcpHost {
-  readonly poller: Poller;
-  readonly clock: Pick<Clock, 'after'>;
+export interface TcpHost extends TcpSocketHost {
   readonly pauses: Pauses;
   /** Gives turns. */
   readonly turns: { stir(mover: Mover): void };
-  readonly descriptors: Descriptors;
   /** Those that go on without their guest. */
-  readonly drains: Set<Drain>;
+  readonly drains: Drains;
 }
 
 /** What is moved between two looks at others. */
@@ -36,18 +31,12 @@ const TURN_BYTES = 512 * 1024;
 /** Of a turn after which there is a pause, and of rings that have room for what is put meanwhile. */
 const MUCH_BYTES = 16 * 1024;
 const LARGE_BYTES = 128 * 1024;
-const PAGE = 4096;
-const MOST_BACKLOG = 4096;
-const ECONNABORTED = 103;
-const EVERYTHING = (READABLE | WRITABLE | PEER_DONE | EDGE) >>> 0;
 
 export class TcpStream implements Mover {
   readonly #host: TcpHost;
   readonly #owner: StreamOwner;
-  #fd = -1;
-  #family: number;
+  readonly #socket: TcpSocket;
   #stage: 'new' | 'bound' | 'listening' | 'connecting' | 'connected' | 'broken' = 'new';
-  #watched = false;
   #ring: DataRing | undefined;
   /** The kernel has not said otherwise since it was last told. */
   #readable = false;
@@ -61,8 +50,6 @@ export class TcpStream implements Mover {
   #lastBytes: number | undefined;
   /** The guest has rung, and his port is shut. */
   #rung = false;
-  /** A connection that is accepted though nobody has asked yet, so that it is known to be there. */
-  #ahead = -1;
   /** `accept` or `ready` found nobody, and the owner is to be told. */
   #wanted = false;
   #inBytes = 0;
@@ -71,7 +58,7 @@ export class TcpStream implements Mover {
   constructor(host: TcpHost, owner: StreamOwner, family: 2 | 10 = Family.INET) {
     this.#host = host;
     this.#owner = owner;
-    this.#family = family;
+    this.#socket = new TcpSocket(host, family, (events) => this.#heard(events));
   }
 
   /** Its data ring, before bytes are to flow. The ring is closed by whoever opened it, after `release`. */
@@ -83,62 +70,43 @@ export class TcpStream implements Mover {
   /** Answers the port. */
   bind(address: InetAddress): Answer<number> {
     if (this.#stage !== 'new') return { ok: false, errno: Errno.EINVAL };
-    const errno = this.#open(address);
-    if (errno !== 0) return { ok: false, errno };
-    inet.setNumber(this.#fd, inet.Option.SOL_SOCKET, inet.Option.SO_REUSEADDR, 1);
-    const length = put(this.#family, address);
-    if (length === 0) return { ok: false, errno: Errno.EINVAL };
-    const bound = inet.bind(this.#fd, sockaddr, length);
-    if (bound < 0) return { ok: false, errno: -bound };
-    const name = nameOf(this.#fd, 'own');
-    if (typeof name === 'number') return { ok: false, errno: name };
-    this.#stage = 'bound';
-    return { ok: true, value: name.port };
+    const bound = this.#socket.bind(address);
+    if (bound.ok) this.#stage = 'bound';
+    return bound;
   }
 
   /** Once more: another backlog. */
   listen(backlog: number): number {
     if (this.#stage !== 'bound' && this.#stage !== 'listening') return Errno.EINVAL;
-    const failed = inet.listen(this.#fd, Math.min(Math.max(backlog, 1), MOST_BACKLOG));
-    if (failed < 0) return -failed;
-    this.#stage = 'listening';
-    return this.#watch();
+    const errno = this.#socket.listen(backlog);
+    if (errno === 0) this.#stage = 'listening';
+    return errno;
   }
 
   /** 0: it stands. EINPROGRESS: the owner is told later. */
   connect(address: InetAddress): number {
     if (this.#stage !== 'new' && this.#stage !== 'bound') return Errno.EISCONN;
-    const errno = this.#open(address);
-    if (errno !== 0) return errno;
-    const length = put(this.#family, address);
-    if (length === 0) return Errno.EINVAL;
-    this.#promptly();
-    const result = -inet.connect(this.#fd, sockaddr, length);
-    if (result !== 0 && result !== Errno.EINPROGRESS) return result;
-    this.#stage = 'connecting';
-    const unwatched = this.#watch();
-    if (unwatched !== 0) return unwatched;
-    if (result === 0) this.#stands();
-    return result;
+    const errno = this.#socket.connect(address);
+    if (errno === Errno.EINPROGRESS) this.#stage = 'connecting';
+    if (errno === 0) this.#stands();
+    return errno;
   }
 
   /** The first that waits is connected to `into`, which is new. EAGAIN: none; the owner is told when there is one. */
   accept(into: TcpStream): number {
-    const fd = this.#next();
-    if (fd < 0) {
-      this.#wanted ||= fd === -Errno.EAGAIN;
-      return -fd;
-    }
-    this.#ahead = -1;
-    return into.#adopt(fd, this.#family);
+    if (this.#stage !== 'listening') return Errno.EINVAL;
+    const errno = this.#socket.accept(into.#socket);
+    this.#wanted ||= errno === Errno.EAGAIN;
+    if (errno === 0) into.#stands();
+    return errno;
   }
 
   /** Whether somebody waits to be accepted. If not, the owner is told when somebody does. */
   ready(): boolean {
-    const fd = this.#next();
-    if (fd >= 0) this.#ahead = fd;
-    this.#wanted ||= fd === -Errno.EAGAIN;
-    return fd !== -Errno.EAGAIN;
+    if (this.#stage !== 'listening') return false;
+    const accepts = this.#socket.accepts();
+    this.#wanted ||= !accepts;
+    return accepts;
   }
 
   /** The guest has rung; his port is shut until all is done that can be done now. */
@@ -151,7 +119,7 @@ export class TcpStream implements Mover {
   shutdown(how: number): number {
     if (this.#stage !== 'connected') return Errno.ENOTCONN;
     if (how !== Shut.WRITE) {
-      inet.shutdown(this.#fd, Shut.READ);
+      inet.shutdown(this.#socket.fd, Shut.READ);
       this.#inEnds(Errno.ENOTCONN);
     }
     this.#ring?.notify();
@@ -161,19 +129,15 @@ export class TcpStream implements Mover {
   }
 
   name(which: 'own' | 'peer'): Answer<InetAddress> {
-    const name = this.#fd < 0 ? Errno.ENOTCONN : nameOf(this.#fd, which);
-    return typeof name === 'number' ? { ok: false, errno: name } : { ok: true, value: name };
+    return this.#socket.name(which);
   }
 
   getOption(level: number, name: number): Answer<Uint8Array> {
-    const errno = this.#open();
-    if (errno !== 0) return { ok: false, errno };
-    const value = inet.getOption(this.#fd, level, name);
-    return typeof value === 'number' ? { ok: false, errno: value } : { ok: true, value };
+    return this.#socket.getOption(level, name);
   }
 
   setOption(level: number, name: number, value: Uint8Array): number {
-    return this.#open() || -inet.setOption(this.#fd, level, name, value);
+    return this.#socket.setOption(level, name, value);
   }
 
   get traffic(): Traffic {
@@ -187,14 +151,15 @@ export class TcpStream implements Mover {
   release(): void {
     const ring = this.#ring;
     this.#ring = undefined;
-    const connected = this.#stage === 'connected' && this.#fd >= 0;
+    const connected = this.#stage === 'connected';
     this.#stage = 'broken';
     // Of what comes from now on nothing counts, or there would be no end to it.
     this.#lastBytes ??= Math.max(ring?.outReady() ?? 0, 0);
     const unread = !this.#inDone && ring?.inRoom() !== ring?.size;
     const left = !connected || ring === undefined ? 0 : unread ? -1 : this.#sendAll(ring);
-    if (left === 0 || ring === undefined) this.#close(inet.close);
-    else if (left < 0 || !this.#keep(ring, left)) this.#close(inet.abort);
+    if (left === 0 || ring === undefined) this.#socket.close();
+    else if (left < 0) this.#socket.close(inet.abort);
+    else this.#host.drains.add(this.#socket.handOver(), drawn(ring, left), this.#owner.budget);
   }
 
   /** The connection is broken off: ECONNRESET, after what the guest has got. Nobody is listening any more where it listened. */
@@ -267,10 +232,10 @@ export class TcpStream implements Mover {
     const at = ring.outOffset();
     const first = Math.min(want, 2 * ring.size - at);
     let sent: number;
-    if (first === want) sent = inet.send(this.#fd, ring.address + at, want);
+    if (first === want) sent = inet.send(this.#socket.fd, ring.address + at, want);
     else {
       inet.aim(ring.address + at, first, ring.address + ring.size, want - first);
-      sent = inet.sendAimed(this.#fd);
+      sent = inet.sendAimed(this.#socket.fd);
     }
     if (sent <= 0) return sent;
     ring.took(sent);
@@ -286,7 +251,7 @@ export class TcpStream implements Mover {
 
   #sentAll(): boolean {
     if (this.#lastBytes === 0 && !this.#outDone) {
-      inet.shutdown(this.#fd, Shut.WRITE);
+      inet.shutdown(this.#socket.fd, Shut.WRITE);
       this.#outEnds(Errno.EPIPE);
     }
     return false;
@@ -332,9 +297,9 @@ export class TcpStream implements Mover {
   #receiveSome(ring: DataRing, want: number): number {
     const at = ring.inOffset();
     const first = Math.min(want, ring.size - at);
-    if (first === want) return inet.recv(this.#fd, ring.address + at, want);
+    if (first === want) return inet.recv(this.#socket.fd, ring.address + at, want);
     inet.aim(ring.address + at, first, ring.address, want - first);
-    return inet.recvAimed(this.#fd);
+    return inet.recvAimed(this.#socket.fd);
   }
 
   #receiveFailed(errno: number): boolean {
@@ -361,7 +326,7 @@ export class TcpStream implements Mover {
 
   /** Both directions, and the socket itself. */
   #fail(errno: number): void {
-    this.#close(inet.abort);
+    this.#socket.close(inet.abort);
     this.#stage = 'broken';
     this.#inEnds(errno);
     this.#outEnds(errno);
@@ -392,17 +357,17 @@ export class TcpStream implements Mover {
     if ((events & (PEER_DONE | FAILED | HUNG_UP)) !== 0) this.#peerDone = true;
     // Nothing more is received, and perhaps nothing sent: who would notice?
     if (this.#inDone && (events & FAILED) !== 0) {
-      this.#fail(inet.pendingError(this.#fd) || Errno.ECONNRESET);
+      this.#fail(inet.pendingError(this.#socket.fd) || Errno.ECONNRESET);
       return;
     }
     this.#host.turns.stir(this);
   }
 
   #connectEnds(): void {
-    const errno = inet.pendingError(this.#fd);
+    const errno = inet.pendingError(this.#socket.fd);
     if (errno === 0) this.#stands();
     else {
-      this.#close(inet.close);
+      this.#socket.close();
       this.#stage = 'new';
     }
     this.#owner.connected(errno);
@@ -415,81 +380,6 @@ export class TcpStream implements Mover {
     this.#host.turns.stir(this);
   }
 
-  /** Of a connection that was accepted. */
-  #adopt(fd: number, family: number): number {
-    this.#fd = fd;
-    this.#family = family;
-    this.#promptly();
-    const unwatched = this.#watch();
-    if (unwatched !== 0) this.#close(inet.abort);
-    else this.#stands();
-    return unwatched;
-  }
-
-  /** The next connection, or minus an error number. */
-  #next(): number {
-    if (this.#ahead >= 0) return this.#ahead;
-    if (this.#stage !== 'listening') return -Errno.EINVAL;
-    const { descriptors } = this.#host;
-    if (!descriptors.take()) return -Errno.EMFILE;
-    let fd: number;
-    do fd = inet.accept(this.#fd);
-    while (fd === -ECONNABORTED || fd === -Errno.EINTR);
-    if (fd < 0) descriptors.giveBack();
-    return fd;
-  }
-
-  /** Makes the kernel's socket, if there is none yet, so that it goes with an address. 0, or a positive error number. */
-  #open(address?: InetAddress): number {
-    if (this.#fd >= 0) return 0;
-    if (address?.family === Family.INET6) this.#family = Family.INET6;
-    const { descriptors } = this.#host;
-    if (!descriptors.take()) return Errno.EMFILE;
-    const fd = inet.open(this.#family, 1);
-    if (fd < 0) {
-      descriptors.giveBack();
-      return -fd;
-    }
-    this.#fd = fd;
-    return 0;
-  }
-
-  /** What a guest writes is gathered in its ring: the kernel need not wait for more. */
-  #promptly(): void {
-    inet.setNumber(this.#fd, inet.Option.IPPROTO_TCP, inet.Option.TCP_NODELAY, 1);
-  }
-
-  #watch(): number {
-    if (this.#watched) return 0;
-    try {
-      this.#host.poller.add(this.#fd, EVERYTHING, (events) => this.#heard(events));
-      this.#watched = true;
-      return 0;
-    } catch (error) {
-      if (error instanceof OsError) return error.errno;
-      throw error;
-    }
-  }
-
-  #close(how: (fd: number) => void): void {
-    if (this.#ahead >= 0) {
-      inet.abort(this.#ahead);
-      this.#ahead = -1;
-      this.#host.descriptors.giveBack();
-    }
-    if (this.#fd < 0) return;
-    this.#unwatch();
-    how(this.#fd);
-    this.#fd = -1;
-    this.#host.descriptors.giveBack();
-  }
-
-  #unwatch(): void {
-    if (!this.#watched) return;
-    this.#watched = false;
-    this.#host.poller.remove(this.#fd);
-  }
-
   /** As much as goes at once: what is left, or -1 if the connection is not worth ending in order. */
   #sendAll(ring: DataRing): number {
     if (this.#outDone) return 0;
@@ -499,24 +389,5 @@ export class TcpStream implements Mover {
       const sent = this.#sendSome(ring, ready);
       if (sent < 0) return inet.isLater(sent) ? ready : -1;
     }
-  }
-
-  /** Sends the rest from a copy. False: too much of that is kept already. */
-  #keep(ring: DataRing, left: number): boolean {
-    const { poller, clock, drains, descriptors } = this.#host;
-    const { budget } = this.#owner;
-    const pages = Math.ceil(left / PAGE);
-    if (budget?.take(pages) === false) return false;
-    this.#unwatch();
-    const fd = this.#fd;
-    const onEnd = (): void => {
-      drains.delete(drain);
-      budget?.giveBack(pages);
-      descriptors.giveBack();
-    };
-    const drain = new Drain({ poller, clock, fd, bytes: drawn(ring, left), onEnd });
-    drains.add(drain);
-    this.#fd = -1;
-    return true;
   }
 }
