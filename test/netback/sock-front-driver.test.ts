@@ -415,6 +415,26 @@ describe('the extension', () => {
     expect(plain.seen.map(({ command }) => command)).toEqual([Command.SOCKET, Command.CONNECT]);
   });
 
+  test('names that come with an answer are not asked for', async () => {
+    const fake = await started();
+    const bytes = new Uint8Array(28);
+    const name = inet('10.0.0.7', 40_000);
+    const length = encodeAddress(name, bytes);
+    fake.answer = (request) => {
+      if (request.command !== Command.CONNECT && request.command !== Command.ACCEPT) return 0;
+      fake.settle(request, 0, bytes.subarray(0, length));
+      return undefined;
+    };
+    const client = await dialled(fake);
+    expect(await client.driver.getsockname(client.socket)).toEqual(name);
+    const server = new Used(client.driver);
+    await server.driver.listen(server.socket, 1);
+    await server.until(Ready.IN);
+    const child = server.driver.accept(server.socket, () => {}) as XenSocket;
+    expect(await server.driver.getpeername(child)).toEqual(name);
+    expect(fake.seen.some(({ command }) => command === Command.GETPEERNAME)).toBe(false);
+  });
+
   test('datagrams keep their edges and their addresses', async () => {
     const fake = await started();
     fake.answer = (request) => {

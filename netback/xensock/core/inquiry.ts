@@ -7,7 +7,7 @@ import { Errno } from './errno.ts';
 import type { Answer, Hands } from './hands.ts';
 import { findOption, isOurs, optionBytes, ownAnswer, VALUE_BYTES } from './options.ts';
 import { addressBytes, anyAddress, inFamily, type Socket } from './socket.ts';
-import { isDatagram } from './table.ts';
+import { isDatagram, type TableOptions } from './table.ts';
 
 const SHUT_MOST = 2;
 
@@ -33,6 +33,13 @@ export function nameOf(hands: Hands, socket: Socket, which: 'own' | 'peer'): Ans
   }
   // A datagram socket that has not sent yet has no port.
   return state === 'created' ? { ok: true, value: anyAddress(family) } : name;
+}
+
+/** The answer to a CONNECT or an ACCEPT that came about: with the extension the name that the guest cannot know. */
+export function nameTold(options: TableOptions, socket: Socket, which: 'own' | 'peer'): number | Uint8Array {
+  if (!options.extended) return 0;
+  const name = nameBytes(options.hands, socket, which);
+  return typeof name === 'number' ? 0 : name;
 }
 
 /** The answer to GETSOCKNAME and GETPEERNAME. */

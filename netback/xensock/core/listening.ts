@@ -4,6 +4,7 @@
  */
 import { SocketType } from './address.ts';
 import { Errno } from './errno.ts';
+import { nameTold } from './inquiry.ts';
 import type { Call, Request } from './pvcalls.ts';
 import type { Socket } from './socket.ts';
 import { isDatagram, type SocketTable } from './table.ts';
@@ -113,6 +114,6 @@ export class Listening {
       into.network = socket.network;
       this.#table.note(into);
     }
-    this.#table.respond(request, errno);
+    this.#table.respond(request, errno === 0 ? nameTold(this.#table.options, into, 'peer') : errno);
   }
 }

@@ -102,7 +102,10 @@ export interface Response {
   readonly ret: number;
   /** The request's; of an ACCEPT the listening socket's. */
   readonly id: bigint;
-  /** Of GETSOCKNAME and GETPEERNAME the address, of GETSOCKOPT the value: 32 bytes at most. */
+  /**
+   * Of GETSOCKNAME and GETPEERNAME the address, of GETSOCKOPT the value: 32 bytes at most. With the extension also the own address of a CONNECT, and
+   * the peer's of an ACCEPT; without, anything.
+   */
   readonly data?: Uint8Array;
 }
 
@@ -224,7 +227,7 @@ export function encodeResponse({ reqId, command, ret, id, data }: Response, into
   into.set(data.subarray(0, OPTION_BYTES), 28);
 }
 
-/** A slot that was copied out of the ring. `data` is there for commands that have any. */
+/** A slot that was copied out of the ring. `data` is there for commands that may have any. */
 export function decodeResponse(slot: Uint8Array): Response {
   const view = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES);
   const command = view.getUint32(4, true);
@@ -234,6 +237,8 @@ export function decodeResponse(slot: Uint8Array): Response {
     ret: view.getInt32(8, true),
     id: view.getBigUint64(16, true),
   };
-  if (command < Command.GETSOCKNAME || command > Command.GETSOCKOPT) return response;
+  const named = command === Command.CONNECT || command === Command.ACCEPT;
+  if (named && view.getUint32(24, true) === 0) return response;
+  if (!named && (command < Command.GETSOCKNAME || command > Command.GETSOCKOPT)) return response;
   return { ...response, data: slot.slice(28, 28 + Math.min(view.getUint32(24, true), OPTION_BYTES)) };
 }

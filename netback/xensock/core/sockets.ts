@@ -8,7 +8,7 @@ import { decodeAddress, Family, type InetAddress, SocketType } from './address.t
 import type { SocketEntry } from './entries.ts';
 import { Errno } from './errno.ts';
 import type { Answer, Heard, Place } from './hands.ts';
-import { getOption, nameBytes, nameOf, setOption, shutdown } from './inquiry.ts';
+import { getOption, nameBytes, nameOf, nameTold, setOption, shutdown } from './inquiry.ts';
 import { Listening } from './listening.ts';
 import { isV6only, v6only } from './options.ts';
 import { type GuestRules, judgeOwn, judgePeer, type Verdict } from './policy.ts';
@@ -177,7 +177,7 @@ export class Sockets implements Heard {
     }
     if (outcome !== Errno.EINPROGRESS) {
       this.#connectEnded(socket, outcome);
-      return outcome;
+      return outcome === 0 ? nameTold(this.#options, socket, 'own') : outcome;
     }
     socket.state = 'connecting';
     socket.request = request;
@@ -188,7 +188,7 @@ export class Sockets implements Heard {
     const request = socket.request!;
     socket.request = undefined;
     this.#connectEnded(socket, errno);
-    this.#table.respond(request, errno);
+    this.#table.respond(request, errno === 0 ? nameTold(this.#options, socket, 'own') : errno);
   }
 
   #connectEnded(socket: Socket, errno: number): void {

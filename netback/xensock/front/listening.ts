@@ -8,7 +8,7 @@ import { Errno } from '../../../osdep/errno.ts';
 import { Command, ENOTSUP } from '../core/pvcalls.ts';
 import { Ready } from './driver.ts';
 import type { Session } from './session.ts';
-import { nobody, XenSocket } from './socket.ts';
+import { nameIn, nobody, XenSocket } from './socket.ts';
 
 /** Listening sockets of a device. */
 const LISTENERS = 16;
@@ -146,7 +146,7 @@ export class Listening {
     child.bound = socket.bound;
     listener.posted++;
     const call = { command: Command.ACCEPT, newId: child.id, ref: ring.ref, evtchn: ring.port };
-    session.commands.ask(socket.id, call, (ret) => {
+    session.commands.ask(socket.id, call, (ret, data) => {
       listener.posted--;
       if (ret !== 0) {
         session.pool.give(ring);
@@ -154,6 +154,7 @@ export class Listening {
         return;
       }
       child.state = 'active';
+      if (session.extended) child.peer = nameIn(data);
       child.attach(ring);
       this.#options.onSocket(child, session);
       if (this.#listeners.get(socket) !== listener) this.#options.onOrphan(child);

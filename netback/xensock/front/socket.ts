@@ -3,7 +3,7 @@
  * asks the backend nothing: commands are for `xensock.ts`. What came up is told once, when the user has seen that there is no more.
  */
 import { Errno } from '../../../osdep/errno.ts';
-import { type InetAddress, SocketType } from '../core/address.ts';
+import { decodeAddress, type InetAddress, SocketType } from '../core/address.ts';
 import { type Message, Ready, type SocketKind } from './driver.ts';
 import { recvRecord, sendRecord } from './records.ts';
 import type { Ring } from './ring.ts';
@@ -15,6 +15,11 @@ export interface Option {
   readonly level: number;
   readonly name: number;
   readonly value: Uint8Array;
+}
+
+/** The address in a response; undefined: there is none. */
+export function nameIn(data: Uint8Array | undefined): InetAddress | undefined {
+  return data === undefined || data.length === 0 ? undefined : decodeAddress(data, data.length);
 }
 
 /** Nobody has asked for it yet. */
@@ -31,6 +36,8 @@ export class XenSocket {
   error = 0;
   /** As the user said, or as the backend chose. */
   bound: InetAddress | undefined;
+  /** Of a stream that is connected. */
+  own: InetAddress | undefined;
   peer: InetAddress | undefined;
   backlog = 0;
   /** The backend that had its datagrams has died; whoever is told makes it anew. */

@@ -5,20 +5,13 @@
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import { Errno } from '../../../osdep/errno.ts';
-import {
-  ADDRESS_BYTES,
-  decodeAddress,
-  encodeAddress,
-  Family,
-  type InetAddress,
-  SocketType,
-} from '../core/address.ts';
+import { ADDRESS_BYTES, encodeAddress, Family, type InetAddress, SocketType } from '../core/address.ts';
 import { type Call, Command, ENOTSUP, Shut } from '../core/pvcalls.ts';
 import type { Asked } from './commands.ts';
 import type { Allocator, Message, Outcome, SocketDriver, SocketKind } from './driver.ts';
 import { Listening } from './listening.ts';
 import type { Session } from './session.ts';
-import { type Option, XenSocket } from './socket.ts';
+import { nameIn, type Option, XenSocket } from './socket.ts';
 
 export interface XenSockOptions {
   readonly name: string;
@@ -196,6 +189,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   }
 
   async getsockname(socket: XenSocket): Promise<InetAddress | number> {
+    if (socket.own !== undefined) return socket.own;
     const name = this.#extended ? await this.#name(socket, Command.GETSOCKNAME) : -ENOTSUP;
     if (typeof name === 'number') return socket.bound ?? name;
     if (socket.bound?.port === 0) socket.bound = name;
@@ -338,8 +332,9 @@ export class XenSock implements SocketDriver<XenSocket> {
       ref: ring.ref,
       evtchn: ring.port,
     };
-    const ret = await new Promise<number>((resolve) => {
-      this.#connecting.set(socket, commands.ask(socket.id, call, resolve));
+    const { ret, data } = await new Promise<Reply>((resolve) => {
+      const asked = commands.ask(socket.id, call, (ret, data) => resolve({ ret, data }));
+      this.#connecting.set(socket, asked);
     });
     this.#connecting.delete(socket);
     if (ret === 0 && session.live) {
@@ -348,6 +343,7 @@ export class XenSock implements SocketDriver<XenSocket> {
       if (socket.state !== 'connecting') return -Errno.ECONNABORTED;
       socket.state = 'active';
       socket.peer = address;
+      if (session.extended) socket.own = nameIn(data);
       return 0;
     }
     pool.give(ring);
@@ -388,7 +384,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     if (!this.#extended) return -ENOTSUP;
     const { ret, data } = await this.#ask(socket, { command });
     if (ret !== 0) return ret;
-    return (data && decodeAddress(data, data.length)) ?? -Errno.EIO;
+    return nameIn(data) ?? -Errno.EIO;
   }
 
   /** A call about a socket, when there is a connection. */
