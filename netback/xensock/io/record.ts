@@ -20,6 +20,7 @@ const RSP_PROD = 16;
 const BASE_REQ_CONS = 20;
 const BASE_RSP_PROD = 24;
 const RESPONSES = 64;
+const SLOT_WORDS = SLOT_BYTES / 4;
 /** Slots of the ring. */
 const MOST_REQUESTS = 32;
 /** The number of a cell, then its words. */
@@ -48,6 +49,8 @@ export class SocketRecord implements Ledger {
   readonly #path: string;
   #file: RecordFile;
   #parts: readonly Page[] = [];
+  /** The same as words, for what needs no order. */
+  #wordsOf: readonly Uint32Array[] = [];
   readonly #free: number[] = [];
   readonly #cellOf = new Map<bigint, number>();
   #asked: Asked[] = [];
@@ -57,9 +60,8 @@ export class SocketRecord implements Ledger {
   #changes = 0;
   #puts = 0;
   #left = false;
-  /** A cell in the making, and the same as bytes. */
+  /** A cell in the making. */
   readonly #words: Uint32Array = new Uint32Array(CELL_WORDS);
-  readonly #bytes: Uint8Array = new Uint8Array(this.#words.buffer);
 
   /** Throws the file's error. `fresh`: a ring that was never served; its indices are `rspProd`. */
   constructor(path: string, how: 'fresh' | 'attach', rspProd: number) {
@@ -114,7 +116,7 @@ export class SocketRecord implements Ledger {
 
   /** A request was taken from the ring. */
   took(request: Uint8Array): void {
-    const slot = new Uint32Array(SLOT_BYTES / 4);
+    const slot = new Uint32Array(SLOT_WORDS);
     new Uint8Array(slot.buffer).set(request);
     this.#reqCons = (this.#reqCons + 1) >>> 0;
     this.#asked.push({ slot, order: this.#order, cell: NOWHERE });
@@ -124,17 +126,18 @@ export class SocketRecord implements Ledger {
   /** A response, 64 bytes: the first request that it fits is answered. */
   answer(response: Uint8Array): void {
     const view = new DataView(response.buffer, response.byteOffset);
-    const asked = this.#settle(view.getUint32(0, true), view.getUint32(4, true), view.getBigUint64(16, true));
+    const u32 = (at: number): number => view.getUint32(at, true);
+    const asked = this.#settle(u32(0), u32(4), u32(16), u32(20));
     this.#begin();
-    const { bytes } = this.#parts[0]!;
-    const start = RESPONSES + this.#responses++ * SLOT_BYTES;
-    for (let i = 0; i < SLOT_BYTES; i++) bytes[start + i] = response[i]!;
+    const head = this.#wordsOf[0]!;
+    const start = (RESPONSES + this.#responses++ * SLOT_BYTES) / 4;
+    for (let word = 0; word < SLOT_WORDS; word++) head[start + word] = u32(4 * word);
     if (asked.cell !== NOWHERE) this.#clear(asked.cell);
   }
 
   /** A request that is never going to be answered; its slot in the ring is lost. */
   drop({ reqId, command, id }: Request): void {
-    const { cell } = this.#settle(reqId, command, id);
+    const { cell } = this.#settle(reqId, command, Number(id & 0xffff_ffffn), Number(id >> 32n));
     if (cell !== NOWHERE) this.#clear(cell);
   }
 
@@ -195,17 +198,26 @@ export class SocketRecord implements Ledger {
 
   #map(parts: number): void {
     this.#parts = Array.from({ length: parts }, (_, part) => new Page(this.#file.bytes(part)));
+    this.#wordsOf = this.#parts.map(
+      ({ bytes }) => new Uint32Array(bytes.buffer, bytes.byteOffset, PART_BYTES / 4),
+    );
   }
 
   /** Does what the log says. Doing it again does nothing. */
   #apply(): void {
     const head = this.#parts[0]!;
-    for (let change = 0; change < head.load(CHANGE_COUNT); change++) {
-      const at = CHANGES + change * CHANGE_BYTES;
-      const { page, start } = this.#place(head.load(at));
-      const kind = head.load(at + 4);
-      if (kind !== Cell.FREE) page.bytes.set(head.bytes.subarray(at + 4, at + CHANGE_BYTES), start);
-      page.store(start, kind);
+    const log = this.#wordsOf[0]!;
+    const changes = head.load(CHANGE_COUNT);
+    for (let change = 0; change < changes; change++) {
+      const at = (CHANGES + change * CHANGE_BYTES) / 4;
+      const cell = log[at]!;
+      const part = 1 + Math.floor(cell / PART_CELLS);
+      const words = this.#wordsOf[part]!;
+      const start = (cell % PART_CELLS) * CELL_WORDS;
+      const kind = log[at + 1]!;
+      if (kind !== Cell.FREE)
+        for (let word = 1; word < CELL_WORDS; word++) words[start + word] = log[at + 1 + word]!;
+      this.#parts[part]!.store(4 * start, kind);
     }
     head.store(BASE_REQ_CONS, head.load(REQ_CONS));
     head.store(BASE_RSP_PROD, head.load(RSP_PROD));
@@ -224,11 +236,9 @@ export class SocketRecord implements Ledger {
   }
 
   /** The first request that was so. */
-  #settle(reqId: number, command: number, id: bigint): Asked {
-    const low = Number(id & 0xffff_ffffn);
-    const high = Number(id >> 32n);
+  #settle(reqId: number, command: number, idLow: number, idHigh: number): Asked {
     const at = this.#asked.findIndex(
-      ({ slot }) => slot[0] === reqId && slot[1] === command && slot[2] === low && slot[3] === high,
+      ({ slot }) => slot[0] === reqId && slot[1] === command && slot[2] === idLow && slot[3] === idHigh,
     );
     const asked = this.#asked[at];
     if (asked === undefined) throw new RangeError('nothing to respond to');
@@ -248,14 +258,15 @@ export class SocketRecord implements Ledger {
 
   #change(cell: number): void {
     this.#begin();
-    const head = this.#parts[0]!;
-    const at = CHANGES + this.#changes++ * CHANGE_BYTES;
-    head.store(at, cell);
-    head.bytes.set(this.#bytes, at + 4);
+    const log = this.#wordsOf[0]!;
+    const at = (CHANGES + this.#changes++ * CHANGE_BYTES) / 4;
+    log[at] = cell;
+    const length = this.#words[0] === Cell.FREE ? 1 : CELL_WORDS;
+    for (let word = 0; word < length; word++) log[at + 1 + word] = this.#words[word]!;
   }
 
   #clear(cell: number): void {
-    this.#words.fill(0);
+    this.#words[0] = Cell.FREE;
     this.#change(cell);
     this.#free.push(cell);
   }
@@ -274,13 +285,8 @@ export class SocketRecord implements Ledger {
     return first;
   }
 
-  #place(cell: number): { readonly page: Page; readonly start: number } {
-    const page = this.#parts[1 + Math.floor(cell / PART_CELLS)]!;
-    return { page, start: (cell % PART_CELLS) * 4 * CELL_WORDS };
-  }
-
   #load(cell: number): Uint32Array {
-    const { page, start } = this.#place(cell);
-    return new Uint32Array(page.bytes.slice(start, start + 4 * CELL_WORDS).buffer);
+    const start = (cell % PART_CELLS) * CELL_WORDS;
+    return this.#wordsOf[1 + Math.floor(cell / PART_CELLS)]!.slice(start, start + CELL_WORDS);
   }
 }
