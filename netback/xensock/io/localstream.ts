@@ -33,6 +33,9 @@ const PATIENCE_MS = 30_000;
 /** What is moved between two looks at others; guests see it in pieces of this, so that both are at work while the rest is copied. */
 const TURN_BYTES = 256 * 1024;
 const PIECE_BYTES = 128 * 1024;
+/** Of a turn after which there is a pause, and of rings that have room for what is put, and enough for who takes, meanwhile. */
+const MUCH_BYTES = 16 * 1024;
+const LARGE_BYTES = 512 * 1024;
 const PAGE = 4096;
 
 const NOTHING = new Uint8Array(0);
@@ -58,11 +61,20 @@ export class LocalStream implements Mover {
   #finTold = false;
   /** The guest has rung, and his port is shut. */
   #rung = false;
+  /** It looks again when a pause is over. */
+  #pausing = false;
   /** `accept` found nobody, and its owner is to be told. */
   #wanted = false;
   #cancelTimer: () => void = () => {};
   #sent = 0;
   #received = 0;
+  readonly #afterPause: Mover = {
+    move: () => {
+      this.#pausing = false;
+      return this.move();
+    },
+    failed: (error) => this.failed(error),
+  };
 
   constructor(hub: LocalHub<LocalStream>, owner: StreamOwner) {
     this.#hub = hub;
@@ -205,7 +217,7 @@ export class LocalStream implements Mover {
     const peer = this.#peer;
     let more = this.#send();
     if (peer !== undefined && this.#peer === peer) more = peer.#send() || more;
-    if (!more && this.#rung && ring !== undefined && ring === this.#ring) {
+    if (!more && !this.#pausing && this.#rung && ring !== undefined && ring === this.#ring) {
       this.#rung = false;
       ring.listen();
     }
@@ -214,6 +226,7 @@ export class LocalStream implements Mover {
 
   /** What it has goes to its peer, a limited part of it. True: it is worth another look. */
   #send(): boolean {
+    if (this.#pausing || this.#sendsAtEase()) return !this.#pausing;
     // Whoever has sent is about to send more, and need not ring for it if there is one more look.
     if (this.#moves()) return true;
     this.#ring?.notify();
@@ -223,11 +236,28 @@ export class LocalStream implements Mover {
 
   #moves(): boolean {
     const before = this.#sent;
-    return this.#moveOut() || this.#sent !== before;
+    return this.#moveOut(0) || this.#sent !== before;
   }
 
-  /** True: there is more that can be moved now. */
-  #moveOut(): boolean {
+  /**
+   * Between large rings as long as there is much to move: looks by itself now and then, and leaves a quarter of the receiver's ring free, so that neither
+   * guest rings: to the one its ring is never empty, to the other never full.
+   */
+  #sendsAtEase(): boolean {
+    const { pauses } = this.#hub;
+    const into = this.#peer === undefined ? undefined : this.#peer.#ring;
+    if (pauses === undefined || into === undefined || into.size < LARGE_BYTES) return false;
+    if (this.#ring === undefined || this.#ring.size < LARGE_BYTES) return false;
+    const before = this.#sent;
+    if (this.#moveOut(into.size >>> 2)) return true;
+    if (this.#sent - before < MUCH_BYTES || this.#peer === undefined) return false;
+    this.#pausing = true;
+    pauses.add(this.#afterPause);
+    return true;
+  }
+
+  /** True: there is more that can be moved now. `spare`: room that the receiver is left with. */
+  #moveOut(spare: number): boolean {
     const to = this.#peer;
     if (to === undefined) return false;
     for (let budget = TURN_BYTES; ; ) {
@@ -237,9 +267,9 @@ export class LocalStream implements Mover {
       if (to.#released) return this.#refuse();
       const room = to.#room();
       if (room < 0) return to.#spoil();
-      if (room === 0) return false;
+      if (room <= spare) return false;
       if (budget <= 0) return true;
-      const bytes = this.#may(to, Math.min(ready, room, PIECE_BYTES));
+      const bytes = this.#may(to, Math.min(ready, room - spare, PIECE_BYTES));
       if (bytes === 0) return false;
       this.#give(to, bytes);
       budget -= bytes;
@@ -318,7 +348,7 @@ export class LocalStream implements Mover {
   /** Before the ring goes: what is in it, first to the peer as far as it goes. */
   #keep(ring: DataRing | undefined, ready: number): void {
     if (ring === undefined || ready === 0) return;
-    this.#moveOut();
+    this.#moveOut(0);
     const left = this.#ready();
     const pages = Math.ceil(left / PAGE);
     if (left <= 0 || this.#stage === 'broken') return;
