@@ -1,6 +1,6 @@
 /**
- * Frontends as others write them, each with its own habits (their sources' behaviour, on the raw store and platform), against our blkback and
- * netback: Linux's, one that finds its predecessor's device after a kexec, Windows' that closes before it connects, one that jumps to Closed.
+ * Frontends as others write them, each with its own habits (their sources' behaviour, on the raw store and platform), against our blkback,
+ * netback and xensock: Linux's, one that finds its predecessor's device after a kexec, Windows' that closes before it connects, one that jumps to Closed.
  */
 import { expect, it } from 'vitest';
 import {
@@ -11,7 +11,10 @@ import {
   netback,
   type SimHost,
   simHost,
+  xensock,
 } from '../kit/index.ts';
+
+const kinds = ['vbd', 'vif', 'pvcalls'];
 
 /** A driver's grip on its device. */
 class Stranger {
@@ -37,21 +40,23 @@ class Stranger {
     for await (const _ of watch) if (states.includes((await store.findText(`${back}/state`)) ?? '')) break;
   }
 
-  /** Shares rings and says so; a disk is Initialised then, an interface Connected. */
+  /** Shares rings and says so; an interface is Connected then, others Initialised. */
   async publish(): Promise<void> {
     const { platform, store } = this.#actor;
     const share = (): string => `${platform.openGntshr().sharePages(0, 1, 'rw').refs[0]}`;
     const port = `${platform.openEvtchn().bindUnboundPort(0)}`;
-    const keys: Record<string, string> =
-      this.#kind === 'vbd'
-        ? { 'ring-ref': share(), 'event-channel': port, state: '3' }
-        : {
-            'tx-ring-ref': share(),
-            'rx-ring-ref': share(),
-            'event-channel': port,
-            'request-rx-copy': '1',
-            state: '4',
-          };
+    const published: Readonly<Record<string, () => Readonly<Record<string, string>>>> = {
+      vbd: () => ({ 'ring-ref': share(), 'event-channel': port, state: '3' }),
+      vif: () => ({
+        'tx-ring-ref': share(),
+        'rx-ring-ref': share(),
+        'event-channel': port,
+        'request-rx-copy': '1',
+        state: '4',
+      }),
+      pvcalls: () => ({ version: '1', 'ring-ref': share(), port, state: '3' }),
+    };
+    const keys = published[this.#kind]!();
     await store.transaction(async (tx) => {
       for (const [key, value] of Object.entries(keys)) await tx.write(`${this.#path}/${key}`, value);
     });
@@ -77,7 +82,8 @@ async function served(
 ): Promise<{ readonly device: Device; readonly driver: () => Promise<Actor> }> {
   const guest = await host.guest();
   if (kind === 'vbd') await host.backend(blkback(new MemoryDisk(64)));
-  else await host.backend(netback());
+  else if (kind === 'vif') await host.backend(netback());
+  else await host.backend(xensock());
   const device = host.attach({ kind, guest });
   return { device, driver: () => host.process({ in: guest, name: 'a strange driver' }) };
 }
@@ -92,7 +98,7 @@ async function detached(host: SimHost, device: Device, actor: Actor): Promise<vo
   expect(host.leftovers()).toEqual([]);
 }
 
-it.each(['vbd', 'vif'])('%s: one that connects and goes', (kind) =>
+it.each(kinds)('%s: one that connects and goes', (kind) =>
   simHost({}, async (host) => {
     const { device, driver } = await served(host, kind);
     const actor = await driver();
@@ -102,32 +108,30 @@ it.each(['vbd', 'vif'])('%s: one that connects and goes', (kind) =>
   }),
 );
 
-it.each(['vbd', 'vif'])(
-  '%s: after a kexec the next one closes what it finds connected, and begins anew',
-  (kind) =>
-    simHost({}, async (host) => {
-      const { device, driver } = await served(host, kind);
-      const before = await driver();
-      await host.done(new Stranger(before, device).connect());
-      await host.connected(device);
-      host.kill(before);
-      const actor = await driver();
-      const next = new Stranger(actor, device);
-      const begun = async (): Promise<void> => {
-        await next.write(5);
-        await next.back('5', '6');
-        await next.write(6);
-        await next.back('6');
-        await next.write(1);
-        await next.connect();
-      };
-      await host.done(begun());
-      await host.connected(device);
-      await detached(host, device, actor);
-    }),
+it.each(kinds)('%s: after a kexec the next one closes what it finds connected, and begins anew', (kind) =>
+  simHost({}, async (host) => {
+    const { device, driver } = await served(host, kind);
+    const before = await driver();
+    await host.done(new Stranger(before, device).connect());
+    await host.connected(device);
+    host.kill(before);
+    const actor = await driver();
+    const next = new Stranger(actor, device);
+    const begun = async (): Promise<void> => {
+      await next.write(5);
+      await next.back('5', '6');
+      await next.write(6);
+      await next.back('6');
+      await next.write(1);
+      await next.connect();
+    };
+    await host.done(begun());
+    await host.connected(device);
+    await detached(host, device, actor);
+  }),
 );
 
-it.each(['vbd', 'vif'])('%s: one that closes before it connects, as on Windows', (kind) =>
+it.each(kinds)('%s: one that closes before it connects, as on Windows', (kind) =>
   simHost({}, async (host) => {
     const { device, driver } = await served(host, kind);
     const actor = await driver();
@@ -146,7 +150,7 @@ it.each(['vbd', 'vif'])('%s: one that closes before it connects, as on Windows',
   }),
 );
 
-it.each(['vbd', 'vif'])('%s: one that jumps to Closed is let go of, and may come back', (kind) =>
+it.each(kinds)('%s: one that jumps to Closed is let go of, and may come back', (kind) =>
   simHost({}, async (host) => {
     const { device, driver } = await served(host, kind);
     const actor = await driver();
@@ -163,7 +167,7 @@ it.each(['vbd', 'vif'])('%s: one that jumps to Closed is let go of, and may come
   }),
 );
 
-it.each(['vbd', 'vif'])('%s: its nodes are removed by force while it is connected', (kind) =>
+it.each(kinds)('%s: its nodes are removed by force while it is connected', (kind) =>
   simHost({}, async (host) => {
     const { device, driver } = await served(host, kind);
     const actor = await driver();
