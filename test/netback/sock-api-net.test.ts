@@ -10,7 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Sockets } from '../../netback/xensock/front/sockets.ts';
-import { loopbackSockets, nodeWay, type Opened, ourWays } from './sock-api.ts';
+import { loopbackSockets, nodeWay, type Opened, ourWays, xensockGuest } from './sock-api.ts';
 
 for (const way of [nodeWay, ...ourWays])
   describe(way.name, () => {
@@ -454,6 +454,15 @@ describe('ours alone', () => {
     expect((await once(client, 'error'))[0]).toMatchObject({ code: 'ECONNRESET', syscall: 'read' });
     expect(heard).toBe('last words');
     await server[Symbol.asyncDispose]();
+  });
+
+  it('without the extension, a connection that a server ends is closed', async () => {
+    const { sockets, stop } = await xensockGuest({ extension: false });
+    const server = sockets.createServer((socket) => socket.end('all there is'));
+    await once(server.listen(7000, '127.0.0.1'), 'listening');
+    expect(await text(sockets.connect(7000, '127.0.0.1'))).toBe('all there is');
+    await server[Symbol.asyncDispose]();
+    await stop();
   });
 
   it('no driver: EAFNOSUPPORT', async () => {

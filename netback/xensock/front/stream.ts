@@ -4,7 +4,9 @@
  * is the program's alone (`setTimeout`).
  */
 import { Duplex } from 'node:stream';
+import { Errno } from '../../../osdep/errno.ts';
 import { formatIp, type InetAddress } from '../core/address.ts';
+import { ENOTSUP } from '../core/pvcalls.ts';
 import { type ConnectArguments, connectArguments, type SocketOptions } from './connectoptions.ts';
 import { type Dialled, destination, dial } from './dial.ts';
 import { Ready, type SocketAddress } from './driver.ts';
@@ -16,6 +18,9 @@ import { Outbox } from './outbox.ts';
 import type { SocketRegistry } from './registry.ts';
 import { isInet } from './routes.ts';
 import { keepAlive, linger, noDelay } from './sockopt.ts';
+
+/** What a driver says that ends both sides or none. */
+const NO_HALVES: ReadonlySet<number> = new Set([-ENOTSUP, -Errno.EOPNOTSUPP]);
 
 /** A connection that stands already. */
 interface Accepted {
@@ -29,6 +34,7 @@ export class Socket extends Duplex {
   /** By `setTimeout`; undefined: none. */
   timeout: number | undefined;
   readonly #registry: SocketRegistry;
+  readonly #accepted: boolean;
   readonly #inbox: Inbox;
   readonly #outbox = new Outbox(() => this.#flush());
   #handle: SocketHandle | undefined;
@@ -53,6 +59,7 @@ export class Socket extends Duplex {
       ended: (errno: number) => this.#ended(errno),
     };
     this.#inbox = new Inbox(reader, onread);
+    this.#accepted = accepted !== undefined;
     if (accepted === undefined) return;
     this.#handle = accepted.handle;
     this.#name(accepted.own, accepted.peer);
@@ -225,7 +232,10 @@ export class Socket extends Duplex {
     this.#flush();
   }
 
-  /** A driver that cannot end one side alone does so when the socket is closed. */
+  /**
+   * Where a driver cannot end one side alone, the peer hears of the end when the socket is closed: at once, if a server is done with it; who connected
+   * hears on until the peer ends.
+   */
   override _final(callback: (error?: Error | null) => void): void {
     if (this.connecting) {
       this.once('connect', () => this._final(callback));
@@ -233,7 +243,11 @@ export class Socket extends Duplex {
     }
     const told = this.#handle?.shutdown('write') ?? Promise.resolve(0);
     told.then(
-      () => callback(),
+      (errno) => {
+        if (this.#accepted && !this.allowHalfOpen && NO_HALVES.has(errno))
+          this.once('finish', () => this.destroy());
+        callback();
+      },
       (error: Error) => callback(error),
     );
   }
