@@ -1,6 +1,7 @@
 /** A stream's way to its peer: the name looked up, a socket made, bound if need be, connected. Knows nothing of streams. */
 import { Errno } from '../../../osdep/errno.ts';
 import { formatIp, type InetAddress, SocketType } from '../core/address.ts';
+import type { Ends } from './addressed.ts';
 import type { ConnectOptions } from './connectoptions.ts';
 import type { SocketAddress } from './driver.ts';
 import { failure, portOf } from './errors.ts';
@@ -8,11 +9,6 @@ import type { SocketHandle } from './handle.ts';
 import { literal, lookUp } from './hosts.ts';
 import type { SocketRegistry } from './registry.ts';
 import { isInet } from './routes.ts';
-
-export interface Dialled {
-  readonly own: SocketAddress | number;
-  readonly peer: SocketAddress;
-}
 
 export interface Dialler {
   onReady(bits: number): void;
@@ -35,7 +31,7 @@ export async function dial(
   to: SocketAddress | undefined,
   options: ConnectOptions,
   dialler: Dialler,
-): Promise<Dialled | undefined> {
+): Promise<Ends | undefined> {
   const peer = to ?? (await found(options, dialler));
   if (dialler.isOver()) return undefined;
   const kind = { family: peer.family, type: SocketType.STREAM, protocol: 0 };

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import { Errno } from '../../../osdep/errno.ts';
 import { formatIp, type InetAddress, isAny, SocketType } from '../core/address.ts';
+import type { Ends } from './addressed.ts';
 import type { SocketOptions } from './connectoptions.ts';
 import type { SocketAddress } from './driver.ts';
 import { failure, portOf, SocketError } from './errors.ts';
@@ -46,11 +47,6 @@ export type ListenArguments =
   | readonly [port?: number, listener?: () => void]
   | readonly [port: number, host: string, listener?: () => void]
   | readonly [port: number, host: string, backlog: number, listener?: () => void];
-
-interface Names {
-  readonly own: SocketAddress | number;
-  readonly peer: SocketAddress | number;
-}
 
 export class Server extends EventEmitter {
   /** More are closed at once; `drop` is emitted. */
@@ -183,12 +179,12 @@ export class Server extends EventEmitter {
       }
       const excess = this.#connections >= (this.maxConnections ?? Number.POSITIVE_INFINITY);
       this.#connections++;
-      void this.#names(accepted).then(({ own, peer }) => {
+      void this.#names(accepted).then((ends) => {
         // What listeners throw is theirs, and not a promise's.
         process.nextTick(() => {
-          if (excess) this.#drop(accepted, own, peer);
+          if (excess) this.#drop(accepted, ends);
           else {
-            socket = new Socket(this.#registry, this.#options, { handle: accepted, own, peer });
+            socket = new Socket(this.#registry, this.#options, { handle: accepted, ...ends });
             this.#present(socket);
           }
         });
@@ -196,7 +192,7 @@ export class Server extends EventEmitter {
     }
   }
 
-  async #names(handle: SocketHandle): Promise<Names> {
+  async #names(handle: SocketHandle): Promise<Ends> {
     const address = this.#address;
     const known = address !== undefined && isInet(address) && !isAny(address);
     const [peer, own] = await Promise.all([handle.getpeername(), known ? address : handle.getsockname()]);
@@ -213,7 +209,7 @@ export class Server extends EventEmitter {
     this.emit('connection', socket);
   }
 
-  #drop(handle: SocketHandle, own: Names['own'], peer: Names['peer']): void {
+  #drop(handle: SocketHandle, { own, peer }: Ends): void {
     void handle.close();
     this.#gone();
     this.emit('drop', dropped(own, peer));

@@ -3,33 +3,28 @@
  * the driver when the program wants some, and a write is done when the driver has them: nothing is kept here but what Node's streams keep. Time
  * is the program's alone (`setTimeout`).
  */
-import { Duplex } from 'node:stream';
 import { Errno } from '../../../osdep/errno.ts';
-import { formatIp, type InetAddress } from '../core/address.ts';
 import { ENOTSUP } from '../core/pvcalls.ts';
+import { AddressedDuplex, type Ends } from './addressed.ts';
 import { type ConnectArguments, connectArguments, type SocketOptions } from './connectoptions.ts';
-import { type Dialled, destination, dial } from './dial.ts';
-import { Ready, type SocketAddress } from './driver.ts';
+import { destination, dial } from './dial.ts';
+import { Ready } from './driver.ts';
 import { failure, SocketError } from './errors.ts';
 import type { SocketHandle } from './handle.ts';
-import { type AddressInfo, infoOf } from './hosts.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox } from './outbox.ts';
 import type { SocketRegistry } from './registry.ts';
-import { isInet } from './routes.ts';
 import { keepAlive, linger, noDelay } from './sockopt.ts';
 
 /** What a driver says that ends both sides or none. */
 const NO_HALVES: ReadonlySet<number> = new Set([-ENOTSUP, -Errno.EOPNOTSUPP]);
 
 /** A connection that stands already. */
-interface Accepted {
+interface Accepted extends Ends {
   readonly handle: SocketHandle;
-  readonly own: SocketAddress | number;
-  readonly peer: SocketAddress | number;
 }
 
-export class Socket extends Duplex {
+export class Socket extends AddressedDuplex {
   connecting = false;
   /** By `setTimeout`; undefined: none. */
   timeout: number | undefined;
@@ -38,8 +33,6 @@ export class Socket extends Duplex {
   readonly #inbox: Inbox;
   readonly #outbox = new Outbox(() => this.#flush());
   #handle: SocketHandle | undefined;
-  #own: InetAddress | undefined;
-  #peer: InetAddress | undefined;
   #idle: NodeJS.Timeout | undefined;
   #noDelay: boolean | undefined;
   /** It is going to be reset: to be closed when this is settled. */
@@ -62,7 +55,7 @@ export class Socket extends Duplex {
     this.#accepted = accepted !== undefined;
     if (accepted === undefined) return;
     this.#handle = accepted.handle;
-    this.#name(accepted.own, accepted.peer);
+    this.stands(accepted);
   }
 
   connect(...args: ConnectArguments): this {
@@ -117,35 +110,6 @@ export class Socket extends Duplex {
 
   get bufferSize(): number {
     return this.writableLength;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#peer && formatIp(this.#peer);
-  }
-
-  get remotePort(): number | undefined {
-    return this.#peer?.port;
-  }
-
-  get remoteFamily(): string | undefined {
-    return this.#peer && infoOf(this.#peer).family;
-  }
-
-  get localAddress(): string | undefined {
-    return this.#own && formatIp(this.#own);
-  }
-
-  get localPort(): number | undefined {
-    return this.#own?.port;
-  }
-
-  get localFamily(): string | undefined {
-    return this.#own && infoOf(this.#own).family;
-  }
-
-  /** `{}`: unknown. */
-  address(): AddressInfo | Record<string, never> {
-    return this.#own === undefined ? {} : infoOf(this.#own);
   }
 
   /** The socket's driver; undefined: not chosen yet, or no socket. */
@@ -271,9 +235,9 @@ export class Socket extends Duplex {
     if (this.#keepAlive !== undefined) void keepAlive(handle, this.#keepAlive.on, this.#keepAlive.delayMs);
   }
 
-  #connected(dialled: Dialled | undefined): void {
+  #connected(dialled: Ends | undefined): void {
     if (this.destroyed || dialled === undefined) return;
-    this.#name(dialled.own, dialled.peer);
+    this.stands(dialled);
     this.connecting = false;
     this.#active();
     this.#flush();
@@ -281,11 +245,6 @@ export class Socket extends Duplex {
     this.emit('ready');
     this.#inbox.again();
     if (!this.isPaused()) this.read(0);
-  }
-
-  #name(own: SocketAddress | number, peer: SocketAddress | number): void {
-    if (typeof own !== 'number' && isInet(own)) this.#own = own;
-    if (typeof peer !== 'number' && isInet(peer)) this.#peer = peer;
   }
 
   #ended(errno: number): void {
