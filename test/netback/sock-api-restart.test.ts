@@ -1,6 +1,6 @@
 /**
- * A guest's program while its backend ends and another begins: connections end as with a crashed host, its server serves on without being told, what it asks for
- * meanwhile waits.
+ * A guest's program while its backend ends and another begins: connections end as with a crashed host, its server serves on without being told, what it asks
+ * for meanwhile waits.
  */
 import { once } from 'node:events';
 import net from 'node:net';
