@@ -203,7 +203,7 @@ test.each<Events>(['needed', 'always'])('nobody sleeps for ever, events %s', (ev
       }
       close();
     }),
-    { numRuns: 25, seed: 7 },
+    { numRuns: 15, seed: 7 },
   );
 });
 

@@ -5,11 +5,20 @@
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import { Errno } from '../../../osdep/errno.ts';
-import { ADDRESS_BYTES, encodeAddress, Family, type InetAddress, SocketType } from '../core/address.ts';
-import { type Call, Command, ENOTSUP, Shut } from '../core/pvcalls.ts';
+import { Family, type InetAddress, SocketType } from '../core/address.ts';
+import { Command, ENOTSUP, Shut } from '../core/pvcalls.ts';
+import { Asking, ENETDOWN, isOver, type Reply } from './asking.ts';
 import type { Asked } from './commands.ts';
-import type { Allocator, Message, Outcome, SocketDriver, SocketKind } from './driver.ts';
+import {
+  type Allocator,
+  type Message,
+  type Outcome,
+  Ready,
+  type SocketDriver,
+  type SocketKind,
+} from './driver.ts';
 import { Listening } from './listening.ts';
+import { addressed, Making } from './making.ts';
 import type { Session } from './session.ts';
 import { nameIn, type Option, XenSocket } from './socket.ts';
 
@@ -26,15 +35,8 @@ export interface XenSockOptions {
   readonly onLeave: (how: 'for good' | 'to come back') => void;
 }
 
-interface Reply {
-  readonly ret: number;
-  readonly data: Uint8Array | undefined;
-}
-
-const ENETDOWN = 100;
 /** SO_LINGER, for no time. */
 const AT_ONCE: Option = { level: 1, name: 13, value: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0) };
-const LOST: Reply = { ret: -Errno.ECONNRESET, data: undefined };
 
 export class XenSock implements SocketDriver<XenSocket> {
   readonly name: string;
@@ -42,14 +44,10 @@ export class XenSock implements SocketDriver<XenSocket> {
   readonly allocator: Allocator = { alloc: (bytes) => new Uint8Array(bytes), free: () => {} };
   readonly #options: XenSockOptions;
   readonly #sockets = new Set<XenSocket>();
-  /** Where each was made; none: it has to be made first. */
-  readonly #madeIn = new WeakMap<XenSocket, Session>();
+  readonly #asking = new Asking();
+  readonly #making: Making;
   readonly #connecting = new Map<XenSocket, Asked>();
   readonly #listening: Listening;
-  #session: Session | undefined;
-  #extended = true;
-  #waiting: (() => void)[] = [];
-  #down = false;
   #lastId = 0n;
 
   constructor(options: XenSockOptions) {
@@ -61,15 +59,17 @@ export class XenSock implements SocketDriver<XenSocket> {
       nextId: () => this.#nextId(),
       onSocket: (socket, session) => {
         this.#sockets.add(socket);
-        this.#madeIn.set(socket, session);
+        this.#asking.made(socket, session);
       },
       onOrphan: (socket) => this.#refuse(socket),
     });
+    const { datagramOrder } = options;
+    this.#making = new Making({ asking: this.#asking, listening: this.#listening, datagramOrder });
   }
 
   /** Whether the backend speaks the extension, as far as is known. */
   get extended(): boolean {
-    return this.#extended;
+    return this.#asking.extended;
   }
 
   /** Goes through the handshake again, as after a resume: as if the backend had died. */
@@ -85,18 +85,19 @@ export class XenSock implements SocketDriver<XenSocket> {
   create(kind: SocketKind, onReady: (bits: number) => void): XenSocket | number {
     if (!this.families.includes(kind.family)) return -Errno.EAFNOSUPPORT;
     if (kind.type !== SocketType.STREAM && kind.type !== SocketType.DGRAM) return -Errno.ESOCKTNOSUPPORT;
-    if (this.#down) return -ENETDOWN;
-    if (kind.type === SocketType.DGRAM && !this.#extended) return -ENOTSUP;
+    if (this.#asking.down) return -ENETDOWN;
+    if (kind.type === SocketType.DGRAM && !this.#asking.extended) return -ENOTSUP;
     if (this.#sockets.size >= this.#options.sockets) return -Errno.ENFILE;
     const socket = new XenSocket(this.#nextId(), kind, onReady);
     this.#sockets.add(socket);
-    if (this.#session !== undefined) this.#make(socket, this.#session);
+    const { session } = this.#asking;
+    if (session !== undefined) this.#making.make(socket, session);
     return socket;
   }
 
   async bind(socket: XenSocket, address: InetAddress): Outcome {
     if (socket.state !== 'made' && !(socket.isDatagram && socket.bound === undefined)) return -Errno.EINVAL;
-    const { ret } = await this.#ask(socket, { command: Command.BIND, ...addressed(address) });
+    const { ret } = await this.#asking.ask(socket, { command: Command.BIND, ...addressed(address) });
     if (ret !== 0) return ret;
     if (socket.state === 'made') socket.state = 'bound';
     socket.bound = address;
@@ -115,23 +116,23 @@ export class XenSock implements SocketDriver<XenSocket> {
     }
     if (socket.state !== 'bound' && socket.state !== 'listening') return -Errno.EINVAL;
     if (socket.state === 'bound' && !this.#listening.room) return -Errno.ENOBUFS;
-    const { ret } = await this.#ask(socket, { command: Command.LISTEN, backlog });
+    const { ret } = await this.#asking.ask(socket, { command: Command.LISTEN, backlog });
     if (ret !== 0) return ret;
     socket.backlog = backlog;
     socket.state = 'listening';
-    const session = this.#madeIn.get(socket);
-    if (session?.live) this.#listening.add(socket, session);
+    const session = this.#asking.liveOf(socket);
+    if (session !== undefined) this.#listening.add(socket, session);
     return 0;
   }
 
   async connect(socket: XenSocket, address: InetAddress): Outcome {
-    if (socket.isDatagram) return this.#aim(socket, address);
+    if (socket.isDatagram) return this.#making.aim(socket, address);
     if (socket.state === 'connecting') return -Errno.EALREADY;
     if (socket.state === 'active') return -Errno.EISCONN;
     const before = socket.state;
     if (before !== 'made' && before !== 'bound') return -Errno.EINVAL;
     socket.state = 'connecting';
-    const session = await this.#online(socket);
+    const session = await this.#asking.online(socket);
     if (session === undefined) return isOver(socket) ? socket.error : -ENETDOWN;
     if (socket.state !== 'connecting') return -Errno.ECONNABORTED;
     const ret = await this.#dial(socket, address, session);
@@ -145,12 +146,12 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   async shutdown(socket: XenSocket, how: 'read' | 'write' | 'both'): Outcome {
     if (socket.state !== 'active') return -Errno.ENOTCONN;
-    const session = this.#madeIn.get(socket);
-    if (!session?.extended && how !== 'read') return -ENOTSUP;
+    const { extended } = this.#asking;
+    if (!extended && how !== 'read') return -ENOTSUP;
     socket.shutdown(how);
-    if (!session?.extended) return 0;
+    if (!extended) return 0;
     const direction = { read: Shut.READ, write: Shut.WRITE, both: Shut.BOTH }[how];
-    return (await this.#ask(socket, { command: Command.SHUTDOWN, how: direction })).ret;
+    return (await this.#asking.ask(socket, { command: Command.SHUTDOWN, how: direction })).ret;
   }
 
   recv(socket: XenSocket, into: Uint8Array): number {
@@ -190,21 +191,21 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   async getsockname(socket: XenSocket): Promise<InetAddress | number> {
     if (socket.own !== undefined) return socket.own;
-    const name = this.#extended ? await this.#name(socket, Command.GETSOCKNAME) : -ENOTSUP;
+    const name = this.#asking.extended ? await this.#name(socket, Command.GETSOCKNAME) : -ENOTSUP;
     if (typeof name === 'number') return socket.bound ?? name;
     if (socket.bound?.port === 0) socket.bound = name;
     return name;
   }
 
   async getsockopt(socket: XenSocket, level: number, name: number): Promise<Uint8Array | number> {
-    if (!this.#extended) return -ENOTSUP;
-    const { ret, data } = await this.#ask(socket, { command: Command.GETSOCKOPT, level, name });
+    if (!this.#asking.extended) return -ENOTSUP;
+    const { ret, data } = await this.#asking.ask(socket, { command: Command.GETSOCKOPT, level, name });
     return ret === 0 ? (data ?? -Errno.EIO) : ret;
   }
 
   async setsockopt(socket: XenSocket, level: number, name: number, value: Uint8Array): Outcome {
-    if (!this.#extended) return -ENOTSUP;
-    const { ret } = await this.#ask(socket, { command: Command.SETSOCKOPT, level, name, value });
+    if (!this.#asking.extended) return -ENOTSUP;
+    const { ret } = await this.#asking.ask(socket, { command: Command.SETSOCKOPT, level, name, value });
     if (ret !== 0) return ret;
     const { options } = socket;
     const at = options.findIndex((option) => option.level === level && option.name === name);
@@ -213,7 +214,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   }
 
   poll(socket: XenSocket): number {
-    if (socket.state === 'listening') return this.#listening.has(socket) ? 1 : 0;
+    if (socket.state === 'listening') return this.#listening.has(socket) ? Ready.IN : 0;
     return socket.poll();
   }
 
@@ -229,19 +230,14 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   /** For the device: there is a connection. */
   connected(session: Session): void {
-    this.#session = session;
-    this.#down = false;
-    this.#extended = session.extended;
-    for (const socket of this.#sockets) this.#make(socket, session);
-    for (const go of this.#waiting.splice(0)) go();
+    this.#asking.begin(session);
+    for (const socket of this.#sockets) this.#making.make(socket, session);
   }
 
   /** For the device: there is none any more; its rings are taken away after this. */
   disconnected(): void {
-    const session = this.#session;
-    this.#session = undefined;
+    const session = this.#asking.lose();
     if (session === undefined) return;
-    session.live = false;
     this.#connecting.clear();
     session.commands.lose();
     for (const socket of [...this.#sockets]) {
@@ -254,70 +250,14 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   /** For the device: as far as can be seen there will be no other. */
   end(): void {
-    this.#down = true;
+    this.#asking.end();
     this.#listening.stop();
-    for (const go of this.#waiting.splice(0)) go();
     for (const socket of [...this.#sockets]) socket.fail('lost', -ENETDOWN);
   }
 
   #nextId(): bigint {
     this.#lastId += 1n;
     return this.#lastId;
-  }
-
-  /** Has the backend make it, as it was if it was made before. Later commands find it, since commands are taken in their order. */
-  #make(socket: XenSocket, session: Session): void {
-    if (socket.state === 'lost' || socket.state === 'closed') return;
-    const { commands } = session;
-    const { id, kind, bound } = socket;
-    this.#madeIn.set(socket, session);
-    const settle = (ret: number): void => {
-      if (ret !== 0 && session.live && socket.error === 0) socket.error = ret;
-    };
-    const { family: domain, type, protocol } = kind;
-    commands.ask(id, { command: Command.SOCKET, domain, type, protocol }, settle);
-    for (const option of socket.options)
-      commands.ask(id, { command: Command.SETSOCKOPT, ...option }, () => {});
-    if (socket.isDatagram) this.#equip(socket, session, settle);
-    if (bound !== undefined) commands.ask(id, { command: Command.BIND, ...addressed(bound) }, settle);
-    if (socket.isDatagram && socket.peer !== undefined) void this.#aim(socket, socket.peer);
-    if (socket.state !== 'listening') return;
-    commands.ask(id, { command: Command.LISTEN, backlog: socket.backlog }, (ret) => {
-      settle(ret);
-      if (session.live && socket.state === 'listening') this.#listening.add(socket, session);
-      if (socket.error !== 0) socket.tell(1);
-    });
-  }
-
-  /** Gives a socket for datagrams its ring; what is put there meanwhile goes when the backend has it. */
-  #equip(socket: XenSocket, session: Session, settle: (ret: number) => void): void {
-    const { datagramOrder } = this.#options;
-    const ring = session.pool.take(Math.min(datagramOrder, session.maxOrder), 1, 'always');
-    if (typeof ring === 'number') {
-      settle(ring);
-      return;
-    }
-    socket.state = 'active';
-    socket.onReset = () => this.#renew(socket, session);
-    socket.attach(ring);
-    const call = { command: Command.ATTACH, ref: ring.ref, evtchn: ring.port };
-    session.commands.ask(socket.id, call, (ret) => {
-      settle(ret);
-      if (ret === 0 || !session.live) return;
-      session.pool.give(ring);
-      if (socket.detach() === ring && socket.state !== 'closed') socket.fail('lost', ret);
-    });
-  }
-
-  /** The backend's process has died, and another one has the device: what it had of datagrams is made again. */
-  #renew(socket: XenSocket, session: Session): void {
-    const ring = socket.detach();
-    if (ring === undefined || !session.live) return;
-    socket.state = 'made';
-    session.commands.ask(socket.id, { command: Command.RELEASE, reuse: false }, () =>
-      session.pool.give(ring),
-    );
-    this.#make(socket, session);
   }
 
   /** A stream's way to its peer. */
@@ -350,17 +290,9 @@ export class XenSock implements SocketDriver<XenSocket> {
     return socket.error === 0 || socket.state === 'closed' ? ret : socket.error;
   }
 
-  /** Where a socket's datagrams go that say nothing else. */
-  async #aim(socket: XenSocket, address: InetAddress): Promise<number> {
-    const call = { command: Command.CONNECT, ...addressed(address), flags: 0, ref: 0, evtchn: 0 };
-    const { ret } = await this.#ask(socket, call);
-    if (ret === 0) socket.peer = address;
-    return ret;
-  }
-
   async #release(socket: XenSocket): Promise<void> {
-    const session = this.#madeIn.get(socket);
-    if (session === undefined || !session.live) return;
+    const session = this.#asking.liveOf(socket);
+    if (session === undefined) return;
     const asked = this.#connecting.get(socket);
     // It never left: nobody but us answers it.
     if (asked !== undefined && session.commands.withdraw(asked)) asked.settle(-Errno.ECONNABORTED, undefined);
@@ -374,45 +306,16 @@ export class XenSock implements SocketDriver<XenSocket> {
 
   /** A connection that nobody has taken is broken off, where that can be said. */
   #refuse(socket: XenSocket): void {
-    const session = this.#madeIn.get(socket);
-    if (session?.extended && session.live)
+    const session = this.#asking.liveOf(socket);
+    if (session?.extended)
       session.commands.ask(socket.id, { command: Command.SETSOCKOPT, ...AT_ONCE }, () => {});
     void this.close(socket);
   }
 
   async #name(socket: XenSocket, command: 0x101 | 0x102): Promise<InetAddress | number> {
-    if (!this.#extended) return -ENOTSUP;
-    const { ret, data } = await this.#ask(socket, { command });
+    if (!this.#asking.extended) return -ENOTSUP;
+    const { ret, data } = await this.#asking.ask(socket, { command });
     if (ret !== 0) return ret;
     return nameIn(data) ?? -Errno.EIO;
   }
-
-  /** A call about a socket, when there is a connection. */
-  async #ask(socket: XenSocket, call: Call): Promise<Reply> {
-    const session = await this.#online(socket);
-    if (session === undefined) return { ret: isOver(socket) ? socket.error : -ENETDOWN, data: undefined };
-    if (this.#madeIn.get(socket) !== session) return LOST;
-    return new Promise((resolve) => {
-      session.commands.ask(socket.id, call, (ret, data) =>
-        // What the making of it met with says more than what came of it.
-        resolve({ ret: ret !== 0 && socket.error !== 0 ? socket.error : ret, data }),
-      );
-    });
-  }
-
-  /** The connection that the device has, or is going to have; undefined: there is no use in it. */
-  async #online(socket: XenSocket): Promise<Session | undefined> {
-    while (this.#session === undefined && !this.#down && !isOver(socket))
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return isOver(socket) ? undefined : this.#session;
-  }
-}
-
-function isOver({ state }: XenSocket): boolean {
-  return state === 'lost' || state === 'closed';
-}
-
-function addressed(address: InetAddress): { address: Uint8Array; addressLength: number } {
-  const bytes = new Uint8Array(ADDRESS_BYTES);
-  return { addressLength: encodeAddress(address, bytes), address: bytes };
 }
