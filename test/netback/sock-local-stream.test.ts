@@ -319,6 +319,19 @@ describe('the end', () => {
     expect(other.errors).toBe('ECONNRESET ECONNRESET');
   });
 
+  test('of one that was never connected keeps nothing', () => {
+    const listener = listening(1);
+    const [one, two, three] = [new Guest('one', a), new Guest('two', a), new Guest('three', a)];
+    expect([one, two].map(({ stream }) => stream.connect('host', at))).toEqual([0, Errno.EINPROGRESS]);
+    for (const guest of [two, three]) {
+      guest.put(text('to nobody'));
+      guest.release();
+    }
+    expect(listener.accept(new Guest('b', b).stream)).toBe(0);
+    expect(listener.ready()).toBe(false);
+    expect(heard).toEqual([]);
+  });
+
   test('by reset comes to both, after what they have got', () => {
     const [one, other] = [new Guest('a', a), new Guest('b', b)];
     pair(one, other);
