@@ -17,7 +17,7 @@ if (isQuery(args)) {
 } else {
   runBackend({
     name: 'xensock',
-    linux: { driver: 'pvcalls', module: 'xen-pvcalls-back' },
+    linux: { driver: 'pvcalls', module: 'pvcalls-back' },
     about:
       'Serves sockets for guests: every device below /local/domain/<own>/backend/pvcalls, as it comes and goes.',
     platform: async (wanted, run) => {
