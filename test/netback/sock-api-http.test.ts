@@ -6,7 +6,9 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import type net from 'node:net';
+import { text } from 'node:stream/consumers';
 import { Client, request as fetch } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Opened, ourWays } from './sock-api.ts';
@@ -143,6 +145,18 @@ for (const way of ourWays)
         for await (const chunk of socket) text += chunk;
         expect([...text.matchAll(/^(\/\w+) for/gm)].map(([, path]) => path)).toEqual([...paths, '/last']);
       });
+    });
+
+    it('HTTP/2', async () => {
+      const h2 = http2.createServer((request, response) => response.end(`two ${request.url}`));
+      const listening = opened.server.createServer((socket) => h2.emit('connection', socket));
+      await once(listening.listen(0, opened.listenHost), 'listening');
+      const at = { host, port: (listening.address() as net.AddressInfo).port };
+      const session = http2.connect('http://guest', { createConnection: () => opened.client.connect(at) });
+      const answers = ['/a', '/b'].map((path) => text(session.request({ ':path': path })));
+      expect(await Promise.all(answers)).toEqual(['two /a', 'two /b']);
+      session.close();
+      await new Promise<void>((resolve) => listening.close(() => resolve()));
     });
 
     describe('undici', () => {
