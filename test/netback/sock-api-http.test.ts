@@ -11,7 +11,7 @@ import type net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Client, request as fetch } from 'undici';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Opened, ourWays } from './sock-api.ts';
+import { loopbackSockets, type Opened, ourWays } from './sock-api.ts';
 
 const file = Buffer.alloc(5_000_003);
 for (let i = 0; i < file.length; i++) file[i] = (i * 7919) >>> 5;
@@ -181,3 +181,19 @@ for (const way of ourWays)
       });
     });
   });
+
+it('an HTTP server that is served keeps its own time, and lets go of idle connections when it is closed', async () => {
+  const sockets = loopbackSockets();
+  const web = http.createServer({ connectionsCheckingInterval: 20, headersTimeout: 50 }, (_, response) =>
+    response.end('served'),
+  );
+  const server = sockets.serve(web);
+  await once(server.listen(80), 'listening');
+  const slow = sockets.connect(80);
+  slow.write('GET / HTTP/1.1\r\n');
+  expect(await text(slow)).toMatch(/^HTTP\/1.1 408 /);
+  const agent = Object.assign(new http.Agent({ keepAlive: true }), { createConnection: sockets.connect });
+  const answer = await new Promise<http.IncomingMessage>((resolve) => http.get({ agent }, resolve));
+  expect(await text(answer)).toBe('served');
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+});

@@ -26,4 +26,5 @@ export { RouteTable } from './routes.ts';
 export { type ListenArguments, type ListenOptions, Server, type ServerOptions } from './server.ts';
 export { Sockets, type SocketsOptions } from './sockets.ts';
 export { Socket } from './stream.ts';
+export type { ConnectionTaker } from './webserver.ts';
 export { XenSock } from './xensock.ts';

@@ -8,6 +8,7 @@ import type { Lookup } from './hosts.ts';
 import { SocketRegistry } from './registry.ts';
 import { Server, type ServerOptions } from './server.ts';
 import { Socket } from './stream.ts';
+import { type ConnectionTaker, WebServer } from './webserver.ts';
 
 export interface SocketsOptions {
   /** For names of hosts; `dns.lookup` has the signature. Without, there are addresses and `localhost`. */
@@ -42,6 +43,10 @@ export class Sockets extends SocketRegistry {
     if (listener !== undefined) server.on('connection', listener);
     return server;
   };
+
+  /** Has an `http.Server` (or http2's) serve here: `sockets.serve(http.createServer(app)).listen(80)`. */
+  readonly serve = (web: ConnectionTaker, options: ServerOptions = {}): Server =>
+    new WebServer(this, web, options, this.#lookup);
 
   /** As `dgram.createSocket`. Throws where no driver has the family. */
   readonly createSocket = (
