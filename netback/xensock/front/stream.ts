@@ -222,7 +222,8 @@ export class Socket extends AddressedDuplex {
     this.connecting = false;
     this.#inbox.enough();
     clearTimeout(this.#idle);
-    this.#outbox.fail(error ?? new SocketError('Socket is closed', 'ERR_SOCKET_CLOSED'));
+    if (this.#outbox.waits)
+      this.#outbox.fail(error ?? new SocketError('Socket is closed', 'ERR_SOCKET_CLOSED'));
     callback(error);
     process.nextTick(() => this.emit('close', error !== null));
     if (this.#lingers === undefined) void handle?.close();
