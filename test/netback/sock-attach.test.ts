@@ -8,6 +8,7 @@ import { decodeAddress } from '../../netback/xensock/core/address.ts';
 import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { at, machine, SockHost } from './sock-io-host.ts';
+import { Noise } from './sock-noise.ts';
 import { addressed, type RawSockGuest } from './sock-rawguest.ts';
 
 let host: SockHost;
@@ -217,4 +218,21 @@ test('a guest that has let go of its rings meanwhile disturbs nobody', async () 
   await change(async () => one.ring.drop());
   await guest.until(() => two.ring.inError !== 0);
   expect(await guest.release(1)).toBe(0);
+});
+
+test.each([1, 2, 3])('whatever is asked for meanwhile, each request is answered once (%d)', async (seed) => {
+  const { port } = await serve();
+  const noise = new Noise(guest, seed, port);
+  for (let round = 0; round < 300; round++) {
+    noise.round();
+    if (round % 50 === 49) await change();
+    await soon();
+  }
+  while (noise.waiting >= 32) await soon();
+  expect(noise.answeredTwice).toEqual([]);
+  await change();
+  // Whatever still waits, waits at one of its sockets.
+  for (let id = 1; id <= 6; id++) expect(await guest.release(id)).toBe(0);
+  while (noise.waiting > -6) await soon();
+  expect(noise.answeredTwice).toEqual([]);
 });

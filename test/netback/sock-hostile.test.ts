@@ -16,6 +16,7 @@ import { Page } from '../../osdep/ring/page.ts';
 import { Hypervisor, isReserved } from '../kit/hypervisor.ts';
 import { bootBareGuest } from '../xenstored/client-guest.ts';
 import { at, machine, SockHost } from './sock-io-host.ts';
+import { Noise } from './sock-noise.ts';
 import { addressed, attachSock, type RawRing, RawSockGuest } from './sock-rawguest.ts';
 
 const REQ_PROD = 0;
@@ -147,6 +148,23 @@ describe('its ring of commands', () => {
     expect(guest.responses.length).toBeGreaterThan(3000);
     await gone(guest);
   });
+
+  test.each([1, 2, 3, 4])(
+    'full of sense in no order: commands that might be, on rings that there are (%d)',
+    async (seed) => {
+      const guest = await extended();
+      const noise = new Noise(guest, seed, echoPort);
+      for (let round = 0; round < 400; round++) {
+        noise.round();
+        await soon();
+      }
+      await when(() => noise.waiting < 32);
+      expect(noise.answeredTwice).toEqual([]);
+      const answered = guest.socket(99).then(() => 'answered');
+      expect(await Promise.race([guest.error(), answered])).toBe('answered');
+      await gone(guest);
+    },
+  );
 
   test('that is never emptied: as many commands as it likes, and their answers overwritten', async () => {
     const guest = await host.guest();
