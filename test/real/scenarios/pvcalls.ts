@@ -30,7 +30,7 @@ echo "ECHO $($p echo ${DOM0} ${ECHOES} 512 1)."
 echo "ECHO $($p echo ${DOM0} ${ECHOES} 128 16)."
 echo "MANY $($p many ${DOM0} ${ECHOES} 100)."
 echo "REFUSED $($p get ${DOM0} 9)."
-$p serve ${ECHO} 9; echo SERVED.
+$p serve ${ECHO} 10; echo SERVED.
 $p serve ${GIVE} 1 512; echo GAVE.
 read -r forever </dev/console`;
 
@@ -83,7 +83,7 @@ async function talked(port: number, bytes?: Buffer): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** dom0 reaches the guest's listening sockets: one connection, eight at a time, and one that the guest ends. */
+/** dom0 reaches the guest's listening sockets: one connection, eight at a time, one that dom0 resets, and one that the guest ends. */
 async function served(lab: Lab, guest: Guest): Promise<void> {
   const random = Buffer.from(
     Uint32Array.from({ length: 1 << 16 }, (_, i) => Math.imul(i, 0x9e3779b1)).buffer,
@@ -95,6 +95,13 @@ async function served(lab: Lab, guest: Guest): Promise<void> {
       Array.from({ length: 8 }, (_, i) => talked(ECHO, random.subarray(i * 999))),
     );
     for (const [i, one] of all.entries()) assert.equal(md5(one), md5(random.subarray(i * 999)));
+  });
+  await lab.step('a connection that dom0 resets', async () => {
+    const socket = createConnection(ECHO, DOM0);
+    socket.write('a word');
+    await once(socket, 'data');
+    socket.resetAndDestroy();
+    await guest.says(/a connection: error 104/, 20);
   });
   await guest.says(/SERVED\.[\s\S]*serving/, 60);
   await lab.step('what a released socket had is still sent', async () => {

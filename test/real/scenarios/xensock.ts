@@ -71,7 +71,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a guest in Node, our frontend and our xensock: HTTP served and fetched; kill -9',
     stores: ['ours', 'c'],
     needs: ['node'],
-    limitS: 300,
+    limitS: 500,
     async run(lab) {
       let program = await lab.step('xensock', () => startXensock(lab));
       const file = randomBytes(MIB << 20);
