@@ -532,6 +532,26 @@ describe('when the connection of the device ends', () => {
     expect(await gone).toBeLessThan(0);
   });
 
+  test("an answer that comes too late is nobody's, and no mistake", async () => {
+    const fake = await started();
+    const driver = await fake.driver;
+    fake.answer = ({ command }) => (command === Command.CONNECT ? undefined : 0);
+    const used = new Used(driver);
+    const outcome = driver.connect(used.socket, there);
+    const request = await fake.asked(Command.CONNECT);
+    driver.reconnect();
+    expect(await outcome).toBe(-104);
+    fake.settle(request, -4);
+    await fake.state(5);
+    await fake.guestState(6);
+    await fake.state(6);
+    await fake.guestState(1);
+    fake.answer = () => 0;
+    await fake.offer(fullOffer);
+    await fake.accept();
+    await dialled(fake);
+  });
+
   test('when the guest wants it no more, calls say that the network is down', async () => {
     const fake = await started();
     const driver = await fake.driver;
