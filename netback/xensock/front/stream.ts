@@ -35,6 +35,8 @@ export class Socket extends AddressedDuplex {
   #handle: SocketHandle | undefined;
   #idle: NodeJS.Timeout | undefined;
   #noDelay: boolean | undefined;
+  /** It is closed when all is written. */
+  #closing = false;
   /** It is going to be reset: to be closed when this is settled. */
   #lingers: Promise<number> | undefined;
   #keepAlive: { readonly on: boolean; readonly delayMs: number } | undefined;
@@ -154,6 +156,7 @@ export class Socket extends AddressedDuplex {
 
   /** Once all is written. */
   destroySoon(): void {
+    this.#closing = true;
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once('finish', () => this.destroy());
@@ -205,6 +208,11 @@ export class Socket extends AddressedDuplex {
       this.once('connect', () => this._final(callback));
       return;
     }
+    // Closing says so, too, and is next where nothing is to be received any more.
+    if (this.readableEnded || this.#closing) {
+      callback();
+      return;
+    }
     const told = this.#handle?.shutdown('write') ?? Promise.resolve(0);
     told.then(
       (errno) => {
@@ -241,11 +249,14 @@ export class Socket extends AddressedDuplex {
     this.stands(dialled);
     this.connecting = false;
     this.#active();
-    this.#flush();
     this.emit('connect');
     this.emit('ready');
-    this.#inbox.again();
-    if (!this.isPaused()) this.read(0);
+    // Whoever awaits that it is connected goes on first: what fails from now on is his to hear.
+    queueMicrotask(() => {
+      this.#flush();
+      this.#inbox.again();
+      if (!this.isPaused()) this.read(0);
+    });
   }
 
   #ended(errno: number): void {
