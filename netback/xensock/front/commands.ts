@@ -53,6 +53,7 @@ export class Commands {
   readonly #connects = new Set<Asked>();
   #accepting = 0;
   #sending = false;
+  #lost = false;
   #acceptSlots = 0;
   #answered = 0;
 
@@ -108,7 +109,8 @@ export class Commands {
 
   /** The port has fired. A line if the backend has broken the rules. */
   event(): string | undefined {
-    for (;;) {
+    // What is answered after the end is nobody's.
+    while (!this.#lost) {
       const there = this.#front.finalCheck();
       if (!there.ok) return 'the backend answers more than it was asked';
       if (there.slots === 0) return undefined;
@@ -120,11 +122,13 @@ export class Commands {
       this.#pump();
       if (this.acceptRoom > 0) this.onRoom();
     }
+    return undefined;
   }
 
   /** There is no backend any more: nothing that was asked will be answered. */
   lose(): void {
     this.#sending = false;
+    this.#lost = true;
     const lost = this.#underWay.filter((asked) => asked !== undefined);
     this.#underWay.fill(undefined);
     lost.push(...this.#quick, ...this.#connects);
