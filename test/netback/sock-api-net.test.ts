@@ -9,7 +9,9 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { LoopbackDriver } from '../../netback/xensock/front/loopback.ts';
 import { Sockets } from '../../netback/xensock/front/sockets.ts';
+import { Errno } from '../../osdep/errno.ts';
 import { loopbackSockets, nodeWay, type Opened, ourWays, xensockGuest } from './sock-api.ts';
 
 for (const way of [nodeWay, ...ourWays])
@@ -463,6 +465,23 @@ describe('ours alone', () => {
     expect(await text(sockets.connect(7000, '127.0.0.1'))).toBe('all there is');
     await server[Symbol.asyncDispose]();
     await stop();
+  });
+
+  it('a connection that is reset as soon as it stands: whoever awaited it hears of that', async () => {
+    class Resetting extends LoopbackDriver {
+      override recv(): number {
+        return -Errno.ECONNRESET;
+      }
+    }
+    const sockets = new Sockets();
+    sockets.register(new Resetting());
+    const server = sockets.createServer((socket) => socket.on('error', () => {}));
+    await once(server.listen(7000, '127.0.0.1'), 'listening');
+    const client = sockets.connect(7000, '127.0.0.1');
+    client.write('early');
+    await once(client, 'connect');
+    expect((await once(client, 'error'))[0]).toMatchObject({ code: 'ECONNRESET', syscall: 'read' });
+    await server[Symbol.asyncDispose]();
   });
 
   it('no driver: EAFNOSUPPORT', async () => {
