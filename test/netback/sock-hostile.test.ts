@@ -501,6 +501,23 @@ test('a storm of events, for nothing', async () => {
   await gone(guest);
 });
 
+test('it dies in the middle of all it is at', async () => {
+  const guest = await extended();
+  for (let id = 0; id < 5; id++) (await guest.dial(id, machine(echoPort))).ring.put(randomBytes(3000));
+  expect(await guest.serve(10, at('0.0.0.0', 5000))).toBe(0);
+  void guest.accept(10, 11);
+  await guest.until(() => guest.responses.length > 10);
+  hypervisor.ctrl.destroyDomain(guest.domid);
+  await host.dom0.rm(`/local/domain/${guest.domid}`);
+  await host.dom0.write(`${guest.back}/online`, '0');
+  await host.dom0.write(`${guest.back}/state`, '5');
+  await guest.backend('6');
+  await host.dom0.rm(guest.back);
+  await when(() => openFiles() <= files);
+  // Nobody keeps a page of it.
+  await when(() => !hypervisor.exists(guest.domid));
+});
+
 test('it opens and closes its device as fast as it can', async () => {
   const guest = await host.guest();
   for (let i = 0; i < 10; i++) {
