@@ -3,13 +3,20 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { decodeAddress } from '../../netback/xensock/core/address.ts';
+import {
+  ADDRESS_BYTES,
+  decodeAddress,
+  Family,
+  formatAddress,
+  SocketType,
+} from '../../netback/xensock/core/address.ts';
 import type { PolicyText } from '../../netback/xensock/core/policytext.ts';
 import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import { policyOf } from '../../netback/xensock/io/policyfile.ts';
+import { put } from '../../netback/xensock/io/sockaddr.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { at, machine, SockHost } from './sock-io-host.ts';
-import type { RawSockGuest } from './sock-rawguest.ts';
+import { addressed, type RawSockGuest } from './sock-rawguest.ts';
 
 const map = { connect: { '10.0.0.1': '127.0.0.1' }, listen: { '0.0.0.0': '127.0.0.1' } };
 
@@ -65,6 +72,14 @@ describe('the limit of bytes in a second', () => {
   });
 });
 
+test('the smallest limit is slow, and no standstill', async () => {
+  const port = await serve((socket) => socket.end('ab'));
+  const guest = await extended();
+  await hold({ limits: { bytesPerSecond: 5 } });
+  const { ring } = await guest.dial(1, machine(port), guest.ring());
+  expect(Buffer.from(await ring.drain()).toString()).toBe('ab');
+});
+
 test('between guests the limit holds in both directions', async () => {
   await hold({ limits: { bytesPerSecond: 2_000_000 } });
   const [one, other] = [await extended(), await extended()];
@@ -115,6 +130,22 @@ test('what is refused is EACCES: by rule, by port, by closed localhost', async (
   expect((await guest.dial(2, at('127.0.0.1', 80), guest.ring())).ret).toBe(-Errno.EACCES);
   expect(await guest.serve(3, at('0.0.0.0', 80))).toBe(-Errno.EACCES);
   expect(await guest.serve(4, at('0.0.0.0', 9000))).toBe(-Errno.EACCES);
+});
+
+test('0.0.0.0 written as IPv6 is no more to the kernel than to the policy', () => {
+  const bytes = new Uint8Array(ADDRESS_BYTES);
+  const length = put(Family.INET6, at('0.0.0.0', 8080), bytes);
+  expect(formatAddress(decodeAddress(bytes, length)!)).toBe('[::ffff:0:0]:8080');
+});
+
+test('a datagram socket that is for IPv6 alone is so when it is bound, or IPv4 would come by a rule of IPv6', async () => {
+  const guest = await extended();
+  const only6 = { level: 41, name: 26 } as const;
+  const value = Uint8Array.of(1, 0, 0, 0);
+  expect(await guest.socket(1, Family.INET6, SocketType.DGRAM)).toBe(0);
+  expect(await guest.ret(1, { command: Command.SETSOCKOPT, ...only6, value })).toBe(0);
+  expect(await guest.ret(1, { command: Command.BIND, ...addressed(at('::', 0)) })).toBe(0);
+  expect((await guest.ask(1, { command: Command.GETSOCKOPT, ...only6 })).data).toEqual(value);
 });
 
 describe('other rules while connections stand', () => {

@@ -172,6 +172,28 @@ describe('where addresses are', () => {
     ]);
   });
 
+  test('places of both families that are one are one, or nobody could listen at ::', () => {
+    const both = guest({
+      map: {
+        listen: {
+          '0.0.0.0': '127.0.0.1',
+          '::': '::ffff:127.0.0.1',
+          '0.0.0.0:8080': '0.0.0.0:9080',
+          '[::]:8080': '[::]:9080',
+          '0.0.0.0:8081': '127.0.0.1:9081',
+          '[::]:8081': '[::1]:9081',
+        },
+      },
+    });
+    expect(listen(both, '::')).toEqual(['inet 127.0.0.1:0', 'local host [::]:0']);
+    expect(listen(both, '[::]:8080')).toEqual(['inet [::]:9080', 'local host [::]:8080']);
+    expect(listen(both, '[::]:8081')).toEqual([
+      'inet [::1]:9081',
+      'inet 127.0.0.1:9081',
+      'local host [::]:8081',
+    ]);
+  });
+
   test('localhost has a name, or is closed', () => {
     const named = guest({ localhost: 'blue' });
     expect(connect(named, '127.0.0.1:80')).toEqual(['local blue 127.0.0.1:80']);
@@ -287,6 +309,10 @@ describe('what cannot be meant', () => {
     [
       { default: { map: { connect: { '10.0.0.1': '127.0.0.1:80' } } } },
       'p: default.map.connect: 10.0.0.1 has no port, but 127.0.0.1:80 has one',
+    ],
+    [
+      { default: { map: { connect: { '10.0.0.1': '::1' } } } },
+      'p: default.map.connect: 10.0.0.1 is IPv4, and ::1 is not',
     ],
     ['nonsense', 'p: the policy must be object'],
   ])('%j', (text, line) => {

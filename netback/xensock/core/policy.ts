@@ -85,7 +85,7 @@ export function judgeOwn(guest: GuestRules, address: InetAddress, { v6only }: { 
       return refused(`port ${each.port}: below ${PORT_FREE} only by a rule that names it (${ruling.reason})`);
     if (reason === '') reason = ruling.reason;
   }
-  const mapped = meant.flatMap((each) => mappedTo(guest.listenMap, each) ?? []);
+  const mapped = placesApart(meant.flatMap((each) => mappedTo(guest.listenMap, each) ?? []));
   const outside = mapped.length > 0 ? mapped.map(inet) : [inet(wanted)];
   const inside = guest.localhost === undefined ? [] : [local(guest.localhost, wanted)];
   if (isAny(wanted)) return granted(reason, [...outside, ...inside]);
@@ -124,10 +124,28 @@ function fits({ allow, directions, nets, ports }: Rule, direction: Direction, ad
 }
 
 function mappedTo(map: readonly Mapping[], { ip, port, family }: InetAddress): InetAddress | undefined {
-  const same = map.filter(({ from }) => from.family === family && from.ip.every((byte, i) => byte === ip[i]));
+  const same = map.filter(({ from }) => isSameIp(from, { ip, family }));
   const found =
     same.find(({ from }) => from.port === port && port !== 0) ?? same.find(({ from }) => from.port === 0);
   return found && { ...found.to, port: found.to.port === 0 ? port : found.to.port };
+}
+
+/** Without those that another one is already: the kernel would have none of them twice. */
+function placesApart(addresses: readonly InetAddress[]): readonly InetAddress[] {
+  return addresses.filter((address, at) =>
+    addresses.slice(0, at).every((before) => before.port !== address.port || !covers(before, address)),
+  );
+}
+
+/** :: is 0.0.0.0, too. */
+function covers(one: InetAddress, other: InetAddress): boolean {
+  return (isAny(one) && isAny(other)) || isSameIp(one, other);
+}
+
+type Ip = Pick<InetAddress, 'family' | 'ip'>;
+
+function isSameIp(one: Ip, other: Ip): boolean {
+  return one.family === other.family && one.ip.every((byte, i) => byte === other.ip[i]);
 }
 
 function loopbackOf({ family, port }: InetAddress): InetAddress {

@@ -3,7 +3,7 @@
  * has been checked by whoever read it; here addresses, ports and names are, and every mistake is a line that says where. Knows no file.
  */
 import type { Limits } from './account.ts';
-import { plain } from './address.ts';
+import { Family, plain } from './address.ts';
 import { type Net, type PortRange, parseAddress, parseNet, parsePorts } from './net.ts';
 import type { Direction, GuestRules, Mapping, Rule } from './policy.ts';
 
@@ -152,7 +152,13 @@ function compileMap(
       note(mistakes, `${place}: ${fromText} has no port, but ${toText} has one`);
       return [];
     }
-    return [{ from: plain(from), to: plain(to) }];
+    const mapping = { from: plain(from), to: plain(to) };
+    // An IPv4 socket has no name for who is there.
+    if (mapping.from.family === Family.INET && mapping.to.family !== Family.INET) {
+      note(mistakes, `${place}: ${fromText} is IPv4, and ${toText} is not`);
+      return [];
+    }
+    return [mapping];
   });
 }
 

@@ -28,7 +28,7 @@ class Meter {
     const { bytesPerSecond } = this.#account.limits;
     if (bytesPerSecond === 0) return bytes;
     const now = this.#clock.now();
-    const most = (bytesPerSecond * SAVED_MS) / 1000;
+    const most = Math.max(1, (bytesPerSecond * SAVED_MS) / 1000);
     this.#left = Math.min(most, this.#left + ((now - this.#filledMs) * bytesPerSecond) / 1000);
     this.#filledMs = now;
     if (this.#left >= 1) return Math.min(bytes, Math.floor(this.#left));

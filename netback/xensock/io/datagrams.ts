@@ -9,6 +9,7 @@ import { Errno } from '../../../osdep/errno.ts';
 import * as inet from '../../../osdep/os/inet.ts';
 import { ADDRESS_BYTES, decodeAddress, encodeAddress, type InetAddress, plain } from '../core/address.ts';
 import type { Answer, Place, Traffic } from '../core/hands.ts';
+import type { SocketOption } from '../core/options.ts';
 import { Datagram } from '../core/pvcalls.ts';
 import type { DataRing } from './dataring.ts';
 import { type DatagramOwner, LocalDatagram } from './localdatagram.ts';
@@ -40,6 +41,8 @@ export class DatagramSocket implements Mover, DatagramOwner {
   readonly #family: 2 | 10;
   #ring: DataRing | undefined;
   #ports: UdpPort[] = [];
+  /** As they were set: each port has them, whenever it is made. */
+  #options: readonly SocketOption[] = [];
   #local: LocalDatagram | undefined;
   /** Where what has no address goes. */
   #peer: Place | undefined;
@@ -132,6 +135,8 @@ export class DatagramSocket implements Mover, DatagramOwner {
       const errno = port.setOption(level, name, value);
       if (errno !== 0) return errno;
     }
+    const others = this.#options.filter((set) => set.level !== level || set.name !== name);
+    this.#options = [...others, { level, name, value }];
     return 0;
   }
 
@@ -295,6 +300,7 @@ export class DatagramSocket implements Mover, DatagramOwner {
   #newPort(address?: InetAddress): UdpPort {
     const family = address === undefined ? this.#family : familyFor(address, this.#family);
     const port = new UdpPort(this.#host, family, () => this.#stir());
+    for (const { level, name, value } of this.#options) port.setOption(level, name, value);
     this.#ports.push(port);
     return port;
   }

@@ -5,10 +5,10 @@
  */
 import { Errno, OsError } from '../../../osdep/errno.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
-import { Option } from '../../../osdep/os/inet.ts';
 import type { Ports } from '../../../osdep/ports.ts';
 import type { InetAddress } from '../core/address.ts';
 import type { Answer, Hands, Heard, Place, Traffic } from '../core/hands.ts';
+import { isV6only, type SocketOption } from '../core/options.ts';
 import type { Request, Response } from '../core/pvcalls.ts';
 import { type DatagramHost, DatagramSocket } from './datagrams.ts';
 import { DataRing, type PageBudget } from './dataring.ts';
@@ -45,12 +45,6 @@ export interface HandsOptions extends Shared {
 
 type Stream = TcpStream | LocalStream;
 
-interface SetOption {
-  readonly level: number;
-  readonly name: number;
-  readonly value: Uint8Array;
-}
-
 interface Slot {
   family: 2 | 10;
   type: 1 | 2;
@@ -62,7 +56,7 @@ interface Slot {
   /** What the guest named it by. */
   named: { readonly ref: number; readonly evtchn: number } | undefined;
   /** Set before there was a stream to set them of. */
-  options: SetOption[];
+  options: SocketOption[];
   /** The guest has rung before there was anybody to tell. */
   rung: boolean;
 }
@@ -299,7 +293,7 @@ export class SocketHands implements Hands {
   /** At all places, or at none. */
   #bind(socket: number, places: readonly Place[]): Answer<number> {
     const slot = this.#slot(socket);
-    if (slot.datagrams !== undefined) return slot.datagrams.bind(places, isOnly6(slot));
+    if (slot.datagrams !== undefined) return slot.datagrams.bind(places, isV6only(slot.options));
     const before = slot.streams;
     slot.streams = [];
     let port = 0;
@@ -309,7 +303,9 @@ export class SocketHands implements Hands {
       const stream = network === 'inet' ? this.#newTcp(socket, slot) : this.#newLocal(socket);
       slot.streams.push(stream);
       const bound =
-        stream instanceof TcpStream ? stream.bind(to) : stream.bind(name, to, { only6: isOnly6(slot) });
+        stream instanceof TcpStream
+          ? stream.bind(to)
+          : stream.bind(name, to, { only6: isV6only(slot.options) });
       if (!bound.ok) {
         for (const each of slot.streams) each.release();
         slot.streams = before;
@@ -398,11 +394,4 @@ function take(from: Stream, into: Stream): number {
   if (from instanceof TcpStream && into instanceof TcpStream) return from.accept(into);
   if (from instanceof LocalStream && into instanceof LocalStream) return from.accept(into);
   return Errno.EINVAL;
-}
-
-function isOnly6({ options }: Slot): boolean {
-  return options.some(
-    ({ level, name, value }) =>
-      level === Option.IPPROTO_IPV6 && name === Option.IPV6_V6ONLY && value.some((byte) => byte !== 0),
-  );
 }
