@@ -423,6 +423,20 @@ describe('options and names', () => {
     expect([read(3), read(30), read(38), read(39)]).toEqual([1, 1, 6, 2]);
   });
 
+  test('SO_ERROR of a connection under way is nothing: the kernel tells it once, and we have to hear it', () => {
+    const bench = new Bench({ extended: true });
+    const asked = (): number => {
+      bench.ask(ID, calls.getsockopt(1, 4));
+      return bench.hands.responses.at(-1)!.data![0]!;
+    };
+    const connect = bench.send(ID, calls.connect());
+    expect(asked()).toBe(0);
+    bench.sockets.connected(bench.newest, 0);
+    expect(bench.answer(connect)).toBe(0);
+    // The hands say 7.
+    expect(asked()).toBe(7);
+  });
+
   test('names are as the guest gave them, not as the policy maps them', () => {
     const policy = { default: { map: { connect: { '10.53.0.1': '127.0.0.1' } } } };
     const bench = new Bench({ extended: true, policy });
@@ -577,6 +591,18 @@ describe('what survives', () => {
     expect(bench.ask(ID, calls.accept(30))).toBe(-EADDRINUSE);
     expect(bench.ask(ID, calls.poll())).toBe(-EADDRINUSE);
     expect(bench.ask(ID, calls.release())).toBe(0);
+  });
+
+  test('what is more than a limit allows by now is as if it had never been, in the ledger, too', () => {
+    const before = new Bench();
+    before.ask(ID, calls.socket());
+    before.ask(OTHER, calls.socket());
+    const bench = new Bench({ policy: { default: { limits: { sockets: 1 } } } });
+    for (const [id, entry] of before.entries) bench.entries.set(id, entry);
+    bench.sockets.restore([...before.entries.values()]);
+    expect([...bench.entries.keys()]).toEqual([BigInt(ID)]);
+    expect(bench.ask(ID, calls.release())).toBe(0);
+    expect(bench.ask(OTHER, calls.socket())).toBe(0);
   });
 
   test('nothing is left in the ledger of what was released', () => {

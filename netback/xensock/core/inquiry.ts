@@ -51,7 +51,7 @@ export function nameBytes(hands: Hands, socket: Socket, which: 'own' | 'peer'): 
 export function getOption(hands: Hands, socket: Socket, { level, name }: Named): number | Uint8Array {
   const option = findOption(level, name, socket);
   if (option === undefined) return Errno.ENOPROTOOPT;
-  const own = ownAnswer(option, { ...socket, listening: socket.state === 'passive' });
+  const own = ownAnswer(option, socket);
   if (own !== undefined) return optionBytes(own);
   if (socket.state === 'lost' || socket.state === 'accepting') return Errno.ENOTCONN;
   if (isOurs(option))

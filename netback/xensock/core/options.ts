@@ -94,14 +94,17 @@ export const v6only: SocketOption = { level: IPV6, name: Option.V6ONLY, value: U
 /** What needs no socket of the kernel's to be told. */
 export function ownAnswer(
   { level, name }: Known,
-  { family, type, listening }: OfSocket & { readonly listening: boolean },
+  { family, type, state }: OfSocket & { readonly state: string },
 ): number | undefined {
   if (level !== SOCKET) return undefined;
   switch (name) {
     case Option.TYPE:
       return type;
     case Option.ACCEPTCONN:
-      return listening ? 1 : 0;
+      return state === 'passive' ? 1 : 0;
+    case Option.ERROR:
+      // Whoever asks the kernel takes it away, and a connection that failed would seem to stand.
+      return state === 'connecting' ? 0 : undefined;
     case Option.PROTOCOL:
       return type === 1 ? TCP : 17;
     case Option.DOMAIN:

@@ -282,7 +282,11 @@ export class Sockets implements Heard {
       type === SocketType.STREAM ? SocketType.STREAM : SocketType.DGRAM,
       'created',
     );
-    if (!made.ok) return;
+    if (!made.ok) {
+      // A limit is another one now. It is as if it had never been.
+      this.#options.ledger?.remove(id);
+      return;
+    }
     const socket = made.value;
     if (only6) setOption(this.#options.hands, socket, v6only);
     let errno = 0;
