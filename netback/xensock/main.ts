@@ -29,6 +29,7 @@ if (isQuery(args)) {
     service: async (host, values) => {
       const { platform, recordDir, log } = host;
       const administration = new Administration(host, values);
+      process.once('exit', () => administration.close());
       const { rulesOf, decided: onDecision } = administration;
       const sockets = serveSockets({ platform, recordDir, rulesOf, onDecision, log });
       await administration.open(sockets);

@@ -1,6 +1,7 @@
 // What an administrator sees and changes while xensock runs: its commands ask over the control socket, which is its owner's alone; a policy that makes no
 // sense is refused with the place of the mistake, and holds nowhere.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -124,6 +125,26 @@ test('xensock decisions says what was asked and why it was refused', async () =>
     '3 connect 127.0.0.1:80 refused: localhost is closed for web',
   ]);
   expect(log).toEqual([`${of.path}: connect 127.0.0.1:80: refused: localhost is closed for web`]);
+});
+
+test('one that was killed has left its control socket, and the others are heard', async () => {
+  writeFileSync(join(run, 'xensock/control-9'), '');
+  expect(JSON.parse(await ask('list', '--json'))).toHaveLength(1);
+  administration.close();
+  await expect(ask('list')).rejects.toThrow(`${run}/xensock/control-9: no xensock answers there`);
+});
+
+test('one that is killed while it answers is an error', async () => {
+  const path = join(run, 'xensock/control-0');
+  administration.close();
+  const server = createServer((socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[')),
+  );
+  await new Promise<void>((resolve) => {
+    server.listen(path, resolve);
+  });
+  await expect(ask('list')).rejects.toThrow(`${path}: aborted`);
+  server.close();
 });
 
 test('where nobody runs, or the command makes no sense, there is one line', async () => {

@@ -105,7 +105,11 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
   /** From now on; what they forbid is cut. */
   set rules(rules: GuestRules) {
     this.#rules = rules;
-    if (this.#connection !== undefined) this.#connection.sockets.rules = rules;
+    try {
+      if (this.#connection !== undefined) this.#connection.sockets.rules = rules;
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   list(): Iterable<SocketView> {

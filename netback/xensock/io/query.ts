@@ -38,15 +38,16 @@ export async function runQuery(args: readonly string[], out: (text: string) => v
   }
   if (more.length > 0 || (file !== undefined && command !== 'policy')) throw new Error(usage);
   const run = values.run ?? process.env.STUBDOM0_RUN ?? '/run/stubdom0';
-  for (const socketPath of controlsOf(join(run, 'xensock'))) {
-    if (command === 'policy') await policy(socketPath, file, out);
-    else if (command === 'list') {
-      const sockets = (await ask(socketPath, '/sockets')) as readonly Listed[];
-      out(values.json ? pretty(sockets) : table(sockets));
-    } else {
-      const decisions = (await ask(socketPath, '/decisions')) as readonly DecisionRecord[];
-      out(values.json ? pretty(decisions) : decisions.map(decisionLine).join(''));
-    }
+  const controls = controlsOf(join(run, 'xensock'));
+  if (command === 'policy') {
+    const policies = await askAll(controls, '/policy', file && readFileSync(file, 'utf8'));
+    if (file === undefined) for (const policy of policies) out(pretty(policy));
+  } else if (command === 'list') {
+    const sockets = (await askAll(controls, '/sockets')).flat() as readonly Listed[];
+    out(values.json ? pretty(sockets) : table(sockets));
+  } else {
+    const decisions = (await askAll(controls, '/decisions')).flat() as readonly DecisionRecord[];
+    out(values.json ? pretty(decisions) : decisions.map(decisionLine).join(''));
   }
 }
 
@@ -62,13 +63,15 @@ function controlsOf(directory: string): readonly string[] {
   return names.map((name) => join(directory, name));
 }
 
-async function policy(
-  socketPath: string,
-  file: string | undefined,
-  out: (text: string) => void,
-): Promise<void> {
-  if (file === undefined) out(pretty(await ask(socketPath, '/policy')));
-  else await ask(socketPath, '/policy', readFileSync(file, 'utf8'));
+/** What those say that run: one that was killed leaves its control socket, and is no reason not to hear the others. */
+async function askAll(controls: readonly string[], path: string, body?: string): Promise<readonly unknown[]> {
+  const answers: unknown[] = [];
+  for (const control of controls) {
+    const answer = await ask(control, path, body);
+    if (answer !== undefined) answers.push(answer);
+  }
+  if (answers.length === 0) throw new Error(`${controls.join(', ')}: no xensock answers there`);
+  return answers;
 }
 
 function decisionLine({ time, domid, direction, address, allowed, reason, places }: DecisionRecord): string {
@@ -80,25 +83,27 @@ function pretty(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** GET, or with a body PUT. */
+/** GET, or with a body PUT. undefined: nobody is there any more. */
 function ask(socketPath: string, path: string, body?: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const method = body === undefined ? 'GET' : 'PUT';
     const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const failed = (error: NodeJS.ErrnoException): void => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(undefined);
+      else reject(new Error(`${socketPath}: ${error.message}`));
+    };
     const asking = request({ socketPath, path, method, headers, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part: string) => {
         text += part;
       });
+      response.once('error', failed);
       response.once('end', () => {
         if (response.statusCode === 200) resolve(JSON.parse(text));
         else reject(new Error(refusal(text)));
       });
     });
-    asking.once('error', (error: NodeJS.ErrnoException) => {
-      const dead = error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
-      reject(new Error(`${socketPath}: ${dead ? 'no xensock answers there' : error.message}`));
-    });
+    asking.once('error', failed);
     asking.end(body);
   });
 }
