@@ -65,15 +65,21 @@ test('a disk that is larger than its archive is no worse; what is none, or was c
 
 describe('served', () => {
   const answered: (Error | undefined)[] = [];
+  /** Files whose bytes are no longer to be had. */
+  const spoilt = new Set<ArchivedFile>();
+  let found: Map<string, ArchivedFile>;
   let url: string;
   let closed: () => void;
   beforeAll(async () => {
     const medium = mediumOf(archive('gnu'));
-    const found = await readArchive(medium);
+    found = await readArchive(medium);
     const server = createServer((asked, response) => {
       const files = {
         find: (path: string) => found.get(path),
-        read: ({ at }: ArchivedFile, from: number, to: number) => medium.read(at + from, to - from),
+        read: async (file: ArchivedFile, from: number, to: number) => {
+          if (spoilt.has(file)) throw new Error('the disk could not');
+          return await medium.read(file.at + from, to - from);
+        },
       };
       answer(files, asked, response).then(
         () => answered.push(undefined),
@@ -133,6 +139,18 @@ describe('served', () => {
     const response = await fetch(`${url}/big.bin`, { method: 'DELETE' });
     expect(response.status).toBe(405);
     expect(response.headers.get('allow')).toBe('GET, HEAD');
+  });
+
+  test('a file that cannot be read any more is told, or ends the connection in the midst of it; it is waited for by nobody', async () => {
+    for (const path of ['big.bin', 'a b.txt']) spoilt.add(found.get(path)!);
+    const before = answered.length;
+    expect((await fetch(`${url}/a%20b.txt`)).status).toBe(500);
+    await expect(fetch(`${url}/big.bin`).then((response) => response.arrayBuffer())).rejects.toThrow();
+    expect(answered.slice(before).map((error) => error?.message)).toEqual(
+      Array(2).fill('the disk could not'),
+    );
+    spoilt.clear();
+    expect(await (await fetch(`${url}/a%20b.txt`)).text()).toBe('with a blank');
   });
 
   test('whoever goes in the middle costs nobody anything', async () => {

@@ -18,7 +18,7 @@ export interface Files<F extends { readonly size: number; readonly modified: Dat
   read(file: F, from: number, to: number): Promise<Uint8Array>;
 }
 
-/** Answers one request. Rejects if the file could not be read to its end, or nobody waited for that; the connection is over then. */
+/** Answers one request. Rejects if the file could not be read to its end, or nobody waited for that: with an answer that says so, or the connection is over. */
 export async function answer<F extends { readonly size: number; readonly modified: Date }>(
   files: Files<F>,
   request: IncomingMessage,
@@ -39,6 +39,14 @@ export async function answer<F extends { readonly size: number; readonly modifie
     return plainly(response, 416, `there are ${size} bytes`);
   }
   const { start, end } = range ?? { start: 0, end: size - 1 };
+  const short = method === 'GET' && end - start < PIECE_BYTES;
+  let whole: Uint8Array | undefined;
+  try {
+    if (short && end >= start) whole = await files.read(file, start, end + 1);
+  } catch (error) {
+    plainly(response, 500, 'the file could not be read');
+    throw error;
+  }
   if (range !== undefined) response.setHeader('content-range', `bytes ${start}-${end}/${size}`);
   response.writeHead(range === undefined ? 200 : 206, {
     'content-type': typeOf(path),
@@ -50,8 +58,7 @@ export async function answer<F extends { readonly size: number; readonly modifie
     for (let at = start; at <= end; at += PIECE_BYTES)
       yield await files.read(file, at, Math.min(at + PIECE_BYTES, end + 1));
   };
-  if (method === 'HEAD' || end < start) response.end();
-  else if (end - start < PIECE_BYTES) response.end(await files.read(file, start, end + 1));
+  if (method === 'HEAD' || short) response.end(whole);
   // A connection that is slow holds one.
   else await pipeline(Readable.from(pieces(), { highWaterMark: 1 }), response);
 }

@@ -19,7 +19,7 @@ const print = (text: string): void => console.log(text);
 const network = new GuestNetwork({ platform, store, print });
 const sockets = new GuestSockets({ platform, store, print });
 const { clock } = platform;
-const web = new Web({ store, clock, print, listen: (port, events) => sockets.listen(port, events) });
+const web = new Web({ store, clock, print, listen: (...wanted) => sockets.listen(...wanted) });
 const guest = new Guest({
   store,
   clock,

@@ -3,12 +3,12 @@
  * come. Programs wait for the first.
  */
 import { once } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Sockets, sockfront } from '../../netback/xensock/front/index.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
 import type { Client } from '../../xenstored/client/index.ts';
-import type { ListenEvents } from './web.ts';
 
 /** Data rings of a thousand connections, 32 KiB each: half of it for each direction. */
 const ACCEPT_ORDER = 3;
@@ -48,9 +48,9 @@ export class GuestSockets {
   }
 
   /** At all addresses. Settles with the reason why there will be no more connections. */
-  async listen(port: number, { onListening, onConnection }: ListenEvents): Promise<string> {
+  async listen(port: number, web: HttpServer, onListening: () => void): Promise<string> {
     await this.#there;
-    const server = this.#sockets.createServer({ noDelay: true, allowHalfOpen: true }, onConnection);
+    const server = this.#sockets.serve(web, { noDelay: true });
     // Accepts that wait fail one by one; the first is enough.
     const failed = new Promise<string>((resolve) => server.on('error', (error) => resolve(error.message)));
     server.listen(port, '0.0.0.0', BACKLOG, onListening);

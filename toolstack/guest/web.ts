@@ -2,8 +2,7 @@
  * A small guest that serves: the archive on one of its disks by HTTP, on a port of whatever sockets it has (`vm-data/web/disk` and `port`). The files are
  * read from the disk whenever somebody asks for them. `data/web` in the store says how that goes. Node's own HTTP server does the protocol.
  */
-import { createServer } from 'node:http';
-import type { Duplex } from 'node:stream';
+import { createServer, type Server } from 'node:http';
 import type { FrontDisk } from '../../blkback/front/disk.ts';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Client } from '../../xenstored/client/index.ts';
@@ -13,13 +12,8 @@ import { answer } from './files.ts';
 const SECTOR_BYTES = 512;
 const PAUSE_MS = 1000;
 
-/** Where connections come from: until the result settles, which says why there will be no more. */
-export type Listen = (port: number, events: ListenEvents) => Promise<string>;
-
-export interface ListenEvents {
-  readonly onListening: () => void;
-  readonly onConnection: (socket: Duplex) => void;
-}
+/** Where its connections come from: until the result settles, which says why there will be no more. */
+export type Listen = (port: number, server: Server, onListening: () => void) => Promise<string>;
 
 export interface WebOptions {
   readonly store: Client;
@@ -79,12 +73,9 @@ export class Web {
       );
     });
     for (;;) {
-      const why = await listen(port, {
-        onListening: () => {
-          this.#state = `serves ${files.size} files on port ${port}`;
-          print(this.#state);
-        },
-        onConnection: (socket) => server.emit('connection', socket),
+      const why = await listen(port, server, () => {
+        this.#state = `serves ${files.size} files on port ${port}`;
+        print(this.#state);
       });
       if (this.#state !== `serves nothing: ${why}`) print(`serves nothing: ${why}`);
       this.#state = `serves nothing: ${why}`;
