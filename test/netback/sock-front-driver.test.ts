@@ -367,6 +367,20 @@ describe('listening', () => {
     );
   });
 
+  test('a backend that has no room for another connection is asked again after a while, not at once', async () => {
+    const fake = await started();
+    const used = await served(fake);
+    const accepts = (): number => fake.seen.filter(({ command }) => command === Command.ACCEPT).length;
+    await fake.asked(Command.ACCEPT, 9);
+    for (const request of fake.seen.filter(({ command }) => command === Command.ACCEPT))
+      fake.settle(request, -24);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(accepts()).toBe(9);
+    fake.later();
+    fake.settle(await fake.asked(Command.ACCEPT, 10), 0);
+    await used.until(Ready.IN);
+  });
+
   test('when the backend says that it listens no more, so does accept', async () => {
     const fake = await started({}, plainOffer);
     const used = await served(fake);

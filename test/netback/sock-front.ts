@@ -14,6 +14,7 @@ import {
 import { type SockfrontOptions, sockfront } from '../../netback/xensock/front/device.ts';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import { DataRing } from '../../netback/xensock/io/dataring.ts';
+import type { Clock } from '../../osdep/clock.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import { Ports } from '../../osdep/ports.ts';
 import { Page } from '../../osdep/ring/page.ts';
@@ -50,6 +51,7 @@ export class FakeSockBackend {
   /** Settled by `answer`, else 0. */
   answer: Answer = () => 0;
   readonly #driver: Promise<XenSock>;
+  readonly #delayed: (() => void)[];
   readonly #wakes = new Set<() => void>();
   back: Back | undefined;
   page: Page | undefined;
@@ -61,12 +63,14 @@ export class FakeSockBackend {
     readonly guest: BareGuest;
     readonly driven: Driven;
     readonly driver: Promise<XenSock>;
+    readonly delayed: (() => void)[];
   }) {
     this.sim = parts.sim;
     this.dom0 = parts.dom0;
     this.guest = parts.guest;
     this.driven = parts.driven;
     this.#driver = parts.driver;
+    this.#delayed = parts.delayed;
     const own = this.sim.machine.platformFor(0);
     this.gnttab = own.openGnttab();
     this.ports = new Ports(own.openEvtchn());
@@ -84,11 +88,25 @@ export class FakeSockBackend {
     const driver = new Promise<XenSock>((resolve) => {
       found = resolve;
     });
-    const { platform, store } = guest;
+    const { store } = guest;
+    const delayed: (() => void)[] = [];
+    const clock: Clock = {
+      now: () => guest.platform.clock.now(),
+      wallNow: () => guest.platform.clock.wallNow(),
+      after(_, then) {
+        delayed.push(then);
+        return () => void delayed.splice(delayed.indexOf(then), 1);
+      },
+    };
+    const platform = {
+      clock,
+      openEvtchn: () => guest.platform.openEvtchn(),
+      openGntshr: () => guest.platform.openGntshr(),
+    };
     const front = sockfront({ platform, onDriver: (_, made) => found(made), ...options });
     const driven = await runFrontends(front, { store });
     await attachSock(dom0, guest.domid);
-    return new FakeSockBackend({ sim, dom0, guest, driven, driver });
+    return new FakeSockBackend({ sim, dom0, guest, driven, driver, delayed });
   }
 
   /** The same, connected. */
@@ -121,6 +139,11 @@ export class FakeSockBackend {
     this.#port = this.ports.bind(domid, Number(await this.key('port')), () => this.#serve());
     await this.state(4);
     await this.guestState(4);
+  }
+
+  /** What the guest does later, it does now. */
+  later(): void {
+    for (const then of this.#delayed.splice(0)) then();
   }
 
   key(name: string): Promise<string | undefined> {

@@ -47,6 +47,8 @@ interface Listener {
   posted: number;
   /** The user has found nobody waiting. */
   wanted: boolean;
+  /** Its last accept has failed. */
+  rests: boolean;
 }
 
 export class Listening {
@@ -68,7 +70,8 @@ export class Listening {
     const before = this.#listeners.get(socket);
     if (before?.session === session) return;
     const waiting = before?.waiting ?? [];
-    this.#listeners.set(socket, { socket, session, waiting, posted: 0, wanted: before?.wanted ?? true });
+    const wanted = before?.wanted ?? true;
+    this.#listeners.set(socket, { socket, session, waiting, posted: 0, wanted, rests: false });
     this.#keep(session);
     session.commands.onRoom = () => this.#post();
     this.#post();
@@ -123,16 +126,14 @@ export class Listening {
       const { commands, extended } = listener.session;
       while (
         listener.socket.error === 0 &&
+        !listener.rests &&
         listener.posted + listener.waiting.length < share &&
         // A plain backend has one at a time.
         (listener.posted === 0 || (extended && further > 0)) &&
         commands.acceptRoom > 0
       ) {
         if (listener.posted > 0) further--;
-        if (!this.#postOne(listener)) {
-          this.#later();
-          return;
-        }
+        if (!this.#postOne(listener)) this.#rest(listener);
       }
     }
   }
@@ -175,7 +176,7 @@ export class Listening {
     if (FINAL.has(-ret)) {
       socket.error = ret;
       this.#tell(listener, Ready.IN | Ready.ERROR);
-    } else this.#later();
+    } else this.#rest(listener);
   }
 
   #tell(listener: Listener, bits: number): void {
@@ -184,10 +185,12 @@ export class Listening {
     listener.socket.tell(bits);
   }
 
-  #later(): void {
+  #rest(listener: Listener): void {
+    listener.rests = true;
     this.#stopTimer ??= this.#options.clock.after(AGAIN_MS, () => {
       this.#stopTimer = undefined;
-      if (this.#listeners.size > 0) this.#post();
+      for (const each of this.#listeners.values()) each.rests = false;
+      this.#post();
     });
   }
 }
