@@ -257,6 +257,18 @@ test('a host file with a mistake is told where it is', () => {
       },
       'guest b serves from xvda, which has to be of mode r',
     ],
+    [
+      { name: 'a', xensock: { policy: { guests: { b: {}, c: {}, 7: {} } } }, guests: [{ name: 'b' }] },
+      'the policy of sockets speaks of c, which is no guest',
+    ],
+    [{ name: 'a', guests: [{ name: '7' }] }, "a guest is called 7, which is a domain's number to a policy"],
+    [
+      {
+        name: 'a',
+        xensock: { policy: { default: { map: { connect: { '127.0.0.1:1': '127.0.0.1:{admin}' } } } } },
+      },
+      'the policy of sockets speaks of {admin}, and the host has no admin',
+    ],
   ];
   for (const [host, message] of rows) {
     writeFileSync(file, JSON.stringify(host));

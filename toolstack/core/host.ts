@@ -4,7 +4,7 @@
  */
 import { type Device, type DeviceFiles, deviceMistakes, devicesOf } from './devices.ts';
 import type { Step } from './plan.ts';
-import type { Policy } from './policy.ts';
+import { type Policy, policyMistakes } from './policy.ts';
 import { type ProgramFiles, programMistakes } from './programs.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -107,6 +107,7 @@ export function mistakes(host: HostFile): string[] {
       uplink: host.netback?.uplink?.address,
     }),
     ...host.guests.flatMap(programMistakes),
+    ...policyMistakes(host.xensock?.policy ?? {}, { names, admin: host.admin !== undefined }),
   ];
 }
 

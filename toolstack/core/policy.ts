@@ -23,6 +23,30 @@ export function policyText(policy: Policy, { adminPort }: { readonly adminPort: 
   return `${JSON.stringify(policy, undefined, 2).replaceAll(ADMIN, `${adminPort}`)}\n`;
 }
 
+/** What a host file's policy cannot mean there, a line each. `names`: of its guests. */
+export function policyMistakes(
+  policy: Policy,
+  { names, admin }: { readonly names: readonly string[]; readonly admin: boolean },
+): string[] {
+  // Who is meant by a number is known when the host is up; by a name, now.
+  const strangers = Object.keys(policy.guests ?? {}).filter(
+    (name) => !isNumber(name) && !names.includes(name),
+  );
+  return [
+    ...names
+      .filter(isNumber)
+      .map((name) => `a guest is called ${name}, which is a domain's number to a policy`),
+    ...strangers.map((name) => `the policy of sockets speaks of ${name}, which is no guest`),
+    ...(admin || !JSON.stringify(policy).includes(ADMIN)
+      ? []
+      : [`the policy of sockets speaks of ${ADMIN}, and the host has no admin`]),
+  ];
+}
+
+function isNumber(name: string): boolean {
+  return /^\d+$/.test(name);
+}
+
 /** Where this machine reaches what a guest serves at all its addresses, `127.0.0.1:8080`; undefined: the policy does not say. */
 export function reachedAt(
   policy: Policy,
