@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseIp } from '../../netback/xensock/core/address.ts';
 import { Index, Shut } from '../../netback/xensock/core/pvcalls.ts';
 import { DataRing } from '../../netback/xensock/io/dataring.ts';
-import { LocalHub } from '../../netback/xensock/io/localhub.ts';
+import { LocalHub, type Mover } from '../../netback/xensock/io/localhub.ts';
 import { LocalStream } from '../../netback/xensock/io/localstream.ts';
 import { Errno, errnoName } from '../../osdep/errno.ts';
 import { Ports } from '../../osdep/ports.ts';
@@ -361,6 +361,79 @@ describe('a guest whose indices are impossible', () => {
     expect([one.errors, other.errors]).toEqual(['ECONNRESET ECONNRESET', 'EINVAL EINVAL']);
     expect([fourth.text, fourth.errors]).toEqual(['hello', '- -']);
     for (const guest of guests) guest.release();
+  });
+});
+
+describe('between large rings, where there are pauses,', () => {
+  let pausing: Mover[];
+  const pause = (): void => {
+    for (const mover of pausing.splice(0)) hub.stir(mover);
+    run();
+  };
+
+  beforeEach(() => {
+    pausing = [];
+    hub.pauses = { add: (mover) => void pausing.push(mover) };
+  });
+
+  function large(): [Guest, Guest] {
+    const [one, other] = [new Guest('a', a, { order: 8 }), new Guest('b', b, { order: 8 })];
+    pair(one, other);
+    run();
+    return [one, other];
+  }
+
+  test('a stream without end is looked at by itself: neither ring is ever seen empty or full', () => {
+    const [one, other] = large();
+    for (let i = 0; i < 5; i++) {
+      expect(one.put(new Uint8Array(100_000))).toBe(100_000);
+      // Whoever rings is told nothing new: he need not have.
+      run();
+      const used = one.index.load(Index.OUT_PROD) - one.index.load(Index.OUT_CONS);
+      expect([used, pausing.length]).toEqual([1, 1]);
+      expect(other.get()).toHaveLength(100_000);
+      pause();
+    }
+    // Nothing more came: as usual from now on.
+    expect([one.index.load(Index.OUT_CONS), pausing.length]).toEqual([500_000, 0]);
+    one.put(text('more'));
+    run();
+    expect(other.text).toBe('more');
+  });
+
+  test('who takes nothing gets all that there is room for, after a while', () => {
+    const [one, other] = large();
+    expect(one.put(new Uint8Array(524_288))).toBe(524_288);
+    run();
+    expect(other.index.load(Index.IN_PROD)).toBe(393_216);
+    pause();
+    expect([other.index.load(Index.IN_PROD), pausing.length]).toEqual([524_288, 0]);
+  });
+
+  test.each([
+    ['shut', (one: Guest) => void one.stream.shutdown(Shut.WRITE)],
+    ['released', (one: Guest) => one.release()],
+  ])('one that is %s in a pause ends after its last byte', (_, end) => {
+    const [one, other] = large();
+    one.put(new Uint8Array(200_000));
+    run();
+    one.put(text('the last'));
+    end(one);
+    run();
+    pause();
+    expect(Buffer.from(other.get()).subarray(200_000).toString()).toBe('the last');
+    expect(other.errors).toBe('ENOTCONN -');
+  });
+
+  test('one whose peer goes in a pause is reset', () => {
+    const [one, other] = large();
+    one.put(new Uint8Array(200_000));
+    run();
+    other.release();
+    run();
+    expect(one.errors).toBe('ECONNRESET ECONNRESET');
+    pause();
+    one.release();
   });
 });
 
