@@ -16,12 +16,19 @@ import { SimHost } from '../conformance/simhost.ts';
 /** One of its transactions is done and not answered. */
 function dyingAt(store: Client, place: number): Client {
   let turn = 0;
+  return afterEach(store, async () => {
+    if (turn++ === place) throw new XenstoreError('ECONNRESET', 'TRANSACTION_END');
+  });
+}
+
+/** Something is done after each of its transactions. */
+function afterEach(store: Client, done: () => Promise<void>): Client {
   return new Proxy(store, {
     get: (target, name) => {
       if (name !== 'transaction') return Reflect.get(target, name, target).bind(target);
       return async (...args: Parameters<Client['transaction']>) => {
         const answer = await target.transaction(...args);
-        if (turn++ === place) throw new XenstoreError('ECONNRESET', 'TRANSACTION_END');
+        await done();
         return answer;
       };
     },
@@ -34,10 +41,14 @@ interface Town {
   readonly domid: number;
 }
 
-/** Alice, with so many disks and an interface; whoever serves them lets go of each when asked to. */
-async function town(diskCount: number): Promise<Town> {
+/** Alice, with so many disks, an interface and sockets; whoever serves them lets go of each when asked to. */
+async function town(
+  diskCount: number,
+  { servedBy, seen = async () => {} }: { servedBy?: string; seen?: (store: Client) => Promise<void> } = {},
+): Promise<Town> {
   const sim = await SimHost.start(['--database', 'memory']);
-  const store = await connect({ path: sim.socketPath });
+  const own = await connect({ path: sim.socketPath });
+  const store = afterEach(own, () => seen(own));
   onTestFinished(async () => {
     await store.close();
     await sim.stop();
@@ -59,14 +70,16 @@ async function town(diskCount: number): Promise<Town> {
     greets: [],
     disks,
     vifs: [{}],
-    sockets: [],
+    sockets: [{}, {}],
     fetches: [],
   };
   await guests.create(alice, there);
   const { domid } = guests.states()[0]!;
+  if (servedBy !== undefined) await guests.create({ ...alice, name: servedBy }, there);
+  const backendDomid = servedBy === undefined ? 0 : guests.states()[1]!.domid;
   for (const device of devicesOf(alice, 0)) {
-    await guests.attach('alice', device, 0, there);
-    const back = `/local/domain/0/backend/${device.kind}/${domid}/${device.devid}`;
+    await guests.attach('alice', device, backendDomid, there);
+    const back = `/local/domain/${backendDomid}/backend/${device.kind}/${domid}/${device.devid}`;
     void (async () => {
       for await (const _ of store.watch(`${back}/state`))
         if ((await store.findText(`${back}/state`)) === '5') await store.write(`${back}/state`, '6');
@@ -82,13 +95,24 @@ test.each([0, 1, 2, 3, 4])(
     const { store } = there;
     await guests.destroy('alice', { ...there, store: dyingAt(store, place) });
     expect(await store.exists(`/local/domain/${domid}`)).toBe(false);
-    for (const kind of ['vbd', 'vif'])
+    for (const kind of ['vbd', 'vif', 'pvcalls'])
       expect(await store.exists(`/local/domain/0/backend/${kind}/${domid}`)).toBe(false);
     expect(await store.directory('/vm')).toEqual([]);
     expect(await store.directory('/libxl')).toEqual([]);
     expect(guests.states()).toEqual([]);
   },
 );
+
+test('whoever serves sockets may read from the first moment on whose they are', async () => {
+  const told: string[] = [];
+  const seen = async (store: Client): Promise<void> => {
+    if (!(await store.exists('/local/domain/2/backend/pvcalls'))) return;
+    const perms = await store.getPerms('/local/domain/1/name');
+    told.push(perms.map(({ letter, domid }) => `${letter}${domid}`).join());
+  };
+  await town(0, { servedBy: 'xensock', seen });
+  expect(told).toEqual(['n0,r1,r2', 'n0,r1,r2']);
+});
 
 test('a guest with many disks goes without a word', async () => {
   const warnings: Error[] = [];

@@ -56,8 +56,8 @@ export class Guests {
     const path = device.kind === 'vbd' ? diskPath(this.#options.run, device.file) : '';
     if (device.kind === 'vbd') makeDisk(path, device);
     const ends = { backendDomid, frontendDomid: domid };
-    devices.set(device, await attach(store, device, ends, path));
     if (device.kind === 'pvcalls') await introduce(store, ends);
+    devices.set(device, await attach(store, device, ends, path));
     const address = device.kind === 'vif' ? device.address : undefined;
     if (address !== undefined)
       await store.write(`/local/domain/${domid}/vm-data/vif/${device.devid}/address`, address);
@@ -156,10 +156,12 @@ export class Guests {
   }
 }
 
-/** A backend that knows guests by name has to be able to read it. */
+/** A backend that knows guests by name has to be able to read it, from the moment on in which it finds the device. */
 async function introduce(store: Client, { backendDomid, frontendDomid }: Ends): Promise<void> {
   const path = `/local/domain/${frontendDomid}/name`;
-  await store.setPerms(path, [...(await store.getPerms(path)), `r${backendDomid}`]);
+  const perms = await store.getPerms(path);
+  if (perms.some(({ domid }) => domid === backendDomid)) return;
+  await store.setPerms(path, [...perms, `r${backendDomid}`]);
 }
 
 export function guestProcess(name: string): string {
