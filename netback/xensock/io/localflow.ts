@@ -55,17 +55,19 @@ export class LocalFlow implements Mover {
   /** It looks again when a pause is over. */
   #pausing = false;
   #cancelTimer: () => void = () => {};
-  readonly #afterPause: Mover = {
-    move: () => {
-      this.#pausing = false;
-      return this.move();
-    },
-    failed: (error) => this.failed(error),
-  };
+  readonly #afterPause: Mover;
 
   constructor(hub: LocalHub<object>, owner: FlowOwner) {
     this.#hub = hub;
     this.#owner = owner;
+    this.#afterPause = {
+      payer: owner.budget,
+      move: () => {
+        this.#pausing = false;
+        return this.move();
+      },
+      failed: (error) => this.failed(error),
+    };
   }
 
   /** No byte comes or goes any more. */
@@ -140,6 +142,10 @@ export class LocalFlow implements Mover {
     peer.#left = NOTHING;
     peer.fail(errno);
     if (!peer.#released) this.#hub.stir(peer);
+  }
+
+  get payer(): object | undefined {
+    return this.#owner.budget;
   }
 
   failed(error: unknown): void {

@@ -1,6 +1,7 @@
 /**
  * All the networks of guests among themselves in this process, and turns for their streams: who has something to move gets a limited part of it
- * moved, in a circle, and Node's loop has its turn in between. Knows neither bytes nor rings.
+ * moved, in a circle in which all guests are alike, however many streams each has, and Node's loop has its turn in between. Knows neither bytes
+ * nor rings.
  */
 import type { Clock } from '../../../osdep/clock.ts';
 import { LocalNet } from '../core/localnet.ts';
@@ -11,6 +12,8 @@ export interface Mover {
   move(): boolean;
   /** A mistake of ours in that: it costs this one alone. */
   failed(error: unknown): void;
+  /** Whoever pays for it, who has one share of all turns. Default: itself. */
+  readonly payer?: object | undefined;
 }
 
 export interface LocalHubOptions {
@@ -23,6 +26,8 @@ export interface LocalHubOptions {
 
 /** How long there are turns without one for Node's loop. */
 const STRETCH_MS = 2;
+/** Turns after which guests are told what they were rung for. */
+const TURNS = 8;
 
 export class LocalHub<S extends object> {
   readonly clock: Clock;
@@ -31,9 +36,12 @@ export class LocalHub<S extends object> {
   pauses: { add(mover: Mover): void } | undefined;
   readonly #soon: (callback: () => void) => void;
   readonly #nets = new Map<string, LocalNet<S>>();
-  readonly #moving: Mover[] = [];
+  /** Who has turns, and for each those of his that wait, in their order. */
+  readonly #payers: object[] = [];
+  readonly #queues = new Map<object, Mover[]>();
   readonly #among = new Set<Mover>();
   #planned = false;
+  #running = false;
   #closed = false;
   readonly #turn = (): void => this.#run();
 
@@ -61,15 +69,16 @@ export class LocalHub<S extends object> {
   /** There is something to move: at once, if nobody else waits; the rest in turns. */
   stir(mover: Mover): void {
     if (this.#among.has(mover)) return;
-    if (this.#moving.length === 0 && !moved(mover)) return;
+    if (this.#payers.length === 0 && !this.#running && !moved(mover)) return;
     this.#among.add(mover);
-    this.#moving.push(mover);
+    this.#queue(mover);
     this.#plan();
   }
 
   close(): void {
     this.#closed = true;
-    this.#moving.length = 0;
+    this.#payers.length = 0;
+    this.#queues.clear();
     this.#among.clear();
   }
 
@@ -82,21 +91,35 @@ export class LocalHub<S extends object> {
   #run(): void {
     this.#planned = false;
     const until = this.clock.now() + STRETCH_MS;
+    this.#running = true;
     do {
-      const { length } = this.#moving;
-      if (length === 0) return;
-      let kept = 0;
-      for (let i = 0; i < length; i++) {
-        const mover = this.#moving[i]!;
-        if (moved(mover)) this.#moving[kept++] = mover;
-        else this.#among.delete(mover);
-      }
-      // Those that came meanwhile stand behind.
-      for (let i = length; i < this.#moving.length; i++) this.#moving[kept++] = this.#moving[i]!;
-      this.#moving.length = kept;
+      for (let left = TURNS; left > 0 && this.#payers.length > 0; left--) this.#turnOf(this.#payers.shift()!);
       this.flush();
-    } while (this.clock.now() < until);
-    this.#plan();
+    } while (this.#payers.length > 0 && this.clock.now() < until);
+    this.#running = false;
+    if (this.#payers.length > 0) this.#plan();
+  }
+
+  #turnOf(payer: object): void {
+    const queue = this.#queues.get(payer)!;
+    const mover = queue.shift()!;
+    const more = moved(mover);
+    if (this.#closed) return;
+    if (queue.length === 0) this.#queues.delete(payer);
+    else this.#payers.push(payer);
+    if (more) this.#queue(mover);
+    else this.#among.delete(mover);
+  }
+
+  #queue(mover: Mover): void {
+    const payer = mover.payer ?? mover;
+    const queue = this.#queues.get(payer);
+    if (queue !== undefined) {
+      queue.push(mover);
+      return;
+    }
+    this.#queues.set(payer, [mover]);
+    this.#payers.push(payer);
   }
 }
 

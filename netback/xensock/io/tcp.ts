@@ -167,6 +167,10 @@ export class TcpStream implements Mover {
     this.#fail(Errno.ECONNRESET);
   }
 
+  get payer(): object | undefined {
+    return this.#owner.budget;
+  }
+
   failed(error: unknown): void {
     this.#owner.failed(error);
   }
