@@ -1,7 +1,7 @@
 // The built program beside guests in other processes: killed and started again, it goes on with them: a server in a guest does nothing for that, and its
 // clients of this machine find it at the same port; connections are reset. Told to stop, it stops.
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
@@ -45,6 +45,8 @@ async function guestOf(host: ProcessHost): Promise<RawSockGuest> {
 async function hear(port: number): Promise<string> {
   for (;;) {
     const socket = createConnection(port, '127.0.0.1');
+    // It may be reset when nobody looks any more.
+    socket.on('error', () => {});
     stops.push(async () => socket.destroy());
     try {
       const [text] = await once(socket, 'data');
@@ -84,7 +86,10 @@ test('killed and killed again: the server serves on', { timeout: LIMIT_MS }, asy
     expect(await host.dom0.readText(`${guest.back}/state`)).toBe('4');
   }
   expect(program.said).toContain('taken over');
+  const control = join(host.directory, 'xensock/control-0');
+  expect(existsSync(control)).toBe(true);
   expect(await program.end('SIGTERM')).toBe(0);
+  expect(existsSync(control)).toBe(false);
 });
 
 test('killed while bytes flow: what came is right as far as it came, and the next try is whole', {
