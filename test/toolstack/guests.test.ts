@@ -1,6 +1,6 @@
 // A guest's end in the store, whoever dies meanwhile; and the files that its disks are in. Our daemon, on the simulator within this process.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -139,16 +139,22 @@ test("a disk's file is made where it is missing or was left empty, and nothing e
   mkdirSync(join(top, 'directory'));
   mkdirSync(join(top, 'site'));
   writeFileSync(join(top, 'site/index.html'), 'hello');
-  const archive = [join(top, 'site'), join(top, 'empty')];
+  writeFileSync(join(top, '-dash'), '');
+  const archive = [join(top, 'site'), join(top, 'empty'), join(top, '-dash')];
   makeDisk(join(top, 'site.img'), { sizeMb: 1, archive });
   expect(spawnSync('tar', ['-tf', join(top, 'site.img')], { encoding: 'utf8' }).stdout.split('\n')).toEqual([
     './',
     './index.html',
     'empty',
+    '-dash',
     '',
   ]);
   expect(statSync(join(top, 'site.img')).size % 512).toBe(0);
   expect(() => makeDisk(join(top, 'b.img'), { sizeMb: 1, archive: [join(top, 'none')] })).toThrow(/none/);
+  // The kernel says that it has 4096 bytes.
+  const shrinks = '/sys/devices/system/cpu/online';
+  expect(() => makeDisk(join(top, 'b.img'), { sizeMb: 1, archive: [shrinks] })).toThrow(/b\.img: .*shrank/);
+  expect(readdirSync(top).filter((name) => name.startsWith('b.img'))).toEqual([]);
   expect(() => makeDisk(join(top, 'directory'), one)).toThrow(
     /directory is neither a file nor a block device$/,
   );

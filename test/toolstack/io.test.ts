@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -13,6 +13,7 @@ import { Crew, type Job } from '../../toolstack/io/crew.ts';
 import { packageRoot, readHostFile, shippedHost } from '../../toolstack/io/hostfile.ts';
 import { identify, isAlive } from '../../toolstack/io/identity.ts';
 import { openLog } from '../../toolstack/io/log.ts';
+import { listenObstacle } from '../../toolstack/io/network.ts';
 import { RunDirectory, self } from '../../toolstack/io/rundir.ts';
 import { type HostState, runPath } from '../../toolstack/io/state.ts';
 
@@ -277,6 +278,17 @@ test('a host file with a mistake is told where it is', () => {
   writeFileSync(file, '{');
   expect(() => readHostFile(file)).toThrow(file);
   expect(() => readHostFile(join(top, 'none'))).toThrow('ENOENT');
+});
+
+test('where nobody could listen on this machine is told with the reason', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  expect(await listenObstacle(place)).toBe(`${place} is in use on this machine`);
+  server.close();
+  await once(server, 'close');
+  expect(await listenObstacle(place)).toBeUndefined();
+  expect(await listenObstacle('192.0.2.1:8080')).toBe('192.0.2.1:8080 is not on this machine');
 });
 
 test('the control socket tells the state, and takes no nonsense', async () => {

@@ -3,7 +3,16 @@
  * by its domain's number.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import { backendPath, type DeviceName, frontendPath, libxlPath } from '../../xenstored/xenbus/path.ts';
@@ -51,13 +60,17 @@ function stretch(path: string, bytes: number): void {
 function pack(path: string, archive: readonly string[]): void {
   const fresh = `${path}.new`;
   const words = archive.flatMap((one) =>
-    statSync(one).isDirectory() ? ['-C', one, '.'] : ['-C', dirname(one), basename(one)],
+    statSync(one).isDirectory() ? ['-C', one, '.'] : ['-C', dirname(one), `--add-file=${basename(one)}`],
   );
-  const { error, status, stderr } = spawnSync('tar', ['-cf', fresh, ...words], { encoding: 'utf8' });
-  if (error !== undefined) throw new Error(`${path}: an archive takes tar: ${error.message}`);
-  if (status !== 0) throw new Error(`${path}: ${stderr.trim().split('\n', 1)[0]}`);
-  chmodSync(fresh, 0o600);
-  renameSync(fresh, path);
+  try {
+    const { error, status, stderr } = spawnSync('tar', ['-cf', fresh, ...words], { encoding: 'utf8' });
+    if (error !== undefined) throw new Error(`${path}: an archive takes tar: ${error.message}`);
+    if (status !== 0) throw new Error(`${path}: ${stderr.trim().split('\n', 1)[0]}`);
+    chmodSync(fresh, 0o600);
+    renameSync(fresh, path);
+  } finally {
+    rmSync(fresh, { force: true });
+  }
 }
 
 export interface Ends {

@@ -16,8 +16,8 @@ export function hasInterface(name: string): boolean {
   return interfaces().includes(name);
 }
 
-/** Could somebody listen there, `127.0.0.1:8080`? */
-export async function isFree(place: string): Promise<boolean> {
+/** Why nobody could listen there (`127.0.0.1:8080`), in a line; undefined: somebody could. */
+export async function listenObstacle(place: string): Promise<string | undefined> {
   const colon = place.lastIndexOf(':');
   const server = createServer().listen(
     Number(place.slice(colon + 1)),
@@ -26,9 +26,12 @@ export async function isFree(place: string): Promise<boolean> {
   try {
     await once(server, 'listening');
     await once(server.close(), 'close');
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') return `${place} is in use on this machine`;
+    if (code === 'EADDRNOTAVAIL') return `${place} is not on this machine`;
+    return code === 'EACCES' ? `${place} takes CAP_NET_BIND_SERVICE on this machine` : message;
   }
 }
 

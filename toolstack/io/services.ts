@@ -14,7 +14,7 @@ import { obstacle, type Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
 import type { Crew } from './crew.ts';
 import type { Domain, Domains } from './domains.ts';
-import { hasInterface, isFree, readNetwork } from './network.ts';
+import { hasInterface, listenObstacle, readNetwork } from './network.ts';
 import { blkback, netback, xensock } from './programs.ts';
 import type { WebState } from './state.ts';
 
@@ -145,14 +145,17 @@ export class Services {
     return join(this.#options.run, 'xensock.json');
   }
 
-  /** That an address is in use is told and no failure: the guest goes on trying. */
+  /** That an address is not to be had is told and no failure: the guest goes on trying. */
   async #mapWebs(): Promise<void> {
     const { file, policy, print } = this.#options;
     for (const { name, serves } of file.guests) {
       const place = serves && reachedAt(file.xensock?.policy ?? {}, { name, port: serves.port });
       if (place === undefined) continue;
-      if (await isFree(place)) this.#webs.push({ guest: name, url: `http://${place}/` });
-      else print(`${place} is in use on this machine: map guest ${name}'s port to another in the host file`);
+      const url = `http://${place}/`;
+      const other = this.#webs.find((web) => web.url === url);
+      const against = other ? `${place} is guest ${other.guest}'s` : await listenObstacle(place);
+      if (against === undefined) this.#webs.push({ guest: name, url });
+      else print(`${against}: map guest ${name}'s port to another in the host file`);
     }
     // Once: from then on it is whoever's it is who changes it.
     writeFileSync(this.#policyFile, policy(), { mode: 0o600 });
