@@ -5,7 +5,7 @@
  */
 import { Family, type InetAddress, isAny, isLoopback, plain } from './address.ts';
 import type { Answer } from './hands.ts';
-import { type Binding, Ports } from './localports.ts';
+import { type Binding, type EphemeralPorts, Ports } from './localports.ts';
 
 const Errno = {
   EAGAIN: 11,
@@ -61,11 +61,16 @@ interface Entry<S> {
 const nobody: Left<never> = { admitted: undefined, reset: [], refused: [] };
 
 export class LocalNet<S extends object> {
-  readonly #streams = new Ports<S>();
-  readonly #datagrams = new Ports<S>();
+  readonly #streams: Ports<S>;
+  readonly #datagrams: Ports<S>;
   readonly #entries = new Map<S, Entry<S>>();
   /** Ports of connections: that of who connects, times 65536, and the other's. */
   readonly #pairs = new Set<number>();
+
+  constructor(ephemeral?: EphemeralPorts) {
+    this.#streams = new Ports(ephemeral);
+    this.#datagrams = new Ports(ephemeral);
+  }
 
   get empty(): boolean {
     return this.#entries.size === 0;

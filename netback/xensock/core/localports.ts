@@ -5,11 +5,14 @@
 import { Family, formatIp, type InetAddress, isAny, isLoopback, plain } from './address.ts';
 import type { Answer } from './hands.ts';
 
+/** For who names none, both included. */
+export interface EphemeralPorts {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** Linux's (net.ipv4.ip_local_port_range). */
-const EPHEMERAL_PORTS: { readonly first: number; readonly last: number } = {
-  first: 32768,
-  last: 60999,
-};
+const EPHEMERAL: EphemeralPorts = { first: 32768, last: 60999 };
 
 const EADDRINUSE = 98;
 const EADDRNOTAVAIL = 99;
@@ -27,7 +30,13 @@ export interface Binding<S> {
 
 export class Ports<S> {
   readonly #byPort = new Map<number, Binding<S>[]>();
-  #next = EPHEMERAL_PORTS.first;
+  readonly #ephemeral: EphemeralPorts;
+  #next: number;
+
+  constructor(ephemeral: EphemeralPorts = EPHEMERAL) {
+    this.#ephemeral = ephemeral;
+    this.#next = ephemeral.first;
+  }
 
   /** `address.port` 0: any that is free. `only6`: of `::`, no IPv4. EADDRNOTAVAIL, EADDRINUSE. */
   take(owner: S, address: InetAddress, only6: boolean): Answer<Binding<S>> {
@@ -67,7 +76,7 @@ export class Ports<S> {
 
   /** Ports in turn, so that one is not soon somebody else's; `taken`: besides those that are bound. */
   ephemeral(taken: (port: number) => boolean): number | undefined {
-    const { first, last } = EPHEMERAL_PORTS;
+    const { first, last } = this.#ephemeral;
     for (let tries = first; tries <= last; tries++) {
       const port = this.#next;
       this.#next = port === last ? first : port + 1;
