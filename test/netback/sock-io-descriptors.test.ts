@@ -1,4 +1,5 @@
-// However many sockets guests want, the process keeps descriptors for itself: who finds none left gets an error number, and one that is given back is there again.
+// However many sockets guests want, the process keeps descriptors for itself: who finds none left gets an error number, and one that is given back is there
+// again.
 import { afterEach, expect, test } from 'vitest';
 import { parseIp } from '../../netback/xensock/core/address.ts';
 import { Descriptors } from '../../netback/xensock/io/descriptors.ts';
