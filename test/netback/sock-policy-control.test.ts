@@ -9,6 +9,7 @@ import type { SocketView } from '../../netback/xensock/core/socket.ts';
 import { Administration } from '../../netback/xensock/io/administration.ts';
 import { isQuery, runQuery } from '../../netback/xensock/io/query.ts';
 import type { Platform } from '../../osdep/platform.ts';
+import { XenstoreError } from '../../xenstored/client/error.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import { address } from './sock-core.ts';
 
@@ -109,6 +110,22 @@ test('SIGHUP reads the file again, at once', async () => {
   process.emit('SIGHUP');
   expect((await other.rulesOf(3)).limits.sockets).toBe(4);
   expect(log).toEqual([`policy: ${policy} is read again`]);
+  other.close();
+});
+
+test('a guest stays who it is while the store goes and comes', async () => {
+  const policy = join(run, 'policy.json');
+  writeFileSync(policy, '{"guests": {"web": {"otherwise": "deny"}}}');
+  const answers = [new XenstoreError('ECONNRESET', 'READ'), 'web', new XenstoreError('EACCES', 'READ')];
+  const readText = async (): Promise<string> => {
+    const answer = answers.shift()!;
+    if (typeof answer === 'string') return answer;
+    throw answer;
+  };
+  const host = { domid: 0, run, store: { readText } as unknown as Client, log: () => {} };
+  const other = new Administration({ ...host, platform: {} as Platform }, { policy });
+  expect((await other.rulesOf(3)).name).toBe('web');
+  expect((await other.rulesOf(3)).name).toBe('default');
   other.close();
 });
 

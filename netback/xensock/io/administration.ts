@@ -3,6 +3,7 @@
  * socket. The service asks it what a guest may do, and is told when that is something else.
  */
 import { join } from 'node:path';
+import { XenstoreError } from '../../../xenstored/client/error.ts';
 import type { FlagValues, ProgramFlags, ServiceHost } from '../../../xenstored/client/program.ts';
 import type { GuestRules } from '../core/policy.ts';
 import type { SocketView } from '../core/socket.ts';
@@ -56,8 +57,7 @@ export class Administration {
 
   /** What a guest may do now. Its name is asked for, which only a privileged domain is told. */
   readonly rulesOf = async (domid: number): Promise<GuestRules> => {
-    const name = await this.#host.store.readText(`/local/domain/${domid}/name`).catch(() => undefined);
-    this.#policies.named(domid, name);
+    this.#policies.named(domid, await this.#nameOf(domid));
     return this.#policies.of(domid);
   };
 
@@ -85,6 +85,17 @@ export class Administration {
     process.off('SIGHUP', this.#reread);
     this.#policies.close();
     this.#control?.close();
+  }
+
+  /** undefined: it has none, or none for us. A store that goes and comes must not make it everybody's. */
+  async #nameOf(domid: number): Promise<string | undefined> {
+    for (;;) {
+      try {
+        return await this.#host.store.readText(`/local/domain/${domid}/name`);
+      } catch (error) {
+        if (!(error instanceof XenstoreError) || error.code !== 'ECONNRESET') return undefined;
+      }
+    }
   }
 
   #sockets({ devices }: Administered): readonly Listed[] {
