@@ -12,6 +12,8 @@ export interface GuestOptions {
   readonly store: Client;
   readonly clock: Clock;
   print(text: string): void;
+  /** What it was told to do has begun: it is not said to be ready before. Never rejects. */
+  readonly begun?: Promise<void>;
   /** Another guest may be heard; whoever it is may be looked up with `find`. Until the signal. */
   readonly onNeighbour?: (domid: string, find: Find, signal: AbortSignal) => Promise<void>;
 }
@@ -34,14 +36,16 @@ export class Guest {
   readonly #store: Client;
   readonly #clock: Clock;
   readonly #print: (text: string) => void;
+  readonly #begun: Promise<void>;
   readonly #ending = new AbortController();
   readonly #onNeighbour: NonNullable<GuestOptions['onNeighbour']>;
   #name = '';
 
-  constructor({ store, clock, print, onNeighbour = async () => {} }: GuestOptions) {
+  constructor({ store, clock, print, begun, onNeighbour = async () => {} }: GuestOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#print = print;
+    this.#begun = begun ?? Promise.resolve();
     this.#onNeighbour = onNeighbour;
     // A watch for each neighbour listens to it, and Node takes more than ten for a mistake.
     setMaxListeners(0, this.#ending.signal);
@@ -58,7 +62,7 @@ export class Guest {
       await store.write('data/greeting', `hello from ${this.#name}`);
       await store.write('data/address', '');
       const lives = [this.#greet(), this.#obey()];
-      this.#print(`guest is ready: ${this.#name}`);
+      void this.#begun.then(() => this.#print(`guest is ready: ${this.#name}`));
       // Whichever fails or ends takes the other with it.
       return (await Promise.race(lives)) ?? ShutdownReason.POWEROFF;
     } finally {

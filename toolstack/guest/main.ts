@@ -13,6 +13,9 @@ import { GuestNetwork } from './network.ts';
 import { GuestSockets } from './sockets.ts';
 import { Web } from './web.ts';
 
+/** Until a guest is said to be ready though nobody knows yet whether it serves. */
+const PATIENCE_MS = 20_000;
+
 const platform = simPlatform();
 const store = await connect({ connector: ownRing(platform) });
 const print = (text: string): void => console.log(text);
@@ -20,10 +23,15 @@ const network = new GuestNetwork({ platform, store, print });
 const sockets = new GuestSockets({ platform, store, print });
 const { clock } = platform;
 const web = new Web({ store, clock, print, listen: (...wanted) => sockets.listen(...wanted) });
+const fetcher = runFetcher({ store, clock, print, dial: (host, port) => sockets.dial(host, port) });
+const serving = web.run();
+for (const program of [fetcher, serving]) program.catch((error: unknown) => print(String(error)));
+const patience = new Promise<void>((resolve) => clock.after(PATIENCE_MS, resolve));
 const guest = new Guest({
   store,
   clock,
   print,
+  begun: Promise.race([web.settled, serving.catch(() => {}), patience]),
   onNeighbour: (domid, find, signal) => network.pingOn(domid, () => find('data/address'), signal),
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => guest.end());
@@ -36,11 +44,6 @@ const driven = await Promise.all([
   network.drive(),
   sockets.drive(),
 ]);
-for (const program of [
-  web.run(),
-  runFetcher({ store, clock, print, dial: (host, port) => sockets.dial(host, port) }),
-])
-  program.catch((error: unknown) => print(String(error)));
 const reason = await guest.run();
 for (const devices of driven) await devices.close();
 await store.close();

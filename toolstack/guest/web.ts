@@ -23,7 +23,10 @@ export interface WebOptions {
 }
 
 export class Web {
+  /** It serves, or it is known why not. */
+  readonly settled: Promise<void>;
   readonly #options: WebOptions;
+  #settle = (): void => {};
   readonly #disks = new Map<number, FrontDisk>();
   #onDisk = (): void => {};
   #answered = 0;
@@ -33,6 +36,9 @@ export class Web {
 
   constructor(options: WebOptions) {
     this.#options = options;
+    this.settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
   }
 
   /** A disk has come. */
@@ -43,7 +49,7 @@ export class Web {
 
   /** For as long as the guest lives, if it was told to serve. */
   async run(): Promise<void> {
-    const { store, print } = this.#options;
+    const { store } = this.#options;
     const disk = await store.findText('vm-data/web/disk');
     const port = await store.findText('vm-data/web/port');
     if (disk === undefined || port === undefined) return;
@@ -51,16 +57,15 @@ export class Web {
     try {
       const medium = mediumOf(await this.#wait(Number(disk)));
       const files = await readArchive(medium);
-      print(`${files.size} files are on disk ${disk}`);
+      this.#options.print(`${files.size} files are on disk ${disk}`);
       await this.#serve(Number(port), medium, files);
     } catch (error) {
-      this.#state = `serves nothing: disk ${disk}: ${error instanceof Error ? error.message : error}`;
-      print(this.#state);
+      this.#say(`serves nothing: disk ${disk}: ${error instanceof Error ? error.message : error}`);
     }
   }
 
   async #serve(port: number, medium: Medium, files: ReadonlyMap<string, ArchivedFile>): Promise<void> {
-    const { listen, clock, print } = this.#options;
+    const { listen, clock } = this.#options;
     const found = {
       find: (path: string) => files.get(path),
       read: ({ at }: ArchivedFile, from: number, to: number) => medium.read(at + from, to - from),
@@ -73,14 +78,16 @@ export class Web {
       );
     });
     for (;;) {
-      const why = await listen(port, server, () => {
-        this.#state = `serves ${files.size} files on port ${port}`;
-        print(this.#state);
-      });
-      if (this.#state !== `serves nothing: ${why}`) print(`serves nothing: ${why}`);
-      this.#state = `serves nothing: ${why}`;
+      const why = await listen(port, server, () => this.#say(`serves ${files.size} files on port ${port}`));
+      this.#say(`serves nothing: ${why}`);
       await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
     }
+  }
+
+  #say(state: string): void {
+    if (this.#state !== state) this.#options.print(state);
+    this.#state = state;
+    this.#settle();
   }
 
   async #wait(devid: number): Promise<FrontDisk> {
