@@ -25,7 +25,8 @@ export class Asking {
   down = false;
   readonly #madeIn = new WeakMap<XenSocket, Session>();
   #session: Session | undefined;
-  #waiting: (() => void)[] = [];
+  /** Who waits for a connection, by socket: a program that tries again and again meanwhile leaves nobody behind. */
+  readonly #waiting = new Map<XenSocket, (() => void)[]>();
 
   get session(): Session | undefined {
     return this.#session;
@@ -66,7 +67,9 @@ export class Asking {
   /** A call about a socket, when there is a connection. */
   async ask(socket: XenSocket, call: Call): Promise<Reply> {
     const session = await this.online(socket);
-    if (session === undefined) return { ret: isOver(socket) ? socket.error : -ENETDOWN, data: undefined };
+    // It may have been released since it asked: its number means nothing any more, and some commands would make it anew.
+    if (isOver(socket)) return { ret: socket.error, data: undefined };
+    if (session === undefined) return { ret: -ENETDOWN, data: undefined };
     if (this.#madeIn.get(socket) !== session) return LOST;
     return new Promise((resolve) => {
       session.commands.ask(socket.id, call, (ret, data) =>
@@ -79,12 +82,23 @@ export class Asking {
   /** The connection that the device has, or is going to have; undefined: it is of no use to this socket. */
   async online(socket: XenSocket): Promise<Session | undefined> {
     while (this.#session === undefined && !this.down && !isOver(socket))
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      await new Promise<void>((resolve) => {
+        const waiting = this.#waiting.get(socket) ?? [];
+        waiting.push(resolve);
+        this.#waiting.set(socket, waiting);
+      });
     return isOver(socket) ? undefined : this.#session;
   }
 
+  /** The socket is over: what was asked of it ends now. */
+  over(socket: XenSocket): void {
+    const waiting = this.#waiting.get(socket);
+    this.#waiting.delete(socket);
+    for (const go of waiting ?? []) go();
+  }
+
   #go(): void {
-    for (const go of this.#waiting.splice(0)) go();
+    for (const socket of [...this.#waiting.keys()]) this.over(socket);
   }
 }
 

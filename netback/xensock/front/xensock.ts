@@ -118,6 +118,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     if (socket.state === 'bound' && !this.#listening.room) return -Errno.ENOBUFS;
     const { ret } = await this.#asking.ask(socket, { command: Command.LISTEN, backlog });
     if (ret !== 0) return ret;
+    if (isOver(socket)) return socket.error;
     socket.backlog = backlog;
     socket.state = 'listening';
     const session = this.#asking.liveOf(socket);
@@ -223,6 +224,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     const { state } = socket;
     socket.fail('closed', -Errno.EBADF);
     this.#sockets.delete(socket);
+    this.#asking.over(socket);
     const unwanted = state === 'listening' ? this.#listening.remove(socket) : [];
     for (const child of unwanted) this.#refuse(child);
     await this.#release(socket);

@@ -1,0 +1,84 @@
+// What a guest's socket driver does when a socket is closed in the midst of something: nothing is left of it at the backend, nor with the guest, and what was
+// sent arrives.
+import { afterEach, describe, expect, test } from 'vitest';
+import { Command } from '../../netback/xensock/core/pvcalls.ts';
+import type { XenSocket } from '../../netback/xensock/front/socket.ts';
+import type { XenSock } from '../../netback/xensock/front/xensock.ts';
+import { FakeSockBackend, plainOffer, takeOut } from './sock-front.ts';
+import { inet } from './sock-rawguest.ts';
+
+let fakes: FakeSockBackend[] = [];
+afterEach(async () => {
+  for (const fake of fakes) await fake.stop();
+  fakes = [];
+});
+
+async function started(...args: Parameters<typeof FakeSockBackend.start>): Promise<FakeSockBackend> {
+  const fake = await FakeSockBackend.start(...args);
+  fakes.push(fake);
+  return fake;
+}
+
+const stream = { family: 2, type: 1, protocol: 0 };
+const here = inet('0.0.0.0', 8080);
+const there = inet('10.0.0.1', 80);
+
+function made(driver: XenSock, kind = stream): XenSocket {
+  const socket = driver.create(kind, () => {});
+  if (typeof socket === 'number') throw new Error(`no socket: ${socket}`);
+  return socket;
+}
+
+const commands = (fake: FakeSockBackend): readonly number[] => fake.seen.map(({ command }) => command);
+
+describe('closed in the midst of a call', () => {
+  // A backend makes a socket of a BIND for a number that it does not know.
+  test.each<[string, (driver: XenSock, socket: XenSocket) => Promise<unknown>]>([
+    ['bind', (driver, socket) => driver.bind(socket, here)],
+    ['connect', (driver, socket) => driver.connect(socket, there)],
+    ['listen', (driver, socket) => driver.listen(socket, 1)],
+  ])('%s: its release is the last that is asked', async (_, call) => {
+    const fake = await started();
+    const driver = await fake.driver;
+    for (const kind of [stream, { ...stream, type: 2 }]) {
+      const socket = made(driver, kind);
+      const outcome = call(driver, socket);
+      await driver.close(socket);
+      expect(await outcome).toBeLessThan(0);
+    }
+    expect(commands(fake).at(-1)).toBe(Command.RELEASE);
+    expect(commands(fake)).not.toContain(Command.BIND);
+  });
+
+  test('one that is closed while LISTEN is under way listens no more', async () => {
+    const fake = await started();
+    const driver = await fake.driver;
+    for (let i = 0; i < 20; i++) {
+      const socket = made(driver);
+      await driver.bind(socket, here);
+      fake.answer = ({ command }) => (command === Command.LISTEN ? undefined : 0);
+      const listening = driver.listen(socket, 1);
+      const request = await fake.asked(Command.LISTEN, i + 1);
+      const closing = driver.close(socket);
+      fake.settle(request, 0);
+      expect(await listening).toBe(-9);
+      await closing;
+    }
+    expect(commands(fake)).not.toContain(Command.ACCEPT);
+    fake.answer = ({ command }) => (command === Command.ACCEPT ? undefined : 0);
+    const last = made(driver);
+    await driver.bind(last, here);
+    expect(await driver.listen(last, 1)).toBe(0);
+  });
+
+  test('a call that waits for a connection of the device ends with its socket', async () => {
+    const fake = await started();
+    const driver = await fake.driver;
+    await fake.state(5);
+    await fake.guestState(6);
+    const socket = made(driver);
+    const outcome = driver.connect(socket, there);
+    await driver.close(socket);
+    expect(await outcome).toBe(-9);
+  });
+});
