@@ -532,6 +532,23 @@ describe('other rules while it runs', () => {
     expect(bench.ask(20, calls.connect())).toBe(-EISCONN);
   });
 
+  test('what was accepted by a socket for IPv6 alone is judged as that one', () => {
+    const policy = {
+      default: {
+        rules: [{ action: 'deny' as const, direction: 'listen' as const, address: '0.0.0.0/0' }],
+      },
+    };
+    const bench = new Bench({ extended: true, policy });
+    bench.ask(ID, calls.socket(10));
+    bench.ask(ID, calls.setsockopt(41, 26));
+    bench.ask(ID, calls.bind(address('::', 8080)));
+    expect(bench.ask(ID, calls.listen())).toBe(0);
+    bench.hands.held.get(bench.newest)!.waiting = 1;
+    expect(bench.ask(ID, calls.accept(OTHER))).toBe(0);
+    bench.sockets.rules = bench.rules;
+    expect(bench.sockets.list.map(({ state }) => state)).toEqual(['passive', 'active']);
+  });
+
   test('listening sockets end, with what waits at them and what they have accepted', () => {
     const bench = new Bench();
     states.passive(bench);

@@ -110,7 +110,7 @@ export class Listening {
     if (errno !== 0) this.#table.destroy(into, 'unmap');
     else {
       into.state = 'active';
-      into.listener = { asked: socket.asked, own: socket.own };
+      into.listener = { asked: socket.asked, own: socket.own, options: socket.options };
       into.network = socket.network;
       this.#table.note(into);
     }

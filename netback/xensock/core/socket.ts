@@ -32,7 +32,7 @@ export interface Socket {
   /** `inet`, or the name of the guests' network that it is in, or both with a plus; empty before it is known. */
   network: string;
   /** Where the listening socket is bound that accepted it: what the policy says of that is said of it. */
-  listener: Pick<Socket, 'asked' | 'own'> | undefined;
+  listener: Pick<Socket, 'asked' | 'own' | 'options'> | undefined;
   backlog: number;
   /** What waits for an answer: CONNECT, or of an accepting socket its ACCEPT. */
   request: Request | undefined;

@@ -262,8 +262,9 @@ export class Sockets implements Heard {
     if (state === 'lost') return false;
     const direction = type === SocketType.DGRAM ? 'datagram' : 'connect';
     if (peer !== undefined && judgePeer(this.#rules, direction, peer).errno !== 0) return true;
-    const listens = asked ?? listener?.asked;
-    return listens !== undefined && judgeOwn(this.#rules, listens, { v6only: isV6only(options) }).errno !== 0;
+    const where = listener ?? { asked, options };
+    if (where.asked === undefined) return false;
+    return judgeOwn(this.#rules, where.asked, { v6only: isV6only(where.options) }).errno !== 0;
   }
 
   #cut(socket: Socket): void {
