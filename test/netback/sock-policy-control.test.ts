@@ -17,6 +17,8 @@ let run: string;
 let administration: Administration;
 const log: string[] = [];
 const changes: number[] = [];
+/** What the store says of a guest's name. */
+let name: Promise<string>;
 
 const view: SocketView = {
   id: 0xffff_8800_0123_4560n,
@@ -35,7 +37,8 @@ beforeEach(async () => {
   run = mkdtempSync(join(tmpdir(), 'xensock-control-'));
   log.length = 0;
   changes.length = 0;
-  const store = { readText: async () => 'web' } as unknown as Client;
+  name = Promise.resolve('web');
+  const store = { readText: () => name } as unknown as Client;
   const platform = { clock: { now: () => 4500 } } as unknown as Platform;
   administration = new Administration(
     { platform, domid: 0, run, store, log: (line) => void log.push(line) },
@@ -44,7 +47,7 @@ beforeEach(async () => {
   await administration.rulesOf(3);
   await administration.open({
     devices: [{ domid: 3, path: '/local/domain/0/backend/pvcalls/3/1', list: () => [view] }],
-    rulesChanged: async () => void changes.push((await administration.rulesOf(3)).limits.sockets),
+    rulesChanged: async (of = administration.rulesOf) => void changes.push((await of(3)).limits.sockets),
   });
 });
 
@@ -93,11 +96,24 @@ test('xensock policy tells, and changes, what holds', async () => {
   writeFileSync(file, '{"guests": {"web": {"limits": {"sockets": 9}}}}');
   expect(JSON.parse(await ask('policy'))).toEqual({});
   expect(await ask('policy', file)).toBe('');
-  await expect.poll(() => changes).toEqual([9]);
+  await expect.poll(() => changes).toEqual([9, 9]);
   expect(JSON.parse(await ask('policy'))).toEqual({ guests: { web: { limits: { sockets: 9 } } } });
   writeFileSync(file, '{"guests": {"web": {"limits": {"sockets": 0}}}}');
   await expect(ask('policy', file)).rejects.toThrow('policy: guests.web.limits.sockets must be >= 1');
-  expect(changes).toEqual([9]);
+  expect(changes).toEqual([9, 9]);
+});
+
+test('a policy holds at once, also while the store does not answer', async () => {
+  const file = join(run, 'policy.json');
+  writeFileSync(file, '{"guests": {"web": {"limits": {"sockets": 8}}, "db": {"limits": {"sockets": 7}}}}');
+  let resolve: (name: string) => void = () => {};
+  name = new Promise((resolves) => {
+    resolve = resolves;
+  });
+  await ask('policy', file);
+  expect(changes).toEqual([8]);
+  resolve('db');
+  await expect.poll(() => changes).toEqual([8, 7]);
 });
 
 test('SIGHUP reads the file again, at once', async () => {

@@ -28,7 +28,8 @@ ${queryHelp}`,
 /** What is administered. */
 export interface Administered {
   readonly devices: Iterable<{ readonly domid: number; readonly path: string; list(): Iterable<SocketView> }>;
-  rulesChanged(): Promise<void>;
+  /** `of`: default: `rulesOf`, which asks the store. */
+  rulesChanged(of?: (domid: number) => GuestRules | Promise<GuestRules>): Promise<void>;
 }
 
 type Host = Pick<ServiceHost, 'platform' | 'domid' | 'run' | 'store' | 'log'>;
@@ -47,7 +48,7 @@ export class Administration {
     this.#host = host;
     this.#policies = new Policies({
       file: typeof values.policy === 'string' ? values.policy : undefined,
-      onChange: () => void this.#administered?.rulesChanged(),
+      onChange: () => void this.#changed(),
       log,
     });
     this.#decisions = new Decisions({ all: values['log-decisions'] === true, log });
@@ -85,6 +86,12 @@ export class Administration {
     process.off('SIGHUP', this.#reread);
     this.#policies.close();
     this.#control?.close();
+  }
+
+  /** By the names that are known, whatever the store is doing; then by those that it tells. */
+  async #changed(): Promise<void> {
+    await this.#administered?.rulesChanged((domid) => this.#policies.of(domid));
+    await this.#administered?.rulesChanged();
   }
 
   /** undefined: it has none, or none for us. A store that goes and comes must not make it everybody's. */

@@ -40,8 +40,8 @@ export interface SocketsService {
   readonly service: BackendService<PvcallsFrontKeys>;
   /** Those that are there. */
   readonly devices: Iterable<SocketDevice>;
-  /** `rulesOf` says something else now: what it forbids is cut. */
-  rulesChanged(): Promise<void>;
+  /** Something else holds now: what it forbids is cut. `of`: who says so, and may know at once. Default: `rulesOf`. */
+  rulesChanged(of?: SocketsServiceOptions['rulesOf']): Promise<void>;
   /** After the service is no longer served. */
   close(): void;
 }
@@ -111,9 +111,9 @@ export function serveSockets({
       statistics: () => [...devices].flatMap(({ statistics }) => statistics ?? []),
     },
     devices,
-    async rulesChanged() {
+    async rulesChanged(of = rulesOf) {
       for (const device of [...devices]) {
-        const rules = await rulesOf(device.domid);
+        const rules = await of(device.domid);
         if (!devices.has(device)) continue;
         accountOf(device.domid, rules);
         device.rules = rules;
