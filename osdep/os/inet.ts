@@ -34,7 +34,8 @@ export const SOCKADDR_BYTES = 28;
 const length = new Uint32Array(1);
 const option = new Uint8Array(256);
 const number32 = new Int32Array(1);
-const linger = Int32Array.of(1, 0);
+const notAtAll = Int32Array.of(1, 0);
+const asUsual = Int32Array.of(0, 0);
 
 /** A socket that never waits, or minus an error number. `family`: 2 or 10; `type`: 1 (stream) or 2 (datagram). */
 export function open(family: number, type: number): Descriptor {
@@ -91,10 +92,28 @@ export function setNumber(fd: Descriptor, level: number, which: number, value: n
   return outcome(ffi.setsockopt(fd, level, which, number32, 4));
 }
 
+/**
+ * From now on the connection is reset when the last descriptor goes, so also when the process is killed: a peer does not take half of something for all
+ * of it. What is accepted has it from its listener. `closeInOrder` ends it in order nevertheless.
+ */
+export function endAbruptly(fd: Descriptor): void {
+  linger(fd, notAtAll);
+}
+
 /** Closes; a peer that is connected sees the connection reset, and what was not sent yet is not. */
 export function abort(fd: Descriptor): void {
-  ffi.setsockopt(fd, Option.SOL_SOCKET, Option.SO_LINGER, linger, linger.byteLength);
+  linger(fd, notAtAll);
   ffi.close(fd);
+}
+
+/** Closes; what was sent goes on its way, and then the end of the stream. */
+export function closeInOrder(fd: Descriptor): void {
+  linger(fd, asUsual);
+  ffi.close(fd);
+}
+
+function linger(fd: Descriptor, how: Int32Array): void {
+  ffi.setsockopt(fd, Option.SOL_SOCKET, Option.SO_LINGER, how, how.byteLength);
 }
 
 /** Bytes received, 0 at the end of the stream. */

@@ -106,6 +106,26 @@ test('aborting a connection resets it', async () => {
   expect((await error)[0]).toMatchObject({ code: 'ECONNRESET' });
 });
 
+test('a connection whose end was not said is reset, as by the end of a process; one that is closed in order is not', async () => {
+  const listener = bound(1);
+  inet.listen(listener, 4);
+  // Those that are accepted have it from here.
+  inet.endAbruptly(listener);
+  for (const [close, heard] of [
+    [inet.close, 'ECONNRESET'],
+    [inet.closeInOrder, 'the end'],
+  ] as const) {
+    const client = createConnection(portOf(listener), '127.0.0.1').resume();
+    const end = once(client, 'end').then(
+      () => 'the end',
+      (error) => error.code,
+    );
+    await ready(listener, READABLE);
+    close(inet.accept(listener));
+    expect(await end).toBe(heard);
+  }
+});
+
 test('a datagram comes with its sender, and says that it was longer than there was room', async () => {
   const fd = bound(2);
   const peer = createSocket('udp4');

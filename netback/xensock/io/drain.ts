@@ -95,13 +95,13 @@ class Drain {
     while (this.#sent < bytes.length) {
       const count = inet.send(fd, this.#memory.address + this.#sent, bytes.length - this.#sent);
       if (count <= 0) {
-        if (!inet.isLater(count)) this.#end(inet.close);
+        if (!inet.isLater(count)) this.#end(inet.closeInOrder);
         return;
       }
       this.#sent += count;
       this.#wait();
     }
-    this.#end(inet.close);
+    this.#end(inet.closeInOrder);
   }
 
   #wait(): void {

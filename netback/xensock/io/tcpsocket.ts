@@ -112,7 +112,7 @@ export class TcpSocket {
   }
 
   /** Idempotent. */
-  close(how: (fd: number) => void = inet.close): void {
+  close(how: (fd: number) => void = inet.closeInOrder): void {
     const { descriptors } = this.#host;
     if (this.#ahead >= 0) {
       inet.abort(this.#ahead);
@@ -148,7 +148,8 @@ export class TcpSocket {
       return -fd;
     }
     this.#fd = fd;
-    // What a guest writes is gathered in its ring: the kernel need not wait for more. Connections that are accepted have it from their listener.
+    inet.endAbruptly(fd);
+    // What a guest writes is gathered in its ring: the kernel need not wait for more. Connections that are accepted have both from their listener.
     inet.setNumber(fd, inet.Option.IPPROTO_TCP, inet.Option.TCP_NODELAY, 1);
     return 0;
   }
