@@ -50,7 +50,7 @@ export class GuestSockets {
   /** At all addresses. Settles with the reason why there will be no more connections. */
   async listen(port: number, web: HttpServer, onListening: () => void): Promise<string> {
     await this.#there;
-    const server = this.#sockets.serve(web, { noDelay: true });
+    const server = this.#sockets.serve(web);
     // Accepts that wait fail one by one; the first is enough.
     const failed = new Promise<string>((resolve) => server.on('error', (error) => resolve(error.message)));
     server.listen(port, '0.0.0.0', BACKLOG, onListening);
@@ -62,7 +62,7 @@ export class GuestSockets {
   /** A connection that stands. */
   async dial(host: string, port: number): Promise<Duplex> {
     await this.#there;
-    const socket = this.#sockets.connect({ host, port, noDelay: true });
+    const socket = this.#sockets.connect({ host, port });
     await once(socket, 'connect');
     return socket;
   }
