@@ -44,6 +44,8 @@ export class DatagramSocket extends EventEmitter {
   #own: InetAddress | undefined;
   #peer: InetAddress | undefined;
   #state: 'unbound' | 'binding' | 'bound' | 'closed' = 'unbound';
+  /** What the last attempt to receive answered, if that was an error. */
+  #lastError = 0;
 
   /** Throws what the registry says: EAFNOSUPPORT, ... */
   constructor(
@@ -235,22 +237,34 @@ export class DatagramSocket extends EventEmitter {
   }
 
   #receive(): void {
-    for (let count = 0; this.#state === 'bound'; count++) {
-      if (count === DATAGRAMS_A_TURN) {
-        setImmediate(() => this.#receive());
-        return;
-      }
+    // Also if a listener throws: nobody else would look again.
+    let later = true;
+    try {
+      later = this.#receiveSome();
+    } finally {
+      if (later) setImmediate(() => this.#receive());
+    }
+  }
+
+  /** true: there may be more, for the next turn of the loop. */
+  #receiveSome(): boolean {
+    for (let count = 0; count < DATAGRAMS_A_TURN; count++) {
+      if (this.#state !== 'bound') return false;
       const { count: bytes, from } = this.#handle.recvfrom(room());
-      if (bytes === -Errno.EAGAIN) return;
+      // An error may be one datagram's (nobody is at the peer's port), or the socket's end, which is told once.
+      const again = bytes < 0 && bytes === this.#lastError;
+      this.#lastError = Math.min(bytes, 0);
+      if (bytes === -Errno.EAGAIN || again) return false;
       if (bytes < 0) {
         this.emit('error', failure('recvmsg', bytes));
-        return;
+        continue;
       }
       const sender = from ?? this.#peer;
       const message = taken(bytes);
       if (sender !== undefined && isInet(sender))
         this.emit('message', message, { ...infoOf(sender), size: bytes });
     }
+    return true;
   }
 }
 

@@ -64,17 +64,18 @@ export class Inbox {
   #pull(): void {
     if (this.#pulling) return;
     this.#pulling = true;
-    let later = false;
+    // Also if a listener throws: nobody else would look again.
+    let later = true;
     try {
       later = this.#receive();
     } finally {
-      this.#pulling = later;
+      if (later)
+        setImmediate(() => {
+          this.#pulling = false;
+          this.again();
+        });
+      else this.#pulling = false;
     }
-    if (!later) return;
-    setImmediate(() => {
-      this.#pulling = false;
-      this.again();
-    });
   }
 
   /** true: there is more, for the next turn of the loop. */

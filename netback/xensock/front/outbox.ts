@@ -5,6 +5,7 @@
 import { Errno } from '../../../osdep/errno.ts';
 import { failure, SocketError } from './errors.ts';
 import type { SocketHandle } from './handle.ts';
+import { apart } from './thrown.ts';
 
 /** A peer that takes bytes as fast as they come would have us do nothing else. */
 const TURN_BYTES = 4 << 20;
@@ -21,7 +22,7 @@ function nextTurn(): void {
   spent = 0;
   const going = waiting;
   waiting = [];
-  for (const go of going) go();
+  for (const go of going) apart(go);
 }
 
 export class Outbox {

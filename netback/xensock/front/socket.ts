@@ -7,6 +7,7 @@ import { decodeAddress, type InetAddress, SocketType } from '../core/address.ts'
 import { type Message, Ready, type SocketKind } from './driver.ts';
 import { recvRecord, sendRecord } from './records.ts';
 import type { Ring } from './ring.ts';
+import { apart } from './thrown.ts';
 
 /** `lost`: its connection ended with the device's. */
 export type SocketState = 'made' | 'bound' | 'connecting' | 'active' | 'listening' | 'lost' | 'closed';
@@ -101,7 +102,8 @@ export class XenSocket {
   }
 
   tell(bits: number): void {
-    if (this.state !== 'closed') this.onReady(bits);
+    // Others are told after this one.
+    if (this.state !== 'closed') apart(() => this.onReady(bits));
   }
 
   send(bytes: Uint8Array): number {
