@@ -8,6 +8,7 @@ import {
   decodeAddress,
   Family,
   formatAddress,
+  type InetAddress,
   SocketType,
 } from '../../netback/xensock/core/address.ts';
 import type { PolicyText } from '../../netback/xensock/core/policytext.ts';
@@ -15,7 +16,7 @@ import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import { policyOf } from '../../netback/xensock/io/policyfile.ts';
 import { put } from '../../netback/xensock/io/sockaddr.ts';
 import { Errno } from '../../osdep/errno.ts';
-import { at, machine, SockHost } from './sock-io-host.ts';
+import { at, machine, rules, SockHost } from './sock-io-host.ts';
 import { addressed, type RawSockGuest } from './sock-rawguest.ts';
 
 const map = { connect: { '10.0.0.1': '127.0.0.1' }, listen: { '0.0.0.0': '127.0.0.1' } };
@@ -130,6 +131,27 @@ test('what is refused is EACCES: by rule, by port, by closed localhost', async (
   expect((await guest.dial(2, at('127.0.0.1', 80), guest.ring())).ret).toBe(-Errno.EACCES);
   expect(await guest.serve(3, at('0.0.0.0', 80))).toBe(-Errno.EACCES);
   expect(await guest.serve(4, at('0.0.0.0', 9000))).toBe(-Errno.EACCES);
+});
+
+test('a socket for several places listens at all of them or at none', async () => {
+  host.rules = rules({ localhost: undefined });
+  await host.backend!.sockets.rulesChanged();
+  const [one, other] = [await extended(), await extended()];
+  const bind = async (guest: RawSockGuest, to: InetAddress): Promise<number> => {
+    expect(await guest.socket(1, to.family)).toBe(0);
+    return guest.ret(1, { command: Command.BIND, ...addressed(to) });
+  };
+  const listen = (guest: RawSockGuest): Promise<number> =>
+    guest.ret(1, { command: Command.LISTEN, backlog: 4 });
+  expect(await bind(one, at('0.0.0.0', 0))).toBe(0);
+  const { data } = await one.ask(1, { command: Command.GETSOCKNAME });
+  const { port } = decodeAddress(data!, data!.length)!;
+  expect(await bind(other, at('::', port))).toBe(0);
+  expect(await listen(one)).toBe(0);
+  expect(await listen(other)).toBe(-Errno.EADDRINUSE);
+  const socket = createConnection({ port, host: '::1' });
+  sockets.push(socket);
+  await expect(once(socket, 'connect')).rejects.toThrow('ECONNREFUSED');
 });
 
 test('0.0.0.0 written as IPv6 is no more to the kernel than to the policy', () => {

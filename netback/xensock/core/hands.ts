@@ -36,6 +36,7 @@ export interface Hands {
   connect(socket: number, to: Place): number;
   /** More than one place: a wildcard address, on the real network and the guests' own. Either all are bound or none. Answers the port. */
   bind(socket: number, places: readonly Place[]): Answer<number>;
+  /** At all places or at none. */
   listen(socket: number, backlog: number): number;
   /** The next connection that waits at `socket` becomes `into`'s, which is attached. EAGAIN: none; `waiting` is called when there is one. */
   accept(socket: number, into: number): number;

@@ -138,9 +138,12 @@ export class SocketHands implements Hands {
   listen(socket: number, backlog: number): number {
     const { streams } = this.#slot(socket);
     if (streams.length === 0) return Errno.EINVAL;
-    for (const stream of streams) {
+    for (const [at, stream] of streams.entries()) {
       const errno = stream.listen(backlog);
-      if (errno !== 0) return errno;
+      if (errno === 0) continue;
+      // At all places or at none: those before it listen already, and there is no other way back.
+      if (at > 0) for (const each of streams) each.reset();
+      return errno;
     }
     return 0;
   }
