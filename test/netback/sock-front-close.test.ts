@@ -4,7 +4,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import type { XenSocket } from '../../netback/xensock/front/socket.ts';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
-import { FakeSockBackend, plainOffer, takeOut } from './sock-front.ts';
+import type { DataRing } from '../../netback/xensock/io/dataring.ts';
+import { FakeSockBackend, fullOffer, plainOffer, takeOut } from './sock-front.ts';
 import { inet } from './sock-rawguest.ts';
 
 let fakes: FakeSockBackend[] = [];
@@ -30,6 +31,65 @@ function made(driver: XenSock, kind = stream): XenSocket {
 }
 
 const commands = (fake: FakeSockBackend): readonly number[] => fake.seen.map(({ command }) => command);
+
+describe('what was sent before the end', () => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const released = (fake: FakeSockBackend): boolean => commands(fake).includes(Command.RELEASE);
+  async function closing(
+    offer: Readonly<Record<string, string>>,
+  ): Promise<{ fake: FakeSockBackend; ring: DataRing; closed: Promise<void> }> {
+    const fake = await started({}, offer);
+    const driver = await fake.driver;
+    const socket = made(driver);
+    await driver.connect(socket, there);
+    const ring = fake.dataRing(await fake.asked(Command.CONNECT));
+    expect(driver.send(socket, Buffer.from('the last words'))).toBe(14);
+    const closed = driver.close(socket);
+    for (let i = 0; i < 5; i++) await turn();
+    return { fake, ring, closed };
+  }
+
+  test('a backend that offers the extension sends it by itself', async () => {
+    const { fake, closed } = await closing(fullOffer);
+    await closed;
+    expect(released(fake)).toBe(true);
+  });
+
+  test('others are given the time to take it', async () => {
+    const { fake, ring, closed } = await closing(plainOffer);
+    expect(released(fake)).toBe(false);
+    expect(takeOut(ring).toString()).toBe('the last words');
+    ring.ring();
+    await closed;
+    expect(released(fake)).toBe(true);
+  });
+
+  test('but not if they cannot send it', async () => {
+    const { fake, ring, closed } = await closing(plainOffer);
+    ring.fail('out', 32);
+    ring.notify();
+    await closed;
+    expect(released(fake)).toBe(true);
+  });
+
+  test('nor for ever', async () => {
+    const { fake, ring, closed } = await closing(plainOffer);
+    takeOut(ring, 5);
+    fake.later();
+    for (let i = 0; i < 5; i++) await turn();
+    expect(released(fake)).toBe(false);
+    fake.later();
+    await closed;
+    expect(released(fake)).toBe(true);
+  });
+
+  test('nor longer than there is a connection to them', async () => {
+    const { fake, closed } = await closing(plainOffer);
+    await fake.state(5);
+    await closed;
+    fake.later();
+  });
+});
 
 describe('closed in the midst of a call', () => {
   // A backend makes a socket of a BIND for a number that it does not know.

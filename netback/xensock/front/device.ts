@@ -123,6 +123,8 @@ class SocketDevice implements FrontendDevice {
       pool: this.#pool!,
       maxOrder: maxPageOrder,
       extended,
+      // Said or not, whoever offers it does so; Linux's backend does not.
+      sendsReleased: this.#back!.extension,
       events: extended ? 'needed' : 'always',
       live: true,
     });

@@ -85,6 +85,11 @@ export class Ring {
     return this.outRoom() !== 0 || this.outError !== 0;
   }
 
+  /** Nothing that was put is going to be taken any more: all of it has been, or nothing will be. */
+  get isEmptied(): boolean {
+    return this.outRoom() === this.size || this.outError !== 0;
+  }
+
   /** 0, or minus an error number: no bytes come after those that are there. -ENOTCONN: the stream has ended. */
   get inError(): number {
     return this.#error(Index.IN_ERROR);

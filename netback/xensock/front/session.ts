@@ -10,6 +10,8 @@ export interface Session {
   readonly maxOrder: number;
   /** Both ends speak the extension. */
   readonly extended: boolean;
+  /** What is in a ring when its socket is released is still sent. */
+  readonly sendsReleased: boolean;
   /** Of streams: a backend that speaks the extension looks again before it sleeps. */
   readonly events: Events;
   /** False: it has ended. */

@@ -17,6 +17,7 @@ import {
   type SocketDriver,
   type SocketKind,
 } from './driver.ts';
+import { Emptying } from './emptying.ts';
 import { Listening } from './listening.ts';
 import { addressed, Making } from './making.ts';
 import type { Session } from './session.ts';
@@ -48,6 +49,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   readonly #making: Making;
   readonly #connecting = new Map<XenSocket, Asked>();
   readonly #listening: Listening;
+  readonly #emptying: Emptying;
   #lastId = 0n;
 
   constructor(options: XenSockOptions) {
@@ -63,6 +65,7 @@ export class XenSock implements SocketDriver<XenSocket> {
       },
       onOrphan: (socket) => this.#refuse(socket),
     });
+    this.#emptying = new Emptying(options.clock);
     const { datagramOrder } = options;
     this.#making = new Making({ asking: this.#asking, listening: this.#listening, datagramOrder });
   }
@@ -241,6 +244,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     const session = this.#asking.lose();
     if (session === undefined) return;
     this.#connecting.clear();
+    this.#emptying.stop();
     session.commands.lose();
     for (const socket of [...this.#sockets]) {
       socket.detach();
@@ -298,6 +302,8 @@ export class XenSock implements SocketDriver<XenSocket> {
     const asked = this.#connecting.get(socket);
     // It never left: nobody but us answers it.
     if (asked !== undefined && session.commands.withdraw(asked)) asked.settle(-Errno.ECONNABORTED, undefined);
+    if (socket.ring !== undefined && !session.sendsReleased) await this.#emptying.wait(socket.ring);
+    if (!session.live) return;
     await new Promise<void>((resolve) => {
       const reuse = socket.ring !== undefined && session.pool.keeps(socket.ring);
       session.commands.ask(socket.id, { command: Command.RELEASE, reuse }, () => resolve());
