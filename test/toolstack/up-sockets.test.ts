@@ -134,6 +134,7 @@ test('curl on this machine fetches what is on the disk of the guest, as soon as 
   expect(await curl('/more/big.bin')).toBe(sum(big));
   expect(await curl('/more/big.bin', '-r', '1000000-2999999')).toBe(sum(big.subarray(1_000_000, 3_000_000)));
   await until(store, `${home('web')}/data/web`, /^serves 2 files on port 80: \d+ requests$/);
+  expect((await host.state()).webs).toEqual([{ guest: 'web', url: `${url}/` }]);
   expect(host.lines).toContain(`  curl ${url}/`);
   const list = await stubdom0('list', '--run', host.run);
   expect(list.stdout).toMatch(/^web +\d+ +\d+ +xvda web-xvda\.img, vif0 10\.53\.0\.2\/24, sockets0$/m);
@@ -214,6 +215,7 @@ test('another policy, written while all runs: what it forbids is over at once, a
 test('a guest that is killed listens no more, and leaves none of its devices', async () => {
   await host.kill('guest-web');
   await host.line(/guest web \(domain \d+\) is gone/);
+  expect((await host.state()).webs).toEqual([]);
   expect(await served()).toBe(false);
   const guests = await store.directory(`${home('xensock')}/backend/pvcalls`);
   expect(guests).toEqual([home('fetch').split('/').at(-1)]);

@@ -139,6 +139,7 @@ export class Host<P extends Platform> {
   }
 
   state(): HostState {
+    const guests = this.#guests.states();
     return {
       version: 1,
       host: this.#file.name,
@@ -148,9 +149,9 @@ export class Host<P extends Platform> {
       socket: this.socket,
       url: this.#url,
       uplink: this.#services.uplink,
-      webs: this.#services.webs,
+      webs: this.#services.webs.filter(({ guest }) => guests.some(({ name }) => name === guest)),
       processes: this.#crew.states(),
-      domains: [...this.#ownDomains(), ...this.#guests.states()],
+      domains: [...this.#ownDomains(), ...guests],
     };
   }
 
