@@ -5,7 +5,7 @@
 import { expect, it } from 'vitest';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import { type Guest, killEachStep, type SimHost, sockfront, xensock } from '../kit/index.ts';
-import { ask, echo } from './socktalk.ts';
+import { ask, echo, same } from './socktalk.ts';
 
 const LIMIT_MS = 180_000;
 
@@ -119,7 +119,7 @@ it(
           await new Promise<void>((resolve) => client.platform.clock.after(50, resolve));
         }
       })();
-      expect(await host.done(told)).toEqual(text);
+      same(await host.done(told), text);
       expect(over, 'the server').toBeUndefined();
       await host.settle();
       expect(devices.map(({ states }) => states)).toEqual(Array(2).fill({ back: 4, front: 4 }));
@@ -162,7 +162,7 @@ it(
       await Promise.race([host.done(told), host.until(() => front.dead)]);
       const { dead } = front;
       await host.destroy(guests[1]!);
-      expect(await host.done(ask(drivers[2]!, '127.0.0.1', 7000, text))).toEqual(text);
+      same(await host.done(ask(drivers[2]!, '127.0.0.1', 7000, text)), text);
       for (const guest of [guests[0]!, guests[2]!]) await host.destroy(guest);
       expect(host.leftovers()).toEqual([]);
       return { dead };
