@@ -469,6 +469,25 @@ describe('options and names', () => {
     expect([...bench.hands.responses.at(-1)!.data!.subarray(0, 8)]).toEqual([2, 0, 4, 210, 192, 0, 2, 1]);
   });
 
+  test.each([
+    ['told with the extension', true, [2, 0, 4, 210, 192, 0, 2, 1]],
+    ['nothing without it', false, undefined],
+  ])('by a connect the own name, by an accept the peer: %s', (_, extended, name) => {
+    const bench = new Bench({ extended });
+    const told = (): number[] | undefined => {
+      const { ret, data } = bench.hands.responses.at(-1)!;
+      expect(ret).toBe(0);
+      return data && [...data.subarray(0, 8)];
+    };
+    bench.send(OTHER, calls.connect());
+    bench.sockets.connected(bench.newest, 0);
+    expect(told()).toEqual(name);
+    states.passive(bench);
+    bench.hands.held.get(bench.newest)!.waiting = 1;
+    bench.send(ID, calls.accept(30));
+    expect(told()).toEqual(name);
+  });
+
   test('a port that was chosen is told', () => {
     const bench = new Bench({ extended: true });
     bench.ask(ID, calls.bind(address('0.0.0.0', 0)));
