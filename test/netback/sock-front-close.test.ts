@@ -91,6 +91,28 @@ describe('what was sent before the end', () => {
   });
 });
 
+test('a ring that the backend was told it may keep is used again, however many are closed at once', async () => {
+  const fake = await started({ connectOrder: 9 });
+  const driver = await fake.driver;
+  const many = Array.from({ length: 12 }, () => made(driver));
+  await Promise.all(many.map((socket) => driver.connect(socket, there)));
+  const refs = new Map(
+    fake.seen.flatMap(({ id, call }) => (call?.command === Command.CONNECT ? [[id, call.ref]] : [])),
+  );
+  fake.answer = ({ command }) => (command === Command.RELEASE ? undefined : 0);
+  const closed = many.map((socket) => driver.close(socket));
+  await fake.asked(Command.RELEASE, 12);
+  const releases = fake.seen.filter(({ command }) => command === Command.RELEASE);
+  for (const request of releases) fake.settle(request, 0);
+  await Promise.all(closed);
+  for (const { id, call } of releases) {
+    const kept = call?.command === Command.RELEASE && call.reuse;
+    const mapped = (): unknown => fake.gnttab.mapGrantRef(fake.guest.domid, refs.get(id)!, 'rw').unmap();
+    if (kept) mapped();
+    else expect(mapped).toThrow();
+  }
+});
+
 describe('closed in the midst of a call', () => {
   // A backend makes a socket of a BIND for a number that it does not know.
   test.each<[string, (driver: XenSock, socket: XenSocket) => Promise<unknown>]>([

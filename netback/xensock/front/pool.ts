@@ -24,7 +24,9 @@ export class RingPool {
   readonly #all = new Set<Ring>();
   /** By order. */
   readonly #idle: Ring[][] = [];
+  /** Of these, and of those that the backend was told it may keep mapped: their references must not come to mean anything else. */
   #idlePages = 0;
+  readonly #promised = new Set<Ring>();
   readonly #notify: (port: number) => void;
 
   constructor(options: RingPoolOptions) {
@@ -46,28 +48,34 @@ export class RingPool {
     }
   }
 
-  /** Whether it will be used again when it is given back: the backend may keep it mapped. */
-  keeps({ pages: { pages } }: Ring): boolean {
-    return this.#idlePages + pages <= IDLE_PAGES;
+  /** Whether it will be used again when it is given back, from now on certainly: the backend may keep it mapped. */
+  keep(ring: Ring): boolean {
+    const { pages } = ring.pages;
+    if (this.#promised.has(ring)) return true;
+    if (!this.#all.has(ring) || this.#idlePages + pages > IDLE_PAGES) return false;
+    this.#promised.add(ring);
+    this.#idlePages += pages;
+    return true;
   }
 
   /** The backend has let go of it. */
   give(ring: Ring): void {
     if (!this.#all.has(ring)) return;
     ring.onEvent = undefined;
-    const { pages } = ring.pages;
-    if (!this.keeps(ring)) this.#end(ring);
-    else {
-      this.#idle[ring.order] ??= [];
-      this.#idle[ring.order]!.push(ring);
-      this.#idlePages += pages;
+    if (!this.keep(ring)) {
+      this.#end(ring);
+      return;
     }
+    this.#promised.delete(ring);
+    this.#idle[ring.order] ??= [];
+    this.#idle[ring.order]!.push(ring);
   }
 
   /** Ends all grants and ports, whoever has them. */
   release(): void {
     for (const ring of [...this.#all]) this.#end(ring);
     this.#idle.length = 0;
+    this.#promised.clear();
     this.#idlePages = 0;
   }
 
@@ -76,12 +84,14 @@ export class RingPool {
       return this.#share(order);
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      if (this.#idlePages === 0) return -error.errno;
+      if (this.#idle.length === 0) return -error.errno;
     }
     // What lies idle in other sizes may be what is missing.
-    for (const ring of this.#idle.flat()) this.#end(ring);
+    for (const ring of this.#idle.flat()) {
+      this.#end(ring);
+      this.#idlePages -= ring.pages.pages;
+    }
     this.#idle.length = 0;
-    this.#idlePages = 0;
     return this.#make(order);
   }
 

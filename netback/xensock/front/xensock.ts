@@ -305,7 +305,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     if (socket.ring !== undefined && !session.sendsReleased) await this.#emptying.wait(socket.ring);
     if (!session.live) return;
     await new Promise<void>((resolve) => {
-      const reuse = socket.ring !== undefined && session.pool.keeps(socket.ring);
+      const reuse = socket.ring !== undefined && session.pool.keep(socket.ring);
       session.commands.ask(socket.id, { command: Command.RELEASE, reuse }, () => resolve());
     });
     const ring = socket.detach();
