@@ -551,6 +551,19 @@ describe('other rules while it runs', () => {
     expect(bench.ask(20, calls.connect())).toBe(-EISCONN);
   });
 
+  test('what is cut is a decision like others', () => {
+    const bench = new Bench();
+    states.active(bench);
+    bench.ask(20, calls.bind());
+    const before = bench.decisions.length;
+    forbid(bench);
+    forbid(bench);
+    expect(bench.decisions.slice(before)).toMatchObject([
+      { direction: 'connect', errno: EACCES, reason: 'default.rules[0] (deny 198.51.100.0/24)' },
+      { direction: 'listen', errno: EACCES, address: { port: 8080 } },
+    ]);
+  });
+
   test('what was accepted by a socket for IPv6 alone is judged as that one', () => {
     const policy = {
       default: {

@@ -100,6 +100,8 @@ test('xensock policy tells, and changes, what holds', async () => {
   expect(JSON.parse(await ask('policy'))).toEqual({ guests: { web: { limits: { sockets: 9 } } } });
   writeFileSync(file, '{"guests": {"web": {"limits": {"sockets": 0}}}}');
   await expect(ask('policy', file)).rejects.toThrow('policy: guests.web.limits.sockets must be >= 1');
+  writeFileSync(file, '{"guests"');
+  await expect(ask('policy', file)).rejects.toThrow(`${file}: `);
   expect(changes).toEqual([9, 9]);
 });
 

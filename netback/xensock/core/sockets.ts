@@ -78,7 +78,12 @@ export class Sockets implements Heard {
   /** Other rules from now on. What they forbid is cut: connections are reset, listening sockets and whoever waits at them end with EACCES. */
   set rules(rules: GuestRules) {
     this.#rules = rules;
-    for (const socket of this.#table.all) if (this.#isForbidden(socket)) this.#cut(socket);
+    for (const socket of this.#table.all) {
+      const forbidden = this.#forbidden(socket);
+      if (forbidden === undefined) continue;
+      this.#options.onDecision?.(forbidden);
+      this.#cut(socket);
+    }
   }
 
   /**
@@ -258,13 +263,18 @@ export class Sockets implements Heard {
     return made.ok ? { ok: true, value: { socket: made.value, address } } : made;
   }
 
-  #isForbidden({ type, state, peer, asked, listener, options }: Socket): boolean {
-    if (state === 'lost') return false;
-    const direction = type === SocketType.DGRAM ? 'datagram' : 'connect';
-    if (peer !== undefined && judgePeer(this.#rules, direction, peer).errno !== 0) return true;
+  /** Why a socket may not be what it is. */
+  #forbidden({ type, state, peer, asked, listener, options }: Socket): Decision | undefined {
+    if (state === 'lost') return undefined;
+    if (peer !== undefined) {
+      const direction = type === SocketType.DGRAM ? 'datagram' : 'connect';
+      const verdict = judgePeer(this.#rules, direction, peer);
+      if (verdict.errno !== 0) return { ...verdict, direction, address: peer };
+    }
     const where = listener ?? { asked, options };
-    if (where.asked === undefined) return false;
-    return judgeOwn(this.#rules, where.asked, { v6only: isV6only(where.options) }).errno !== 0;
+    if (where.asked === undefined) return undefined;
+    const verdict = judgeOwn(this.#rules, where.asked, { v6only: isV6only(where.options) });
+    return verdict.errno === 0 ? undefined : { ...verdict, direction: 'listen', address: where.asked };
   }
 
   #cut(socket: Socket): void {

@@ -40,7 +40,7 @@ export async function runQuery(args: readonly string[], out: (text: string) => v
   const run = values.run ?? process.env.STUBDOM0_RUN ?? '/run/stubdom0';
   const controls = controlsOf(join(run, 'xensock'));
   if (command === 'policy') {
-    const policies = await askAll(controls, '/policy', file && readFileSync(file, 'utf8'));
+    const policies = await askAll(controls, '/policy', file && readJson(file));
     if (file === undefined) for (const policy of policies) out(pretty(policy));
   } else if (command === 'list') {
     const sockets = (await askAll(controls, '/sockets')).flat() as readonly Listed[];
@@ -72,6 +72,17 @@ async function askAll(controls: readonly string[], path: string, body?: string):
   }
   if (answers.length === 0) throw new Error(`${controls.join(', ')}: no xensock answers there`);
   return answers;
+}
+
+/** Its text. Throws an Error of one line: there is none, or it is no JSON. */
+function readJson(file: string): string {
+  const text = readFileSync(file, 'utf8');
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${file}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
+  }
+  return text;
 }
 
 function decisionLine({ time, domid, direction, address, allowed, reason, places }: DecisionRecord): string {
