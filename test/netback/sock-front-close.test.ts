@@ -1,7 +1,7 @@
 // What a guest's socket driver does when a socket is closed in the midst of something: nothing is left of it at the backend, nor with the guest, and what was
 // sent arrives.
 import { afterEach, describe, expect, test } from 'vitest';
-import { Command } from '../../netback/xensock/core/pvcalls.ts';
+import { Command, type Request } from '../../netback/xensock/core/pvcalls.ts';
 import type { XenSocket } from '../../netback/xensock/front/socket.ts';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import type { DataRing } from '../../netback/xensock/io/dataring.ts';
@@ -30,10 +30,10 @@ function made(driver: XenSock, kind = stream): XenSocket {
   return socket;
 }
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const commands = (fake: FakeSockBackend): readonly number[] => fake.seen.map(({ command }) => command);
 
 describe('what was sent before the end', () => {
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   const released = (fake: FakeSockBackend): boolean => commands(fake).includes(Command.RELEASE);
   async function closing(
     offer: Readonly<Record<string, string>>,
@@ -111,6 +111,40 @@ test('a ring that the backend was told it may keep is used again, however many a
     if (kept) mapped();
     else expect(mapped).toThrow();
   }
+});
+
+test('connections that come count, too: the most there may be', async () => {
+  const fake = await started({ sockets: 4 });
+  fake.answer = ({ command }) => (command === Command.ACCEPT ? undefined : 0);
+  const driver = await fake.driver;
+  const server = made(driver);
+  await driver.bind(server, here);
+  await driver.listen(server, 5);
+  const accepts = (): readonly Request[] => fake.seen.filter(({ command }) => command === Command.ACCEPT);
+  await fake.asked(Command.ACCEPT, 3);
+  expect(accepts()).toHaveLength(3);
+  for (const request of accepts()) fake.settle(request, 0);
+  while (driver.poll(server) === 0) await turn();
+  const taken = Array.from({ length: 3 }, () => driver.accept(server, () => {}));
+  expect(taken.every((socket) => typeof socket === 'object')).toBe(true);
+  expect(driver.create(stream, () => {})).toBe(-23);
+  await turn();
+  expect(accepts()).toHaveLength(3);
+  await driver.close(taken[0] as XenSocket);
+  fake.later();
+  await fake.asked(Command.ACCEPT, 4);
+});
+
+test('calls that wait do not wait for a backend that has broken the rules', async () => {
+  const fake = await started();
+  const driver = await fake.driver;
+  fake.answer = ({ command }) => (command === Command.CONNECT ? undefined : 0);
+  void driver.connect(made(driver), there);
+  await fake.asked(Command.CONNECT);
+  fake.respond({ reqId: 31, command: 1, id: 1n, ret: 0 });
+  await fake.error();
+  const socket = driver.create(stream, () => {});
+  expect(socket).toBe(-100);
 });
 
 describe('closed in the midst of a call', () => {

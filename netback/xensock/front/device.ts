@@ -37,6 +37,8 @@ export interface SockfrontOptions {
   readonly extension?: boolean;
 }
 
+/** Ports taken at a time. */
+const PORTS = 1024;
 /** Connections that brought not one answer, before a device is given up. */
 const FRUITLESS = 3;
 
@@ -44,12 +46,17 @@ export function sockfront(options: SockfrontOptions): FrontendDriver {
   const gntshr = options.platform.openGntshr();
   const evtchn = options.platform.openEvtchn();
   const ports = new Map<number, () => void>();
-  evtchn.onReadable(() => {
-    for (let port = evtchn.pending(); port !== undefined; port = evtchn.pending()) {
-      evtchn.unmask(port);
-      ports.get(port)?.();
+  const fired = new Uint32Array(PORTS);
+  // A port that fires again meanwhile has its turn after the others, and after all else of the program.
+  const takeAll = (): void => {
+    const count = evtchn.pendingAll(fired);
+    for (let i = 0; i < count; i++) {
+      evtchn.unmask(fired[i]!);
+      ports.get(fired[i]!)?.();
     }
-  });
+    if (count === PORTS) setImmediate(takeAll);
+  };
+  evtchn.onReadable(takeAll);
   const open = (link: FrontendLink): FrontendDevice =>
     new SocketDevice({ ...options, gntshr, evtchn, ports, link });
   return { kind: 'pvcalls', published: 3, open };
@@ -167,6 +174,8 @@ class SocketDevice implements FrontendDevice {
   #broken(reason: string): void {
     this.#wanted = false;
     this.#driver.disconnected();
+    // Such a backend may never let go, and nobody is to wait for that.
+    this.#driver.end();
     this.#options.link.broken(reason);
   }
 }

@@ -33,6 +33,8 @@ export interface ListeningOptions {
   /** Of an accepted connection's ring. */
   readonly order: number;
   readonly nextId: () => bigint;
+  /** How many sockets more there may be. */
+  readonly socketRoom: () => number;
   /** There is a connection; from now on it is a socket as any. */
   readonly onSocket: (socket: XenSocket, session: Session) => void;
   /** One that came for nobody. */
@@ -140,7 +142,10 @@ export class Listening {
 
   #postOne(listener: Listener): boolean {
     const { socket, session } = listener;
-    const { order, nextId } = this.#options;
+    const { order, nextId, socketRoom } = this.#options;
+    let posted = 0;
+    for (const each of this.#listeners.values()) posted += each.posted;
+    if (posted >= socketRoom()) return false;
     const ring = session.pool.take(Math.min(order, session.maxOrder), 1, session.events);
     if (typeof ring === 'number') return false;
     const child = new XenSocket(nextId(), socket.kind, nobody);

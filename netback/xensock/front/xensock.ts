@@ -59,6 +59,7 @@ export class XenSock implements SocketDriver<XenSocket> {
       clock: options.clock,
       order: options.acceptOrder,
       nextId: () => this.#nextId(),
+      socketRoom: () => options.sockets - this.#sockets.size,
       onSocket: (socket, session) => {
         this.#sockets.add(socket);
         this.#asking.made(socket, session);
@@ -258,7 +259,7 @@ export class XenSock implements SocketDriver<XenSocket> {
   end(): void {
     this.#asking.end();
     this.#listening.stop();
-    for (const socket of [...this.#sockets]) socket.fail('lost', -ENETDOWN);
+    for (const socket of [...this.#sockets]) if (!isOver(socket)) socket.fail('lost', -ENETDOWN);
   }
 
   #nextId(): bigint {
