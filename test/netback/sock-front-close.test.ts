@@ -135,6 +135,25 @@ test('connections that come count, too: the most there may be', async () => {
   await fake.asked(Command.ACCEPT, 4);
 });
 
+test('a backend that forgets accepts with their sockets leaves no slot in the end: the device is connected anew', async () => {
+  const fake = await started({}, plainOffer);
+  const driver = await fake.driver;
+  fake.answer = ({ command }) => (command === Command.ACCEPT ? undefined : 0);
+  for (let i = 1; i <= 24; i++) {
+    const server = made(driver);
+    await driver.bind(server, here);
+    await driver.listen(server, 5);
+    await fake.asked(Command.ACCEPT, i);
+    await driver.close(server);
+  }
+  await fake.guestState(5);
+  await fake.state(6);
+  await fake.guestState(1);
+  await fake.offer(plainOffer);
+  await fake.accept();
+  expect(await driver.connect(made(driver), there)).toBe(0);
+});
+
 test('calls that wait do not wait for a backend that has broken the rules', async () => {
   const fake = await started();
   const driver = await fake.driver;

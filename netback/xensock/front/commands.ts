@@ -56,6 +56,8 @@ export class Commands {
   #lost = false;
   #acceptSlots = 0;
   #answered = 0;
+  /** Requests about sockets whose release has been answered. */
+  readonly #forgotten = new Set<Asked>();
 
   /** Grants and allocates. Throws OsError. */
   constructor({ gntshr, evtchn, backendDomid }: CommandsOptions) {
@@ -76,6 +78,11 @@ export class Commands {
   /** Answers so far. */
   get answered(): number {
     return this.#answered;
+  }
+
+  /** Almost all slots are taken by accepts that the backend has forgotten with their sockets, as Linux's does: soon nothing can be asked. */
+  get isClogged(): boolean {
+    return this.#forgotten.size >= this.#front.size - 2 * QUICK_SLOTS;
   }
 
   /** Accepts for which there is a slot now. */
@@ -183,6 +190,9 @@ export class Commands {
     this.#free.push(reqId);
     if (command === Command.ACCEPT) this.#accepting--;
     this.#answered++;
+    this.#forgotten.delete(asked);
+    if (command === Command.RELEASE)
+      for (const other of this.#underWay) if (other?.id === id) this.#forgotten.add(other);
     asked.settle(ret < -ERRNO_MAX ? -Errno.EIO : Math.min(ret, 0), data);
     return undefined;
   }

@@ -311,6 +311,7 @@ export class XenSock implements SocketDriver<XenSocket> {
     });
     const ring = socket.detach();
     if (ring !== undefined) session.pool.give(ring);
+    if (session.live && session.commands.isClogged) this.reconnect();
   }
 
   /** A connection that nobody has taken is broken off, where that can be said. */
