@@ -22,6 +22,8 @@ import {
 /** Bits of interest and of readiness; `FAILED` and `HUNG_UP` come unasked. */
 export const READABLE = 0x1;
 export const WRITABLE = 0x4;
+/** Of a stream of TCP: the peer has marked a place in it, at which a read stops though there is more behind it. */
+export const URGENT = 0x2;
 export const FAILED = 0x8;
 export const HUNG_UP = 0x10;
 /** Of a stream: the peer sends no more. */

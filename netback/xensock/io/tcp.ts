@@ -5,7 +5,7 @@
  */
 import { Errno } from '../../../osdep/errno.ts';
 import * as inet from '../../../osdep/os/inet.ts';
-import { FAILED, HUNG_UP, PEER_DONE, READABLE, WRITABLE } from '../../../osdep/os/poll.ts';
+import { FAILED, HUNG_UP, PEER_DONE, READABLE, URGENT, WRITABLE } from '../../../osdep/os/poll.ts';
 import { Family, type InetAddress } from '../core/address.ts';
 import type { Answer, Traffic } from '../core/hands.ts';
 import { Shut } from '../core/pvcalls.ts';
@@ -41,7 +41,8 @@ export class TcpStream implements Mover {
   /** The kernel has not said otherwise since it was last told. */
   #readable = false;
   #writable = false;
-  #peerDone = false;
+  /** A read that gives less than it might does not mean that there is no more: the end is behind it, or was marked. */
+  #unsure = false;
   #inDone = false;
   #outDone = false;
   /** Why nothing can be sent any more: what has been received still counts. */
@@ -290,8 +291,8 @@ export class TcpStream implements Mover {
     }
     ring.gave(got);
     this.#inBytes += got;
-    // A stream that gave less than there was room for has no more, unless its end is behind that.
-    if (got < want && !this.#peerDone && this.#why === 0) {
+    // A stream that gave less than there was room for has no more, unless its end is behind that, or a mark.
+    if (got < want && !this.#unsure && this.#why === 0) {
       this.#readable = false;
       return false;
     }
@@ -356,9 +357,9 @@ export class TcpStream implements Mover {
       this.#connectEnds();
       return;
     }
-    if ((events & (READABLE | PEER_DONE | FAILED | HUNG_UP)) !== 0) this.#readable = true;
+    if ((events & (READABLE | PEER_DONE | URGENT | FAILED | HUNG_UP)) !== 0) this.#readable = true;
     if ((events & (WRITABLE | FAILED | HUNG_UP)) !== 0) this.#writable = true;
-    if ((events & (PEER_DONE | FAILED | HUNG_UP)) !== 0) this.#peerDone = true;
+    if ((events & (PEER_DONE | URGENT | FAILED | HUNG_UP)) !== 0) this.#unsure = true;
     // Nothing more is received, and perhaps nothing sent: who would notice?
     if (this.#inDone && (events & FAILED) !== 0) {
       this.#fail(inet.pendingError(this.#socket.fd) || Errno.ECONNRESET);

@@ -4,7 +4,7 @@
  */
 import { Errno, OsError } from '../../../osdep/errno.ts';
 import * as inet from '../../../osdep/os/inet.ts';
-import { EDGE, PEER_DONE, type Poller, READABLE, WRITABLE } from '../../../osdep/os/poll.ts';
+import { EDGE, PEER_DONE, type Poller, READABLE, URGENT, WRITABLE } from '../../../osdep/os/poll.ts';
 import { Family, type InetAddress } from '../core/address.ts';
 import type { Answer } from '../core/hands.ts';
 import type { Descriptors } from './descriptors.ts';
@@ -21,7 +21,7 @@ const ECONNABORTED = 103;
  * Told once for each change, so that nothing has to be said to the kernel when a ring is full or a peer slow: that would be a call of 0.5 us each time,
  * which is what finding out by a receive in vain costs.
  */
-const EVERYTHING = (READABLE | WRITABLE | PEER_DONE | EDGE) >>> 0;
+const EVERYTHING = (READABLE | WRITABLE | PEER_DONE | URGENT | EDGE) >>> 0;
 
 export class TcpSocket {
   readonly #host: TcpSocketHost;
