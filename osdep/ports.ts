@@ -6,12 +6,15 @@ import type { Evtchn } from './evtchn.ts';
 
 /** Ports taken at a time. */
 const PORTS = 256;
+/** How often, before Node's loop has its turn: guests who ring without end, each of many ports as soon as it is open, are no end to it. */
+const ROUNDS = 8;
 
 export class Ports {
   readonly #evtchn: Evtchn;
   readonly #callbacks = new Map<number, () => void>();
   readonly #stop: () => void;
   readonly #fired: Uint32Array = new Uint32Array(PORTS);
+  #goesOn = false;
 
   constructor(evtchn: Evtchn) {
     this.#evtchn = evtchn;
@@ -51,9 +54,17 @@ export class Ports {
 
   /** One that is unbound by another's callback is not called; its number may be somebody else's by now, who bears an event too many. */
   #takeAll(): void {
-    for (let count = PORTS; count === PORTS; ) {
-      count = this.#evtchn.pendingAll(this.#fired);
+    for (let left = ROUNDS; left > 0; left--) {
+      const count = this.#evtchn.pendingAll(this.#fired);
       for (let i = 0; i < count; i++) this.#callbacks.get(this.#fired[i]!)?.();
+      if (count < PORTS) return;
     }
+    // Nobody tells again of what is there already.
+    if (this.#goesOn) return;
+    this.#goesOn = true;
+    setImmediate(() => {
+      this.#goesOn = false;
+      this.#takeAll();
+    });
   }
 }

@@ -95,6 +95,8 @@ export class UdpPort {
     const errno = this.open();
     if (errno !== 0) return errno;
     const length = to === undefined ? 0 : put(this.family, to, inet.peer);
+    // To an address that this socket cannot have nothing goes, least of all to its peer.
+    if (to !== undefined && length === 0) return 0;
     // What an earlier datagram came to is told once, and by the next one.
     let sent = inet.sendTo(this.#fd, length);
     if (sent === -Errno.ECONNREFUSED) sent = inet.sendTo(this.#fd, length);
