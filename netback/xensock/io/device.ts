@@ -82,11 +82,7 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
     const connection = this.#connection;
     if (connection === undefined) return;
     this.#connection = undefined;
-    // What a successor may make again stays written down.
-    connection.ring.record.leave();
-    connection.sockets.close(why === 'stop' ? 'broken off' : 'in order');
-    connection.hands.close();
-    connection.ring.close();
+    letGo(connection, why === 'stop' ? 'broken off' : 'in order');
   }
 
   close(why: 'gone' | 'stop'): void {
@@ -179,14 +175,33 @@ export class SocketDevice implements BackendDevice<PvcallsFrontKeys>, Mover {
     const rules = this.#rules;
     const sockets = new Sockets({ hands, account, rules, extended, now, ledger: ring.record, onDecision });
     hands.heard = sockets;
-    if (how === 'attach') {
-      const { sockets: left } = ring.record;
-      for (const entry of left) if (entry.state === 'active') tellLost({ gnttab, ports, domid }, entry);
-      sockets.restore(left);
-      for (const request of ring.waiting) sockets.handle(request);
-      ring.publish();
-      ring.ring();
+    const connection = { ring, hands, sockets };
+    try {
+      if (how === 'attach') this.#takeOver(connection);
+    } catch (error) {
+      letGo(connection, 'broken off');
+      throw error;
     }
-    return { ring, hands, sockets };
+    return connection;
   }
+
+  /** What a predecessor has left. */
+  #takeOver({ ring, sockets }: Connection): void {
+    const { gnttab, ports } = this.#options.shared;
+    const { sockets: left } = ring.record;
+    for (const entry of left)
+      if (entry.state === 'active') tellLost({ gnttab, ports, domid: this.domid }, entry);
+    sockets.restore(left);
+    for (const request of ring.waiting) sockets.handle(request);
+    ring.publish();
+    ring.ring();
+  }
+}
+
+/** What a successor may make again stays written down. */
+function letGo({ ring, hands, sockets }: Connection, connections: 'in order' | 'broken off'): void {
+  ring.record.leave();
+  sockets.close(connections);
+  hands.close();
+  ring.close();
 }
