@@ -1,10 +1,15 @@
 // What must neither stop nor be stopped: a stream whose peer marks places in it, guests' bytes beside another guest's storms and floods.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { encodeAddress } from '../../netback/xensock/core/address.ts';
+import { Command, Datagram, Index } from '../../netback/xensock/core/pvcalls.ts';
+import { SocketDevice } from '../../netback/xensock/io/device.ts';
+import { LocalHub } from '../../netback/xensock/io/localhub.ts';
+import { UdpPort } from '../../netback/xensock/io/udp.ts';
 import { Errno } from '../../osdep/errno.ts';
 import * as ffi from '../../osdep/os/ffi.ts';
 import * as inet from '../../osdep/os/inet.ts';
-import { at, SockHost } from './sock-io-host.ts';
+import { at, machine, SockHost } from './sock-io-host.ts';
+import { addressed } from './sock-rawguest.ts';
 
 const MSG_OOB = 1;
 
@@ -29,5 +34,47 @@ test('what comes behind urgent data comes, too', async () => {
     expect(ffi.send(fd, Buffer.from(text), text.length, flags)).toBe(text.length);
   expect(Buffer.from(await ring.receive(14)).toString()).toBe('before, behind');
   inet.close(fd);
+  await host.stop();
+});
+
+test('a datagram socket that is released keeps nobody waiting for all that its ring might have', async () => {
+  const host = await SockHost.start();
+  const guest = await host.guest({ 'feature-xensock': '1' });
+  const ring = guest.ring(9);
+  expect(await guest.socket(1, 2, 2)).toBe(0);
+  expect(await guest.ret(1, { command: Command.ATTACH, ...ring.ringed })).toBe(0);
+  const nowhere = addressed(machine(9));
+  const record = Buffer.alloc(Datagram.HEADER_BYTES);
+  record.writeUInt32LE(nowhere.addressLength, Datagram.ADDRESS_LENGTH);
+  record.set(nowhere.address, Datagram.ADDRESS);
+  const count = Math.floor(ring.size / record.length);
+  for (let i = 0; i < count; i++) ring.pages.bytes.set(record, ring.size + i * record.length);
+  const send = vi.spyOn(UdpPort.prototype, 'send').mockReturnValue(0);
+  // It has not rung for them.
+  ring.index.store(Index.OUT_PROD, count * record.length);
+  expect(await guest.release(1)).toBe(0);
+  expect(count).toBeGreaterThan(20_000);
+  expect(send.mock.calls.length).toBeGreaterThan(500);
+  expect(send.mock.calls.length).toBeLessThan(2000);
+  vi.restoreAllMocks();
+  await host.stop();
+});
+
+test('of turns a guest has one share for all of its sockets, of whatever kind', async () => {
+  const host = await SockHost.start();
+  const guest = await host.guest({ 'feature-xensock': '1' });
+  const stir = vi.spyOn(LocalHub.prototype, 'stir');
+  for (const id of [1, 2]) {
+    expect(await guest.socket(id, 2, 2)).toBe(0);
+    expect(await guest.ret(id, { command: Command.ATTACH, ...guest.ring().ringed })).toBe(0);
+  }
+  expect(await guest.serve(3, at('127.0.0.1', 7000))).toBe(0);
+  expect((await guest.dial(4, at('127.0.0.1', 7000))).ret).toBe(0);
+  const movers = new Set(stir.mock.calls.map(([mover]) => mover));
+  const streams = [...movers].filter((mover) => !(mover instanceof SocketDevice));
+  expect(streams.length).toBeGreaterThan(2);
+  expect(new Set(streams.map(({ payer }) => payer)).size).toBe(1);
+  expect(streams[0]!.payer).toBeDefined();
+  vi.restoreAllMocks();
   await host.stop();
 });

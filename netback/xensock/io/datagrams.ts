@@ -24,6 +24,8 @@ export interface DatagramHost extends UdpHost {
 
 /** Datagrams moved between two looks at others, in each direction. */
 const TURN = 64;
+/** When a socket is released. */
+const LAST_TURNS = 16;
 /** The longest that IP has, and its header. */
 const LONGEST = 65_536 + Datagram.HEADER_BYTES;
 /** How long what the policy said of an address is good for, and of how many. */
@@ -38,6 +40,7 @@ export class DatagramSocket implements Mover, DatagramOwner {
   readonly #host: DatagramHost;
   readonly #maySend: (to: InetAddress) => Answer<Place>;
   readonly failed: (error: unknown) => void;
+  readonly payer: object | undefined;
   readonly #family: 2 | 10;
   #ring: DataRing | undefined;
   #ports: UdpPort[] = [];
@@ -57,15 +60,17 @@ export class DatagramSocket implements Mover, DatagramOwner {
   #inBytes = 0;
   #outBytes = 0;
 
-  /** `failed`: told of a mistake of ours. */
+  /** `failed`: told of a mistake of ours. `payer`: who has one share of all turns with all of his sockets. */
   constructor(
     host: DatagramHost,
     family: 2 | 10,
     maySend: (to: InetAddress) => Answer<Place>,
     failed: (error: unknown) => void,
+    payer?: object,
   ) {
     this.#host = host;
     this.failed = failed;
+    this.payer = payer;
     this.#family = family;
     this.#maySend = maySend;
   }
@@ -153,9 +158,8 @@ export class DatagramSocket implements Mover, DatagramOwner {
   /** What is in the ring is sent as far as it goes now; the ring is closed by whoever opened it. */
   release(): void {
     const ring = this.#ring;
-    // No longer than what may be in it takes.
-    let turns = ring === undefined ? 0 : ring.size / Datagram.HEADER_BYTES / TURN + 1;
-    while (ring !== undefined && turns-- > 0 && this.#sendSome(ring)) {}
+    // Nobody else has a turn meanwhile, and a ring may have tens of thousands of them: what is left then is lost.
+    for (let turns = LAST_TURNS; ring !== undefined && turns > 0 && this.#sendSome(ring); turns--) {}
     this.#ring = undefined;
     this.#letGo();
   }

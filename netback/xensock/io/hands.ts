@@ -99,7 +99,8 @@ export class SocketHands implements Hands {
     if (type !== 2) return;
     const maySend = (to: InetAddress): Answer<Place> =>
       this.heard?.maySend(socket, to) ?? { ok: false, errno: Errno.EACCES };
-    slot.datagrams = new DatagramSocket(this.#options.udp, family, maySend, this.#options.failed);
+    const { udp, failed, budget } = this.#options;
+    slot.datagrams = new DatagramSocket(udp, family, maySend, failed, budget);
   }
 
   attach(socket: number, ref: number, evtchn: number): number {
