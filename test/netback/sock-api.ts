@@ -4,14 +4,10 @@
  */
 import dgram from 'node:dgram';
 import net from 'node:net';
-import { type SockfrontOptions, sockfront } from '../../netback/xensock/front/device.ts';
+import type { SockfrontOptions } from '../../netback/xensock/front/device.ts';
 import { LoopbackDriver } from '../../netback/xensock/front/loopback.ts';
 import { Sockets, type SocketsOptions } from '../../netback/xensock/front/sockets.ts';
-import type { XenSock } from '../../netback/xensock/front/xensock.ts';
-import { runFrontends } from '../../xenstored/client/frontend.ts';
-import { bootBareGuest } from '../xenstored/client-guest.ts';
 import { SockHost } from './sock-io-host.ts';
-import { attachSock } from './sock-rawguest.ts';
 
 /** The part of both that the tests use. */
 export type Api = Pick<typeof net, 'connect' | 'createServer'> & Pick<typeof dgram, 'createSocket'>;
@@ -45,30 +41,9 @@ export async function xensockGuest(
   options: Partial<SockfrontOptions> = {},
 ): Promise<{ readonly sockets: Sockets; readonly host: SockHost; stop(): Promise<void> }> {
   const host = await SockHost.start();
-  const { domid, platform, store } = await bootBareGuest(host.sim, host.dom0);
   const sockets = new Sockets();
-  let joined: () => void = () => {};
-  const joining = new Promise<void>((resolve) => {
-    joined = resolve;
-  });
-  const onDriver = (_: number, driver: XenSock): void => {
-    sockets.register(driver);
-    joined();
-  };
-  const running = await runFrontends(sockfront({ platform, onDriver, connectOrder: 3, ...options }), {
-    store,
-  });
-  await attachSock(host.dom0, domid);
-  await joining;
-  return {
-    sockets,
-    host,
-    async stop() {
-      await running.close();
-      await store.close();
-      await host.stop();
-    },
-  };
+  sockets.register(await host.driver({ connectOrder: 3, ...options }));
+  return { sockets, host, stop: () => host.stop() };
 }
 
 const local = { listenHost: '127.0.0.1', host: '127.0.0.1' };

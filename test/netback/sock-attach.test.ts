@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { setImmediate as soon } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { decodeAddress } from '../../netback/xensock/core/address.ts';
 import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { at, machine, SockHost } from './sock-io-host.ts';
@@ -79,8 +78,7 @@ async function listening(): Promise<number> {
 }
 
 async function nameOf(id: number): Promise<number> {
-  const { data } = await guest.ask(id, { command: Command.GETSOCKNAME });
-  return decodeAddress(data!, data!.length)!.port;
+  return (await guest.name(id)).port;
 }
 
 test('who listens and waits is reached through the next one, also by guests', async () => {

@@ -3,19 +3,17 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { createConnection, createServer, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { setImmediate as soon } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { decodeAddress, encodeAddress } from '../../netback/xensock/core/address.ts';
 import { Command, ENOTSUP, Index, SLOT_BYTES } from '../../netback/xensock/core/pvcalls.ts';
 import { Sockets } from '../../netback/xensock/core/sockets.ts';
 import { TcpStream } from '../../netback/xensock/io/tcp.ts';
 import { Errno } from '../../osdep/errno.ts';
-import * as inet from '../../osdep/os/inet.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Hypervisor, isReserved } from '../kit/hypervisor.ts';
 import { bootBareGuest } from '../xenstored/client-guest.ts';
-import { at, machine, SockHost } from './sock-io-host.ts';
+import { at, machine, Silence, SockHost } from './sock-io-host.ts';
 import { Noise } from './sock-noise.ts';
 import { addressed, attachSock, type RawRing, RawSockGuest } from './sock-rawguest.ts';
 
@@ -446,27 +444,24 @@ describe('sockets', () => {
   });
 
   test('that all wait for a peer who never answers', async () => {
-    const listener = inet.open(2, 1);
-    const name = new Uint8Array(inet.SOCKADDR_BYTES);
-    inet.bind(listener, name, encodeAddress(at('127.0.0.1', 0), name));
-    inet.listen(listener, 0);
-    const { port } = decodeAddress(name, inet.name(listener, 'own', name))!;
-    // Its queue has room for one.
-    const first = createConnection(port, '127.0.0.1');
-    await once(first, 'connect');
+    const silence = await Silence.begin();
     const guest = await extended();
     for (let id = 0; id < 16; id++) expect(await guest.socket(id)).toBe(0);
     for (let id = 0; id < 32; id++) {
       const { ringed } = guest.ring();
-      guest.put(id % 16, { command: Command.CONNECT, ...addressed(machine(port)), flags: 0, ...ringed });
+      guest.put(id % 16, {
+        command: Command.CONNECT,
+        ...addressed(machine(silence.port)),
+        flags: 0,
+        ...ringed,
+      });
     }
     guest.show();
     // Each socket waits once; asked again, it says so.
     await guest.until(() => guest.responses.length === 16 + 16);
     expect(guest.responses.slice(16).map(({ ret }) => ret)).toEqual(Array(16).fill(-Errno.EALREADY));
     expect(guest.commands.free, 'and as many commands may be under way').toBe(16);
-    first.destroy();
-    inet.close(listener);
+    silence.end();
     await gone(guest);
   });
 
@@ -504,7 +499,7 @@ test('a storm of events, for nothing', async () => {
 test('it dies in the middle of all it is at', async () => {
   const guest = await extended();
   for (let id = 0; id < 5; id++) (await guest.dial(id, machine(echoPort))).ring.put(randomBytes(3000));
-  expect(await guest.serve(10, at('0.0.0.0', 5000))).toBe(0);
+  expect(await guest.serve(10, at('0.0.0.0', 0))).toBe(0);
   void guest.accept(10, 11);
   await guest.until(() => guest.responses.length > 10);
   hypervisor.ctrl.destroyDomain(guest.domid);

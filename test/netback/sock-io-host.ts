@@ -2,14 +2,25 @@
  * A whole host for sockets in this process: a store, a control domain that serves them, guests whose rings are the test's own. What a guest calls 10.0.0.1 or
  * fd00::1 is this machine's loopback, and so are all addresses that it listens at. On a simulated machine that goes by itself.
  */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Limits } from '../../netback/xensock/core/account.ts';
-import { type InetAddress, parseIp } from '../../netback/xensock/core/address.ts';
+import {
+  decodeAddress,
+  encodeAddress,
+  type InetAddress,
+  parseIp,
+} from '../../netback/xensock/core/address.ts';
 import type { GuestRules } from '../../netback/xensock/core/policy.ts';
+import { type SockfrontOptions, sockfront } from '../../netback/xensock/front/device.ts';
+import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import { type SocketsService, serveSockets } from '../../netback/xensock/io/service.ts';
+import * as inet from '../../osdep/os/inet.ts';
 import { type Served, serveBackends } from '../../xenstored/client/backend.ts';
+import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { SimHost } from '../conformance/simhost.ts';
 import { bootBareGuest } from '../xenstored/client-guest.ts';
@@ -52,6 +63,36 @@ export function rules(over: Partial<GuestRules> = {}): GuestRules {
   };
 }
 
+/** Where whoever connects waits for ever: a socket of this machine that listens and whose queue is full. */
+export class Silence {
+  readonly port: number;
+  readonly #fd: number;
+  readonly #first: Socket;
+
+  private constructor(fd: number, port: number) {
+    this.#fd = fd;
+    this.port = port;
+    this.#first = createConnection(port, '127.0.0.1');
+    this.#first.on('error', () => {});
+  }
+
+  static async begin(): Promise<Silence> {
+    const fd = inet.open(2, 1);
+    const name = new Uint8Array(inet.SOCKADDR_BYTES);
+    inet.bind(fd, name, encodeAddress(at('127.0.0.1', 0), name));
+    // There is room for one.
+    inet.listen(fd, 0);
+    const made = new Silence(fd, decodeAddress(name, inet.name(fd, 'own', name))!.port);
+    await once(made.#first, 'connect');
+    return made;
+  }
+
+  end(): void {
+    this.#first.destroy();
+    inet.close(this.#fd);
+  }
+}
+
 export class SockHost {
   readonly sim: SimHost;
   readonly dom0: Client;
@@ -60,6 +101,7 @@ export class SockHost {
   backend: { readonly sockets: SocketsService; readonly served: Served } | undefined;
   readonly #records: string = mkdtempSync(join(tmpdir(), 'xensock-'));
   readonly #guests: Client[] = [];
+  readonly #driven: Driven[] = [];
 
   private constructor(sim: SimHost, dom0: Client) {
     this.sim = sim;
@@ -87,7 +129,21 @@ export class SockHost {
     this.backend = undefined;
   }
 
-  /** A guest that is connected. */
+  /** A guest's driver of ours that is connected. */
+  async driver(options: Partial<SockfrontOptions> = {}): Promise<XenSock> {
+    const { domid, platform, store } = await bootBareGuest(this.sim, this.dom0);
+    this.#guests.push(store);
+    let found: (driver: XenSock) => void = () => {};
+    const driver = new Promise<XenSock>((resolve) => {
+      found = resolve;
+    });
+    const front = sockfront({ platform, onDriver: (_, made) => found(made), ...options });
+    this.#driven.push(await runFrontends(front, { store }));
+    await attachSock(this.dom0, domid);
+    return await driver;
+  }
+
+  /** A guest that is connected, and whose rings are the test's. */
   async guest(keys: Readonly<Record<string, string>> = {}): Promise<RawSockGuest> {
     const bare = await bootBareGuest(this.sim, this.dom0);
     this.#guests.push(bare.store);
@@ -98,6 +154,7 @@ export class SockHost {
   }
 
   async stop(): Promise<void> {
+    for (const driven of this.#driven) await driven.close();
     for (const store of this.#guests) await store.close();
     await this.stopBackend();
     await this.dom0.close();

@@ -4,11 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { decodeAddress, encodeAddress, type InetAddress } from '../../netback/xensock/core/address.ts';
+import { encodeAddress } from '../../netback/xensock/core/address.ts';
 import { Command, Shut } from '../../netback/xensock/core/pvcalls.ts';
 import { Errno } from '../../osdep/errno.ts';
-import * as inet from '../../osdep/os/inet.ts';
-import { at, machine, machine6, SockHost } from './sock-io-host.ts';
+import { at, machine, machine6, Silence, SockHost } from './sock-io-host.ts';
 import type { RawRing, RawSockGuest } from './sock-rawguest.ts';
 
 let host: SockHost;
@@ -64,17 +63,10 @@ async function everything(socket: Socket): Promise<Buffer> {
 /** A guest that speaks the extension. */
 const extended = (): Promise<RawSockGuest> => host.guest({ 'feature-xensock': '1' });
 
-async function nameOf(guest: RawSockGuest, id: number, which: 'own' | 'peer' = 'own'): Promise<InetAddress> {
-  const command = which === 'own' ? Command.GETSOCKNAME : Command.GETPEERNAME;
-  const { ret, data } = await guest.ask(id, { command });
-  expect(ret).toBe(0);
-  return decodeAddress(data!, data!.length)!;
-}
-
 /** One socket that listens, and the port that it got. */
 async function listening(guest: RawSockGuest, ip = '0.0.0.0', backlog = 16): Promise<number> {
   expect(await guest.serve(1, at(ip, 0), backlog)).toBe(0);
-  return (await nameOf(guest, 1)).port;
+  return (await guest.name(1)).port;
 }
 
 /** A connection to a server of this machine, both ends. */
@@ -137,21 +129,15 @@ describe('a connection to a server', () => {
   });
 
   test('that takes its time keeps no other waiting, and may be given up', async () => {
-    const listener = inet.open(2, 1);
-    const name = new Uint8Array(inet.SOCKADDR_BYTES);
-    inet.bind(listener, name, encodeAddress(at('127.0.0.1', 0), name));
-    inet.listen(listener, 0);
-    const { port } = decodeAddress(name, inet.name(listener, 'own', name))!;
-    // Its queue has room for one.
-    await dial(port);
+    const silence = await Silence.begin();
     const guest = await host.guest();
-    const slow = guest.dial(1, machine(port));
+    const slow = guest.dial(1, machine(silence.port));
     const fast = await serve((socket) => socket.end('fast'));
     const { ret, ring } = await guest.dial(2, machine(fast));
     expect([ret, Buffer.from(await ring.drain()).toString()]).toEqual([0, 'fast']);
     expect(await guest.release(1)).toBe(0);
     expect((await slow).ret).toBe(-Errno.EINTR);
-    inet.close(listener);
+    silence.end();
   });
 
   test('ends for receiving after the last byte, and may still be sent on', async () => {
@@ -249,7 +235,7 @@ describe('a socket that listens', () => {
     const answer = once(one, 'data');
     await first.send(Buffer.from('to one'));
     expect(String(await answer)).toBe('to one');
-    expect((await nameOf(guest, 10, 'peer')).port).toBe((one.address() as { port: number }).port);
+    expect((await guest.name(10, 'peer')).port).toBe((one.address() as { port: number }).port);
   });
 
   test('tells of a connection that waits, once there is one', async () => {
@@ -268,7 +254,7 @@ describe('a socket that listens', () => {
   test('at all addresses of IPv6 is reached by IPv4, too, and by guests', async () => {
     const guest = await extended();
     expect(await guest.serve(1, at('::', 0))).toBe(0);
-    const { port } = await nameOf(guest, 1);
+    const { port } = await guest.name(1);
     const [a, b, c] = [guest.ring(), guest.ring(), guest.ring()];
     const accepted = [guest.accept(1, 10, a), guest.accept(1, 11, b), guest.accept(1, 12, c)];
     const six = await dial(port, '::1');

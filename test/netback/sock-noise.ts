@@ -6,6 +6,8 @@ import { at, machine } from './sock-io-host.ts';
 import { addressed, type RawRing, type RawSockGuest } from './sock-rawguest.ts';
 
 const IPS = ['127.0.0.1', '0.0.0.0', '::1', '::', '::ffff:127.0.0.1', '127.0.0.2'];
+/** Where no test gets a port by chance, and not the same ones as another process. */
+const PORT = 20_000 + 2 * (process.pid % 5000);
 const IDS = [1n, 2n, 3n, 4n, 5n, 6n];
 
 export class Noise {
@@ -23,7 +25,7 @@ export class Noise {
     const one = <T>(of: readonly T[]): T => this.#one(of);
     const below = (limit: number): number => this.#random.below(limit);
     const address = (): ReturnType<typeof addressed> =>
-      addressed(one([machine(port), machine(1), ...[0, 5000, 5001].map((own) => at(one(IPS), own))]));
+      addressed(one([machine(port), machine(1), ...[0, PORT, PORT + 1].map((own) => at(one(IPS), own))]));
     const option = (): { readonly level: number; readonly name: number } => ({
       level: one([1, 6, 41]),
       name: below(30),

@@ -85,8 +85,7 @@ test('between guests the limit holds in both directions', async () => {
   await hold({ limits: { bytesPerSecond: 2_000_000 } });
   const [one, other] = [await extended(), await extended()];
   expect(await one.serve(1, at('127.0.0.1', 0))).toBe(0);
-  const { data } = await one.ask(1, { command: Command.GETSOCKNAME });
-  const { port } = decodeAddress(data!, data!.length)!;
+  const { port } = await one.name(1);
   const accepted = one.ring(5);
   const accept = one.accept(1, 2, accepted);
   const { ret, ring } = await other.dial(1, at('127.0.0.1', port), other.ring(5));
@@ -144,8 +143,7 @@ test('a socket for several places listens at all of them or at none', async () =
   const listen = (guest: RawSockGuest): Promise<number> =>
     guest.ret(1, { command: Command.LISTEN, backlog: 4 });
   expect(await bind(one, at('0.0.0.0', 0))).toBe(0);
-  const { data } = await one.ask(1, { command: Command.GETSOCKNAME });
-  const { port } = decodeAddress(data!, data!.length)!;
+  const { port } = await one.name(1);
   expect(await bind(other, at('::', port))).toBe(0);
   expect(await listen(one)).toBe(0);
   expect(await listen(other)).toBe(-Errno.EADDRINUSE);
@@ -195,8 +193,7 @@ describe('other rules while connections stand', () => {
     await hold({});
     const guest = await extended();
     expect(await guest.serve(1, at('0.0.0.0', 0))).toBe(0);
-    const { data } = await guest.ask(1, { command: Command.GETSOCKNAME });
-    const { port } = decodeAddress(data!, data!.length)!;
+    const { port } = await guest.name(1);
     const accept = guest.accept(1, 2);
     await hold({ rules: [{ action: 'deny', direction: 'listen' }] });
     expect(await accept).toBe(-Errno.EACCES);

@@ -5,8 +5,6 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { decodeAddress } from '../../netback/xensock/core/address.ts';
-import { Command } from '../../netback/xensock/core/pvcalls.ts';
 import { Errno } from '../../osdep/errno.ts';
 import { ProcessHost, Program } from '../blkback/process-kit.ts';
 import { at, machine } from './sock-io-host.ts';
@@ -63,8 +61,7 @@ test('killed and killed again: the server serves on', { timeout: LIMIT_MS }, asy
   let program = await start(host);
   const guest = await guestOf(host);
   expect(await guest.serve(1, at('0.0.0.0', 0))).toBe(0);
-  const { data } = await guest.ask(1, { command: Command.GETSOCKNAME });
-  const { port } = decodeAddress(data!, data!.length)!;
+  const { port } = await guest.name(1);
   for (let round = 0; round < 3; round++) {
     const ring = guest.ring();
     const accepted = guest.accept(1, 10 + round, ring);

@@ -2,7 +2,12 @@
  * A guest whose socket device is the test's own: it shakes hands by itself, puts any bytes into the ring of commands and into data rings, and sees
  * what comes back. It obeys the protocol as far as a test lets it. Knows no backend.
  */
-import { ADDRESS_BYTES, encodeAddress, type InetAddress } from '../../netback/xensock/core/address.ts';
+import {
+  ADDRESS_BYTES,
+  decodeAddress,
+  encodeAddress,
+  type InetAddress,
+} from '../../netback/xensock/core/address.ts';
 import {
   type Call,
   Command,
@@ -337,6 +342,14 @@ export class RawSockGuest {
 
   accept(id: bigint | number, newId: bigint | number, ring: RawRing = this.ring()): Promise<number> {
     return this.ret(id, { command: Command.ACCEPT, newId: BigInt(newId), ...ring.ringed });
+  }
+
+  /** What a socket is called, or its peer, by the extension. */
+  async name(id: bigint | number, which: 'own' | 'peer' = 'own'): Promise<InetAddress> {
+    const command = which === 'own' ? Command.GETSOCKNAME : Command.GETPEERNAME;
+    const { ret, data } = await this.ask(id, { command });
+    if (ret !== 0) throw new Error(`no name: ${ret}`);
+    return decodeAddress(data!, data!.length)!;
   }
 
   release(id: bigint | number, reuse = false): Promise<number> {
