@@ -1,6 +1,6 @@
 // A peer that is as quick as can be, in either direction, leaves the rest of the program its turns.
 import { once } from 'node:events';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { LoopbackDriver } from '../../netback/xensock/front/loopback.ts';
 import { Sockets } from '../../netback/xensock/front/sockets.ts';
@@ -34,19 +34,19 @@ it('a write without end', async () => {
   };
   socket.on('drain', write);
   write();
-  await pause(5);
+  while (driver.sent < 16 << 20) await turn();
   const before = driver.sent;
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(driver.sent - before).toBeLessThan(16 << 20);
   writing = false;
   const one = new Uint8Array(100 << 20);
   let turns = 0;
   let done = false;
-  const turn = (): void => {
+  const count = (): void => {
     turns++;
-    if (!done) setImmediate(turn);
+    if (!done) setImmediate(count);
   };
-  turn();
+  count();
   await new Promise((resolve) => socket.write(one, resolve));
   done = true;
   expect(turns).toBeGreaterThan(10);
@@ -60,10 +60,9 @@ it('a read without end', async () => {
     read += chunk.length;
   });
   await once(socket, 'connect');
-  await pause(5);
+  while (read < 16 << 20) await turn();
   const before = read;
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(read - before).toBeLessThan(8 << 20);
-  expect(read).toBeGreaterThan(1 << 20);
   socket.destroy();
 });

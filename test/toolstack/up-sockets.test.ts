@@ -165,8 +165,8 @@ test('a thousand connections at a time: each is answered, twice', async () => {
 });
 
 test.skipIf(!wrk)(`and under load${wrk ? '' : ' (apt-get install wrk)'}`, async () => {
-  const { stdout } = await command('wrk', ['-c1000', '-t2', '-d8', '--timeout', '7', `${url}/`]);
-  expect(stdout).toMatch(/^ *\d+ requests in/m);
+  const { stdout } = await command('wrk', ['-c1000', '-t2', '-d3', '--timeout', '60', `${url}/`]);
+  expect(Number(/^ *(\d+) requests in/m.exec(stdout)?.[1])).toBeGreaterThan(100);
   expect(stdout).not.toMatch(/Socket errors|Non-2xx/);
   expect(await curl('/more/big.bin')).toBe(sum(big));
 });
