@@ -612,6 +612,22 @@ describe('what survives', () => {
     expect(bench.entries).toEqual(new Map([...before.entries, ...bench.entries]));
   });
 
+  test('whoever is killed while it makes them again has written nothing of half of it', () => {
+    const before = new Bench({ extended: true });
+    states.passive(before);
+    before.ask(20, calls.socket());
+    before.ask(20, calls.connect());
+    const bench = new Bench({ extended: true });
+    const noted: [bigint, string][] = [];
+    const { set } = bench.entries;
+    bench.entries.set = (id, entry) => {
+      noted.push([id, entry.state]);
+      return set.call(bench.entries, id, entry);
+    };
+    bench.sockets.restore(before.entries.values());
+    expect(noted).toEqual([...before.entries.values()].map(({ id, state }) => [id, state]));
+  });
+
   test('any port stays the port that it was, and the policy is asked as before; :: without IPv4 stays so', () => {
     const policy = {
       default: { otherwise: 'deny' as const, rules: [{ action: 'allow' as const, ports: 0 }] },

@@ -102,7 +102,13 @@ export class Sockets implements Heard {
    * waited are handed in again after it.
    */
   restore(entries: Iterable<SocketEntry>): void {
-    for (const entry of entries) this.#restore(entry);
+    for (const entry of entries) {
+      // Whoever is killed on the way leaves them as they were, and nothing of what is made again step by step.
+      this.#table.quietly(() => this.#restore(entry));
+      const socket = this.#table.find(entry.id);
+      if (socket === undefined) this.#options.ledger?.remove(entry.id);
+      else this.#table.note(socket);
+    }
   }
 
   get list(): readonly SocketView[] {
@@ -293,11 +299,8 @@ export class Sockets implements Heard {
       type === SocketType.STREAM ? SocketType.STREAM : SocketType.DGRAM,
       'created',
     );
-    if (!made.ok) {
-      // A limit is another one now. It is as if it had never been.
-      this.#options.ledger?.remove(id);
-      return;
-    }
+    // A limit is another one now. It is as if it had never been.
+    if (!made.ok) return;
     const socket = made.value;
     if (only6) setOption(this.#options.hands, socket, v6only);
     let errno = 0;
@@ -305,8 +308,7 @@ export class Sockets implements Heard {
     else if (address !== undefined)
       errno = this.#bindTo(socket, anyPort ? { ...address, port: 0 } : address, address.port);
     if (errno === 0 && state === 'listening') errno = this.#listening.listen(socket, backlog);
-    if (errno === 0) this.#table.note(socket);
-    else this.#table.lose(socket, errno);
+    if (errno !== 0) this.#table.lose(socket, errno);
   }
 
   #judgePeer(socket: Socket, address: InetAddress): Verdict {

@@ -27,6 +27,7 @@ export class SocketTable {
   readonly #byId = new Map<bigint, Socket>();
   readonly #byNumber = new Map<number, Socket>();
   #numbers = 0;
+  #quiet = false;
 
   constructor(options: TableOptions) {
     this.options = options;
@@ -106,7 +107,17 @@ export class SocketTable {
   /** It has changed: a successor has to know. */
   note(socket: Socket): void {
     const entry = entryOf(socket);
-    if (entry !== undefined) this.options.ledger?.put(entry);
+    if (entry !== undefined && !this.#quiet) this.options.ledger?.put(entry);
+  }
+
+  /** What changes on the way is not noted. */
+  quietly(act: () => void): void {
+    this.#quiet = true;
+    try {
+      act();
+    } finally {
+      this.#quiet = false;
+    }
   }
 
   /** `outcome`: an error's number, 0, or what is asked for. */
