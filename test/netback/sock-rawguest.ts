@@ -231,12 +231,13 @@ export class RawSockGuest {
     this.evtchn.onReadable(() => this.#heard());
   }
 
-  share(pages: number): SharedPages {
-    return this.#end.platform.openGntshr().sharePages(this.#backendDomid, pages, 'rw');
+  /** With its backend, unless it is another domain. */
+  share(pages: number, domid: number = this.#backendDomid): SharedPages {
+    return this.#end.platform.openGntshr().sharePages(domid, pages, 'rw');
   }
 
-  port(): number {
-    return this.evtchn.bindUnboundPort(this.#backendDomid);
+  port(domid: number = this.#backendDomid): number {
+    return this.evtchn.bindUnboundPort(domid);
   }
 
   notify(port: number = this.#port): void {
