@@ -53,6 +53,32 @@ for (const way of [nodeWay, ...ourWays.filter(({ sameSide }) => sameSide)])
       await expect.poll(() => heard).toEqual(['onetwo', '234', '']);
     });
 
+    it('the ways to say where, and with what to be told', async () => {
+      const a = open();
+      await new Promise<void>((resolve) => a.bind({ port: 0, address: '127.0.0.1' }, resolve));
+      const b = open();
+      await new Promise<void>((resolve) => b.bind(0, resolve));
+      expect(b.address().address).toBe('0.0.0.0');
+      await new Promise<void>((resolve) => b.connect(a.address().port, resolve));
+      const heard: string[] = [];
+      a.on('message', (message) => heard.push(String(message)));
+      const sent = await new Promise((resolve) => b.send('0123456789', 2, 3, (...told) => resolve(told)));
+      expect(sent).toEqual([null, 3]);
+      b.send(['one', Buffer.from('two')]);
+      await expect.poll(() => heard).toEqual(['234', 'onetwo']);
+    });
+
+    it('an abort ends it, unless it has ended', async () => {
+      for (const closed of [false, true]) {
+        const abort = new AbortController();
+        const socket = api.createSocket({ type: 'udp4', signal: abort.signal });
+        const end = once(socket, 'close');
+        if (closed) socket.close();
+        abort.abort();
+        await end;
+      }
+    });
+
     it('sending binds, and answers come back', async () => {
       const a = open();
       const [b, to] = await bound();

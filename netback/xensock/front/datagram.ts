@@ -27,7 +27,12 @@ export interface RemoteInfo extends AddressInfo {
   readonly size: number;
 }
 
-type Message = Uint8Array | string | readonly Uint8Array[];
+export interface BindOptions {
+  readonly port?: number | undefined;
+  readonly address?: string | undefined;
+}
+
+type Message = Uint8Array | string | readonly (Uint8Array | string)[];
 type Sent = (error: Error | null, bytes: number) => void;
 
 interface Outgoing {
@@ -61,20 +66,30 @@ export class DatagramSocket extends EventEmitter {
     if (typeof handle === 'number') throw failure('socket', handle);
     this.#handle = handle;
     if (listener !== undefined) this.on('message', listener);
-    options.signal?.addEventListener('abort', () => this.close(), { once: true });
+    const aborted = (): void => void (this.#state !== 'closed' && this.close());
+    if (options.signal?.aborted) process.nextTick(aborted);
+    else options.signal?.addEventListener('abort', aborted, { once: true });
   }
 
-  bind(port = 0, host?: string, listener?: () => void): this {
+  bind(options: BindOptions, listener?: () => void): this;
+  bind(port?: number, host?: string, listener?: () => void): this;
+  bind(port?: number, listener?: () => void): this;
+  bind(listener?: () => void): this;
+  bind(...args: readonly unknown[]): this {
+    const { port, host, listener } = ends(args);
     if (this.#state !== 'unbound')
       throw new SocketError('the socket is bound already', 'ERR_SOCKET_ALREADY_BOUND');
     if (listener !== undefined) this.once('listening', listener);
     this.#state = 'binding';
-    this.#report(this.#bind(portOf(port, 0), host));
+    this.#report(this.#bind(portOf(port ?? 0, 0), host));
     return this;
   }
 
   /** From now on datagrams go to, and come from, that peer alone. */
-  connect(port: number, host?: string, listener?: () => void): this {
+  connect(port: number, host?: string, listener?: () => void): this;
+  connect(port: number, listener?: () => void): this;
+  connect(...args: readonly unknown[]): this {
+    const { port, host, listener } = ends(args);
     if (listener !== undefined) this.once('connect', listener);
     this.#report(this.#connect(portOf(port, 1), host));
     return this;
@@ -84,6 +99,7 @@ export class DatagramSocket extends EventEmitter {
   send(message: Message, done?: Sent): this;
   send(message: Message, port: number, done?: Sent): this;
   send(message: Message, port: number, host: string, done?: Sent): this;
+  send(message: Uint8Array | string, offset: number, length: number, done?: Sent): this;
   send(
     message: Uint8Array | string,
     offset: number,
@@ -96,12 +112,12 @@ export class DatagramSocket extends EventEmitter {
     const done = rest.findLast((value) => typeof value === 'function') as Sent | undefined;
     const host = rest.find((value) => typeof value === 'string');
     const numbers = rest.filter((value) => typeof value === 'number');
-    let parts = typeof message === 'string' ? [Buffer.from(message)] : toParts(message);
+    let parts = toParts(message);
     if (numbers.length > 1) {
       const [offset, length] = numbers as [number, number];
       parts = [parts[0]!.subarray(offset, offset + length)];
     }
-    const port = numbers.at(-1);
+    const port = numbers.length === 2 ? undefined : numbers.at(-1);
     if (port === undefined) {
       this.#put({ parts, to: undefined, done });
       return this;
@@ -268,6 +284,25 @@ export class DatagramSocket extends EventEmitter {
   }
 }
 
-function toParts(message: Uint8Array | readonly Uint8Array[]): readonly Uint8Array[] {
-  return message instanceof Uint8Array ? [message] : message;
+function toParts(message: Message): readonly Uint8Array[] {
+  const parts = typeof message === 'string' || message instanceof Uint8Array ? [message] : message;
+  return parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part));
+}
+
+/** As Node has them: an object, or port, host and listener, each of which may be left out. */
+function ends(args: readonly unknown[]): {
+  readonly port: number | undefined;
+  readonly host: string | undefined;
+  readonly listener: (() => void) | undefined;
+} {
+  const listener = args.find((arg): arg is () => void => typeof arg === 'function');
+  const [first] = args;
+  if (typeof first !== 'object' || first === null)
+    return {
+      port: args.find((arg) => typeof arg === 'number'),
+      host: args.find((arg) => typeof arg === 'string'),
+      listener,
+    };
+  const { port, address } = first as BindOptions;
+  return { port, host: address, listener };
 }

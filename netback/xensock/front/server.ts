@@ -45,6 +45,7 @@ export interface ListenOptions {
 export type ListenArguments =
   | readonly [options: ListenOptions, listener?: () => void]
   | readonly [port?: number, listener?: () => void]
+  | readonly [port: number, backlog: number, listener?: () => void]
   | readonly [port: number, host: string, listener?: () => void]
   | readonly [port: number, host: string, backlog: number, listener?: () => void];
 
@@ -86,7 +87,8 @@ export class Server extends EventEmitter {
       throw new SocketError('the server listens already', 'ERR_SERVER_ALREADY_LISTEN');
     const port = portOf(options.port ?? 0, 0);
     if (listener !== undefined) this.once('listening', listener);
-    options.signal?.addEventListener('abort', () => this.close(), { once: true });
+    if (options.signal?.aborted) process.nextTick(() => this.close());
+    else options.signal?.addEventListener('abort', () => this.close(), { once: true });
     this.#open = true;
     const turn = ++this.#turn;
     this.#listen(port, options, turn).catch((error: Error) => {
@@ -242,8 +244,8 @@ function listenArguments(args: ListenArguments): readonly [ListenOptions, (() =>
   if (typeof first === 'object' && first !== null) return [first as ListenOptions, listener];
   const options: ListenOptions = {
     port: first as number | undefined,
-    host: host as string | undefined,
-    backlog: backlog as number | undefined,
+    host: typeof host === 'string' ? host : undefined,
+    backlog: (typeof host === 'number' ? host : backlog) as number | undefined,
   };
   return [options, listener];
 }
