@@ -62,7 +62,7 @@ async function fetchOnAndOn(): Promise<never> {
 }
 
 function serve(): void {
-  const server = sockets.createServer({ noDelay: true }, (socket) => web.emit('connection', socket));
+  const server = sockets.serve(web, { noDelay: true });
   server.on('error', (error: Error) => print(`NOT SERVING: ${error.message}`));
   server.listen(Number(port), () => print('SERVING.'));
 }
