@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A loaded machine may take its time; whoever waits for what never comes still hears what it was.
+    expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
   },
 });
