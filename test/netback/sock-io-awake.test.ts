@@ -2,12 +2,15 @@
 import { expect, test, vi } from 'vitest';
 import { encodeAddress } from '../../netback/xensock/core/address.ts';
 import { Command, Datagram, Index } from '../../netback/xensock/core/pvcalls.ts';
+import { Descriptors } from '../../netback/xensock/io/descriptors.ts';
 import { SocketDevice } from '../../netback/xensock/io/device.ts';
+import { Drains } from '../../netback/xensock/io/drain.ts';
 import { LocalHub } from '../../netback/xensock/io/localhub.ts';
 import { UdpPort } from '../../netback/xensock/io/udp.ts';
 import { Errno } from '../../osdep/errno.ts';
 import * as ffi from '../../osdep/os/ffi.ts';
 import * as inet from '../../osdep/os/inet.ts';
+import { Poller } from '../../osdep/os/poll.ts';
 import { at, machine, SockHost } from './sock-io-host.ts';
 import { addressed } from './sock-rawguest.ts';
 
@@ -77,4 +80,35 @@ test('of turns a guest has one share for all of its sockets, of whatever kind', 
   expect(streams[0]!.payer).toBeDefined();
   vi.restoreAllMocks();
   await host.stop();
+});
+
+test('what one guest leaves behind when it releases its sockets takes a limited number of descriptors', () => {
+  const poller = new Poller();
+  const descriptors = new Descriptors(3000);
+  const drains = new Drains({ poller, descriptors, clock: { after: () => () => {} } });
+  let pages = 0;
+  const guest = (): { take(count: number): boolean; giveBack(count: number): void } => ({
+    take(count) {
+      pages += count;
+      return true;
+    },
+    giveBack(count) {
+      pages -= count;
+    },
+  });
+  const hoard = guest();
+  const leave = (budget: ReturnType<typeof guest>): void => {
+    expect(descriptors.take()).toBe(true);
+    drains.add(inet.open(2, 1), new Uint8Array(10), budget);
+  };
+  for (let i = 0; i < 1100; i++) leave(hoard);
+  expect(pages).toBe(1024);
+  leave(guest());
+  expect(pages).toBe(1025);
+  drains.close();
+  expect(pages).toBe(0);
+  leave(hoard);
+  expect(pages).toBe(1);
+  drains.close();
+  poller.close();
 });

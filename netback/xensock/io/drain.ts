@@ -14,6 +14,8 @@ import type { Descriptors } from './descriptors.ts';
 /** Without progress. */
 const PATIENCE_MS = 30_000;
 const PAGE = 4096;
+/** Of one guest: each is a descriptor, of which all guests together have a limited number, and is no longer among his sockets. */
+const MOST_EACH = 1024;
 
 export interface DrainsHost {
   readonly poller: Poller;
@@ -25,6 +27,7 @@ export interface DrainsHost {
 export class Drains {
   readonly #host: DrainsHost;
   readonly #all = new Set<Drain>();
+  readonly #counts = new Map<PageBudget | undefined, number>();
 
   constructor(host: DrainsHost) {
     this.#host = host;
@@ -34,9 +37,12 @@ export class Drains {
   add(fd: Descriptor, bytes: Uint8Array, budget: PageBudget | undefined): void {
     const { poller, clock, descriptors } = this.#host;
     const pages = Math.ceil(bytes.length / PAGE);
-    const kept = budget?.take(pages) !== false;
+    const others = this.#counts.get(budget) ?? 0;
+    const kept = others < MOST_EACH && budget?.take(pages) !== false;
+    if (kept) this.#counts.set(budget, others + 1);
     const onEnd = (): void => {
       if (kept) budget?.giveBack(pages);
+      if (kept) this.#uncount(budget);
       descriptors.giveBack();
     };
     try {
@@ -53,6 +59,12 @@ export class Drains {
   #forget(drain: Drain, onEnd: () => void): void {
     this.#all.delete(drain);
     onEnd();
+  }
+
+  #uncount(budget: PageBudget | undefined): void {
+    const left = this.#counts.get(budget)! - 1;
+    if (left === 0) this.#counts.delete(budget);
+    else this.#counts.set(budget, left);
   }
 
   /** Breaks all of them off. */
