@@ -162,7 +162,7 @@ function backTake(back: DataRing, into: Uint8Array): number {
   }
 }
 
-test.each<Events>(['needed', 'always'])('nobody sleeps for ever, events %s', (events) => {
+test.each<Events>(['needed', 'bytes', 'always'])('nobody sleeps for ever, events %s', (events) => {
   const size = fc.integer({ min: 1, max: 9000 });
   const step = fc.record({ who: fc.boolean(), sends: size, receives: size, settle: fc.boolean() });
   fc.assert(
@@ -236,6 +236,29 @@ test('a reader rings when half a ring is free, if the backend could be waiting, 
     expect(rung().back).toBe(i === 3 ? 1 : 0);
     back.listen();
   }
+  close();
+});
+
+test('a backend that may not be rung for nothing is rung for bytes, and for room that it waits for', () => {
+  const { front, back, settle, rung, close } = ends(4, 'bytes');
+  const into = new Uint8Array(16_384);
+  rung();
+  back.listen();
+  for (let i = 0; i < 3; i++) {
+    front.send(new Uint8Array(100));
+    settle();
+    expect(rung().back).toBe(1);
+    expect(backTake(back, into)).toBe(100);
+    backGive(back, new Uint8Array(10_000));
+    back.listen();
+    expect(front.recv(into)).toBe(10_000);
+    settle();
+    expect(rung().back).toBe(0);
+  }
+  expect(backGive(back, new Uint8Array(40_000))).toBe(32_768);
+  front.recv(into);
+  settle();
+  expect(rung().back).toBe(1);
   close();
 });
 

@@ -132,7 +132,7 @@ class SocketDevice implements FrontendDevice {
       extended,
       // Said or not, whoever offers it does so; Linux's backend does not.
       sendsReleased: this.#back!.extension,
-      events: extended ? 'needed' : 'always',
+      events: extended ? 'needed' : 'bytes',
       live: true,
     });
     if (!this.#shown) onDriver(link.devid, this.#driver);

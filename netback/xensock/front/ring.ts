@@ -23,8 +23,12 @@ export interface RingParts {
   readonly notify: (port: number) => void;
 }
 
-/** How often events are sent: after each move, or when the other end can only be waiting (it looks again after each move of its own). */
-export type Events = 'always' | 'needed';
+/**
+ * How often events are sent: after each move, or when the other end can only be waiting (it looks again after each move of its own). `bytes`: whenever some are
+ * put, for room when it is needed. Linux's backend opens its port again only when it finds bytes after an event (its pvcalls_conn_back_write):
+ * an event too many is its last.
+ */
+export type Events = 'always' | 'bytes' | 'needed';
 
 export class Ring {
   readonly order: number;
@@ -41,7 +45,7 @@ export class Ring {
   readonly #data: Uint8Array;
   readonly #notify: (port: number) => void;
   readonly #refs: readonly number[];
-  #always = true;
+  #events: Events = 'always';
   #inCons = 0;
   #outProd = 0;
   /** The backend may have stopped for want of room, and has not been told of any since. */
@@ -67,7 +71,7 @@ export class Ring {
     index.bytes.fill(0);
     index.store(Index.RING_ORDER, this.order);
     for (let i = 0; i < this.#refs.length; i++) index.store(Index.REFS + 4 * i, this.#refs[i]!);
-    this.#always = events === 'always';
+    this.#events = events;
     this.#inCons = 0;
     this.#outProd = 0;
     this.#owed = false;
@@ -165,7 +169,7 @@ export class Ring {
     this.#outProd = (old + count) >>> 0;
     this.#index.store(Index.OUT_PROD, this.#outProd);
     // Who had taken all there was may have looked before this and gone to sleep.
-    if (this.#always || this.#index.load(Index.OUT_CONS) === old) this.#notify(this.port);
+    if (this.#events !== 'needed' || this.#index.load(Index.OUT_CONS) === old) this.#notify(this.port);
   }
 
   /** Copies `count` bytes from `offset` bytes after the next ones; they must be there. */
@@ -184,7 +188,7 @@ export class Ring {
     const prod = this.#index.load(Index.IN_PROD);
     if ((prod - old) >>> 0 > this.size - (this.size >> 2)) this.#owed = true;
     const there = (prod - this.#inCons) >>> 0;
-    if (!this.#always && !(this.#owed && there <= this.size >> 1)) return;
+    if (this.#events !== 'always' && !(this.#owed && there <= this.size >> 1)) return;
     this.#owed = false;
     this.#notify(this.port);
   }
