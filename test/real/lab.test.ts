@@ -152,7 +152,9 @@ test('a build of boot files is named by each of its ingredients and by their bor
 
 test('who sets a machine up for all tests has all that the lab asks for', () => {
   const listed = readFileSync(new URL('../apt.txt', import.meta.url), 'utf8').split('\n');
-  expect(packagesFor(['package', 'stubdom', 'node', 'pvcalls']).filter((name) => !listed.includes(name))).toEqual([]);
+  expect(
+    packagesFor(['package', 'stubdom', 'node', 'pvcalls']).filter((name) => !listed.includes(name)),
+  ).toEqual([]);
 });
 
 test('a comma in a path does not end what QEMU reads there', () => {

@@ -27,9 +27,22 @@ export function xensockSaid(): string {
   return existsSync(LOG) ? readFileSync(LOG, 'utf8') : '';
 }
 
+async function addressed(lab: Lab): Promise<void> {
+  await lab.sh(`ip addr show dev lo | grep -q ' ${DOM0}/' || ip addr add ${DOM0}/32 dev lo`);
+}
+
+/** Linux's own backend, instead; resolves to what takes it away again, once its devices are gone. */
+export async function loadLinuxBackend(lab: Lab): Promise<() => Promise<void>> {
+  await addressed(lab);
+  await lab.exec('insmod', ['/app/guest/pvcalls-back.ko']);
+  const removed = async (): Promise<boolean> =>
+    (await lab.exec('rmmod', ['pvcalls_back'], { mayFail: true })).status === 0;
+  return () => lab.until("Linux's backend is gone", removed, 20);
+}
+
 /** Resolves when it is ready; dom0 has its address then. */
 export async function startXensock(lab: Lab, ...flags: readonly string[]): Promise<Xensock> {
-  await lab.sh(`ip addr show dev lo | grep -q ' ${DOM0}/' || ip addr add ${DOM0}/32 dev lo`);
+  await addressed(lab);
   const known = xensockSaid().length;
   const log = openSync(LOG, 'a');
   const program = spawn(process.execPath, [PROGRAM, ...flags], { stdio: ['ignore', log, log] });
