@@ -22,17 +22,31 @@ for (const way of [nodeWay, ...ourWays])
     });
     afterAll(() => opened.stop());
     const servers: net.Server[] = [];
+    const sockets: net.Socket[] = [];
+    // Nobody listens any more to what becomes of them: a connection that its backend's end resets would be an error of nobody's.
     afterEach(async () => {
       for (const server of servers.splice(0)) if (server.listening) server.close();
+      for (const socket of sockets.splice(0)) socket.destroy();
     });
+    const createServer = (
+      onConnection?: (socket: net.Socket) => void,
+      options: net.ServerOpts = {},
+    ): net.Server => {
+      const server = opened.server.createServer(options, onConnection);
+      servers.push(server);
+      return server.on('connection', (socket) => sockets.push(socket));
+    };
+    const kept = (socket: net.Socket): net.Socket => {
+      sockets.push(socket);
+      return socket;
+    };
     const connect = (options: Partial<net.TcpNetConnectOpts> & { readonly port: number }): net.Socket =>
-      opened.client.connect({ host: opened.host, ...options });
+      kept(opened.client.connect({ host: opened.host, ...options }));
     const listening = async (
       onConnection?: (socket: net.Socket) => void,
       options: net.ServerOpts = {},
     ): Promise<[net.Server, number]> => {
-      const server = opened.server.createServer(options, onConnection);
-      servers.push(server);
+      const server = createServer(options, onConnection);
       // A client that is given up may reset what the server had accepted of it: that fails the test that looks at it.
       server.on('connection', (socket) => socket.on('error', () => {}));
       await once(server.listen(0, opened.listenHost), 'listening');
@@ -317,7 +331,7 @@ for (const way of [nodeWay, ...ourWays])
     describe('servers', () => {
       it('a port that is taken: EADDRINUSE, as an error that says where', async () => {
         const [, port] = await listening();
-        const second = opened.server.createServer();
+        const second = createServer();
         const failed = once(second, 'error');
         second.listen(port, opened.listenHost);
         expect((await failed)[0]).toMatchObject({
@@ -379,14 +393,13 @@ for (const way of [nodeWay, ...ourWays])
       });
 
       it('a listener for connections, and the ways to call listen', async () => {
-        const server = opened.server.createServer((socket) => socket.end('hi'));
-        servers.push(server);
+        const server = createServer((socket) => socket.end('hi'));
         await new Promise<void>((resolve) =>
           server.listen({ port: 0, host: opened.listenHost, backlog: 5 }, resolve),
         );
         const { port } = server.address() as net.AddressInfo;
         const client = await new Promise<net.Socket>((resolve) => {
-          const socket = opened.client.connect(port, opened.host, () => resolve(socket));
+          const socket = kept(opened.client.connect(port, opened.host, () => resolve(socket)));
         });
         expect(await text(client)).toBe('hi');
         expect(() => server.listen(0)).toThrow(
@@ -414,7 +427,9 @@ for (const way of [nodeWay, ...ourWays])
           expect(options.all ?? false).toBe(false);
           setImmediate(() => (host === 'web.example' ? done(null, opened.host, 4) : done(unknown, '', 4)));
         };
-        const client = opened.client.connect({ port, host: 'web.example', lookup, autoSelectFamily: false });
+        const client = kept(
+          opened.client.connect({ port, host: 'web.example', lookup, autoSelectFamily: false }),
+        );
         const looked = once(client, 'lookup');
         expect(await text(client)).toBe('here');
         expect(await looked).toEqual([null, opened.host, 4, 'web.example']);
