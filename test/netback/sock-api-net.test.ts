@@ -46,7 +46,7 @@ for (const way of [nodeWay, ...ourWays])
       onConnection?: (socket: net.Socket) => void,
       options: net.ServerOpts = {},
     ): Promise<[net.Server, number]> => {
-      const server = createServer(options, onConnection);
+      const server = createServer(onConnection, options);
       // A client that is given up may reset what the server had accepted of it: that fails the test that looks at it.
       server.on('connection', (socket) => socket.on('error', () => {}));
       await once(server.listen(0, opened.listenHost), 'listening');
