@@ -8,5 +8,7 @@ export default defineConfig({
     // A loaded machine may take its time; whoever waits for what never comes still hears what it was.
     expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
+    // Tests wait much for other processes: a core that is left alone by default would double the time where there are two.
+    maxWorkers: '100%',
   },
 });
