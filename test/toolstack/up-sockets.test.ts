@@ -1,6 +1,6 @@
 // `stubdom0 up` with sockets, as a user sees them: a guest without a network interface serves files from its disk to this machine and to other guests,
 // another one fetches from this machine; a thousand connections at a time; and what a kill of xensock costs. Everything is real.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -172,20 +172,21 @@ test.skipIf(!wrk)(`and under load${wrk ? '' : ' (apt-get install wrk)'}`, async 
 });
 
 test('xensock killed: connections are reset as by a host that crashed, and the same guests go on', async () => {
-  const [idle, half] = [dialled(), dialled()];
-  // Part of it is under way, and nobody takes it: more than the kernel takes at both ends together.
-  half.write('GET /more/big.bin HTTP/1.1\r\nHost: web\r\n\r\n'.repeat(8));
-  await Promise.all([once(idle, 'connect'), once(half, 'readable')]);
-  const broken = [idle, half].map((socket) =>
-    once(socket, 'end').then(
-      () => 'ended in order',
-      (error) => error.code,
-    ),
+  const idle = dialled();
+  // Part of it is under way, and nobody takes it. Of a reset behind bytes Node's own sockets say that the stream has ended; curl tells.
+  const half = spawn('curl', ['-sS', `${url}/more/big.bin`], { stdio: ['ignore', 'pipe', 'ignore'] });
+  await Promise.all([once(idle, 'connect'), once(half.stdout, 'readable')]);
+  const broken = once(idle, 'end').then(
+    () => 'ended in order',
+    (error) => error.code,
   );
   const from = host.lines.length;
   await host.kill('xensock');
-  for (const socket of [idle, half]) socket.resume();
-  expect(await Promise.all(broken)).toEqual(['ECONNRESET', 'ECONNRESET']);
+  idle.resume();
+  half.stdout.resume();
+  expect(await broken).toBe('ECONNRESET');
+  // "Failure in receiving network data", not 18, "only a part of the file was transferred".
+  expect(await once(half, 'close')).toEqual([56, null]);
   await host.line(/xensock serves again/, from);
   await expect.poll(served, { timeout: 20_000 }).toBe(true);
   expect(await curl('/more/big.bin')).toBe(sum(big));
