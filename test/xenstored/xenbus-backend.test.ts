@@ -163,6 +163,19 @@ test('a frontend that begins again without a word gets InitWait in one write, on
   ]);
 });
 
+test('a frontend that closed and began again between two looks is connected with its new rings', () => {
+  const again = [...up, front(4), front(3), { kind: 'disconnected' }, front(3), keys, connected, front(4)];
+  expect(play({}, again as readonly BackendEvent<string>[]).slice(upLines.length)).toEqual([
+    '',
+    'disconnect',
+    'look',
+    '4 -> 2 feature-sg=1 hotplug-status=connected; read',
+    'connect k',
+    'look',
+    '2 -> 4 sectors=8',
+  ]);
+});
+
 test('a saved machine goes on where it was', () => {
   const options = { hotplug: 'self', reconfigures: false } as const;
   const found = { own: 1, front: 1, online: true, hotplugStatus: '' } as const;

@@ -44,6 +44,9 @@ export class Backend<K> {
     const { own, rings, job, life } = this.#state;
     switch (event.kind) {
       case 'front':
+        // It has closed and begun again since the last look: what is mapped are its former rings.
+        if (own === 4 && rings === 'mapped' && this.#state.front === 4 && event.state === 3)
+          this.#set({ rings: 'broken' });
         this.#set({ front: event.state, heard: true, insists: this.#state.insists && !answers(event.state) });
         break;
       case 'own':
