@@ -13,8 +13,8 @@ import {
   MemoryDisk,
   type SimHost,
 } from '../kit/index.ts';
+import { driverDies, LIMIT_MS } from './kill-ends.ts';
 
-const LIMIT_MS = 180_000;
 const SECTORS = 256;
 
 /** A guest's driver; its disk, once connected. */
@@ -75,21 +75,10 @@ it(
 it(
   'blkfront dies at any step: another driver gets the disk',
   async () => {
-    const steps = await killEachStep({ seed: 2 }, async (host, killAt) => {
-      const guest = await host.guest();
-      await host.backend(blkback(new MemoryDisk(SECTORS)));
-      const first = await driver(host, guest, { killAt });
-      let next: Promise<unknown> | undefined;
-      void first.actor.ended.then(() => {
-        next = driver(host, guest);
-      });
-      const vbd = host.attach({ kind: 'vbd', guest });
-      await host.connected(vbd);
-      await host.detach(vbd);
-      await host.settle();
-      await next;
-      expect(host.leftovers()).toEqual([]);
-      return first.actor;
+    const steps = await driverDies({
+      kind: 'vbd',
+      backend: () => blkback(new MemoryDisk(SECTORS)),
+      driver: async (...args) => (await driver(...args)).actor,
     });
     expect(steps).toBeGreaterThan(20);
   },

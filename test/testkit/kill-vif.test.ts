@@ -3,83 +3,31 @@
  * that leaves nothing behind.
  */
 import { expect, it } from 'vitest';
-import { type Guest, killEachStep, netback, netfront, type SimHost } from '../kit/index.ts';
+import { netback, netfront } from '../kit/index.ts';
+import { backendDies, driverDies, type Ends, guestDies, LIMIT_MS } from './kill-ends.ts';
 
-const LIMIT_MS = 180_000;
-
-/** A guest's driver, whose interface takes what comes. */
-function driver(host: SimHost, guest: Guest, options: Parameters<SimHost['frontend']>[2] = {}) {
-  return host.frontend(guest, ({ platform }) => netfront({ platform, onInterface: () => () => {} }), options);
-}
+/** An interface that takes what comes. */
+const vif: Ends = {
+  kind: 'vif',
+  backend: () => netback(),
+  driver: (host, guest, options) =>
+    host.frontend(guest, ({ platform }) => netfront({ platform, onInterface: () => () => {} }), options),
+};
 
 it(
   'netback dies at any step: the next one goes on, and a guest that was connected stays it',
-  async () => {
-    const steps = await killEachStep({ seed: 1 }, async (host, killAt) => {
-      const guest = await host.guest();
-      const first = await host.backend(netback(), { killAt });
-      let next: Promise<unknown> | undefined;
-      void first.ended.then(() => {
-        next = host.backend(netback());
-      });
-      await driver(host, guest);
-      const vif = host.attach({ kind: 'vif', guest });
-      await host.connected(vif);
-      const alive = !first.dead;
-      await host.settle();
-      // Whoever was connected does not notice that its backend is another one.
-      if (alive) expect(host.timeline()).not.toMatch(/state = "[56]"/);
-      await host.detach(vif);
-      await host.settle();
-      await next;
-      expect(host.leftovers()).toEqual([]);
-      return first;
-    });
-    expect(steps).toBeGreaterThan(20);
-  },
+  async () => expect(await backendDies(vif)).toBeGreaterThan(20),
   LIMIT_MS,
 );
 
 it(
   'netfront dies at any step: another driver gets the interface',
-  async () => {
-    const steps = await killEachStep({ seed: 2 }, async (host, killAt) => {
-      const guest = await host.guest();
-      await host.backend(netback());
-      const first = await driver(host, guest, { killAt });
-      let next: Promise<unknown> | undefined;
-      void first.ended.then(() => {
-        next = driver(host, guest);
-      });
-      const vif = host.attach({ kind: 'vif', guest });
-      await host.connected(vif);
-      await host.detach(vif);
-      await host.settle();
-      await next;
-      expect(host.leftovers()).toEqual([]);
-      return first;
-    });
-    expect(steps).toBeGreaterThan(20);
-  },
+  async () => expect(await driverDies(vif)).toBeGreaterThan(20),
   LIMIT_MS,
 );
 
 it(
   'a guest dies at any step of its driver: netback lets go of it',
-  async () => {
-    const steps = await killEachStep({ seed: 3 }, async (host, killAt) => {
-      const guest = await host.guest();
-      await host.backend(netback());
-      const front = await driver(host, guest, { killAt, killed: 'with its domain' });
-      const vif = host.attach({ kind: 'vif', guest });
-      await host.until(() => front.dead || vif.states.back === 4);
-      await host.settle();
-      const { dead } = front;
-      await host.destroy(guest);
-      expect(host.leftovers()).toEqual([]);
-      return { dead };
-    });
-    expect(steps).toBeGreaterThan(15);
-  },
+  async () => expect(await guestDies(vif)).toBeGreaterThan(15),
   LIMIT_MS,
 );
