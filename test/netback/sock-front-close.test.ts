@@ -1,24 +1,12 @@
 // What a guest's socket driver does when a socket is closed in the midst of something: nothing is left of it at the backend, nor with the guest, and what was
 // sent arrives.
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Command, type Request } from '../../netback/xensock/core/pvcalls.ts';
 import type { XenSocket } from '../../netback/xensock/front/socket.ts';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import type { DataRing } from '../../netback/xensock/io/dataring.ts';
-import { FakeSockBackend, fullOffer, plainOffer, takeOut } from './sock-front.ts';
+import { type FakeSockBackend, fullOffer, plainOffer, started, takeOut } from './sock-front.ts';
 import { inet } from './sock-rawguest.ts';
-
-let fakes: FakeSockBackend[] = [];
-afterEach(async () => {
-  for (const fake of fakes) await fake.stop();
-  fakes = [];
-});
-
-async function started(...args: Parameters<typeof FakeSockBackend.start>): Promise<FakeSockBackend> {
-  const fake = await FakeSockBackend.start(...args);
-  fakes.push(fake);
-  return fake;
-}
 
 const stream = { family: 2, type: 1, protocol: 0 };
 const here = inet('0.0.0.0', 8080);

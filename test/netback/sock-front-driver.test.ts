@@ -1,27 +1,15 @@
 // A guest's socket driver beside a backend that is the test: what it publishes, what it asks in which order, and that bytes go both ways in order. What
 // ends with the device's connection and what is made again on the next. A backend that breaks the rules costs the device, or the one socket.
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { encodeAddress, type InetAddress } from '../../netback/xensock/core/address.ts';
 import { Command, Index } from '../../netback/xensock/core/pvcalls.ts';
 import { Ready } from '../../netback/xensock/front/driver.ts';
 import type { XenSocket } from '../../netback/xensock/front/socket.ts';
 import type { XenSock } from '../../netback/xensock/front/xensock.ts';
 import { Page } from '../../osdep/ring/page.ts';
-import { echo, FakeSockBackend, fullOffer, giveIn, plainOffer, takeOut } from './sock-front.ts';
+import { echo, FakeSockBackend, fullOffer, giveIn, plainOffer, started, takeOut } from './sock-front.ts';
 import { inet } from './sock-rawguest.ts';
-
-let fakes: FakeSockBackend[] = [];
-afterEach(async () => {
-  for (const fake of fakes) await fake.stop();
-  fakes = [];
-});
-
-async function started(...args: Parameters<typeof FakeSockBackend.start>): Promise<FakeSockBackend> {
-  const fake = await FakeSockBackend.start(...args);
-  fakes.push(fake);
-  return fake;
-}
 
 const stream = { family: 2, type: 1, protocol: 0 };
 const there = inet('10.0.0.1', 80);
@@ -113,7 +101,6 @@ describe('what it publishes', () => {
     [{ ...plainOffer, 'max-page-order': '0' }, 'max-page-order'],
   ])('a backend that cannot be worked with is refused with a line (%o)', async (offer, line) => {
     const fake = await FakeSockBackend.boot();
-    fakes.push(fake);
     await fake.offer(offer);
     expect(await fake.error()).toContain(line);
     await fake.guestState(6);

@@ -2,7 +2,7 @@
  * A guest's socket device whose backend is the test: it publishes what it likes, sees each request as it stands in the ring, answers as it pleases, and
  * maps data rings as a backend does.
  */
-
+import { afterEach } from 'vitest';
 import {
   Command,
   decodeRequest,
@@ -32,6 +32,12 @@ export const plainOffer: Readonly<Record<string, string>> = {
   'function-calls': '1',
 };
 export const fullOffer: Readonly<Record<string, string>> = { ...plainOffer, 'feature-xensock': '1' };
+
+/** Those of the test that is running. */
+const fakes: FakeSockBackend[] = [];
+afterEach(async () => {
+  for (const fake of fakes.splice(0)) await fake.stop();
+});
 
 /** What a request gets; undefined: no answer yet. */
 type Answer = (request: Request, backend: FakeSockBackend) => number | undefined;
@@ -79,7 +85,7 @@ export class FakeSockBackend {
     this.path = `/local/domain/0/backend/pvcalls/${domid}/0`;
   }
 
-  /** A guest with its driver, and a device whose backend has said nothing yet. */
+  /** A guest with its driver, and a device whose backend has said nothing yet. Stops after the test. */
   static async boot(options: Partial<SockfrontOptions> = {}): Promise<FakeSockBackend> {
     const sim = await SimHost.start(['--database', 'memory']);
     const dom0 = await connect({ path: sim.socketPath });
@@ -106,17 +112,8 @@ export class FakeSockBackend {
     const front = sockfront({ platform, onDriver: (_, made) => found(made), ...options });
     const driven = await runFrontends(front, { store });
     await attachSock(dom0, guest.domid);
-    return new FakeSockBackend({ sim, dom0, guest, driven, driver, delayed });
-  }
-
-  /** The same, connected. */
-  static async start(
-    options: Partial<SockfrontOptions> = {},
-    offer: Readonly<Record<string, string>> = fullOffer,
-  ): Promise<FakeSockBackend> {
-    const fake = await FakeSockBackend.boot(options);
-    await fake.offer(offer);
-    await fake.accept();
+    const fake = new FakeSockBackend({ sim, dom0, guest, driven, driver, delayed });
+    fakes.push(fake);
     return fake;
   }
 
@@ -238,6 +235,17 @@ export class FakeSockBackend {
     this.ports.open(this.#port);
     for (const wake of [...this.#wakes]) wake();
   }
+}
+
+/** A backend and a driver that are connected. */
+export async function started(
+  options: Partial<SockfrontOptions> = {},
+  offer: Readonly<Record<string, string>> = fullOffer,
+): Promise<FakeSockBackend> {
+  const fake = await FakeSockBackend.boot(options);
+  await fake.offer(offer);
+  await fake.accept();
+  return fake;
 }
 
 /** Takes all there is, as a sink would; `step`: no more at a time. */
