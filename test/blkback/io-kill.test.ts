@@ -9,9 +9,8 @@ import { RawDisks } from '../../blkback/disk/raw.ts';
 import { BackRing } from '../../blkback/io/ring.ts';
 import { Ports } from '../../osdep/ports.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
-import { liveHost } from '../../osdep/sim/local.ts';
 import { RecordFile, RingRecord } from '../../xenstored/client/ringrecord.ts';
-import { dying, dyingGnttab, killedAt } from '../osdep/dying.ts';
+import { dying, dyingGnttab, killedAt, sharedPage } from '../osdep/dying.ts';
 import { attachDisk, DiskHost } from './io-host.ts';
 import { slotOf } from './slots.ts';
 
@@ -28,14 +27,7 @@ describe.each(['x86_64-abi', 'x86_32-abi'] as const)('a ring of %s', (protocol) 
 
   /** A guest's ring of a machine, and a way to attach to it. */
   function scene(): { readonly front: Front; readonly attach: () => BackRing } {
-    const machine = liveHost();
-    const control = machine.platformFor(0);
-    const ctrl = control.openCtrl();
-    const domid = ctrl.createDomain({});
-    ctrl.setMaxMem(domid, 16);
-    ctrl.unpause(domid);
-    const platform = machine.platformFor(domid);
-    const shared = platform.openGntshr().sharePages(0, 1, 'rw');
+    const { control, platform, domid, shared } = sharedPage();
     const eventChannel = platform.openEvtchn().bindUnboundPort(0);
     const front = Front.init(shared.bytes, layout.slotBytes);
     const gnttab = dyingGnttab(control.openGnttab());

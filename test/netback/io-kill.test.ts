@@ -10,9 +10,8 @@ import {
 import { NONE } from '../../netback/vif/core/packets.ts';
 import { BackRing } from '../../netback/vif/io/ring.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
-import { liveHost } from '../../osdep/sim/local.ts';
 import { RingRecord } from '../../xenstored/client/ringrecord.ts';
-import { dying, dyingGnttab, killedAt } from '../osdep/dying.ts';
+import { dying, dyingGnttab, killedAt, sharedPage } from '../osdep/dying.ts';
 
 const REQUEST = 0x40;
 const RESPONSE = 0x80;
@@ -29,13 +28,7 @@ describe.each([
   }
 
   function scene(): Scene {
-    const machine = liveHost();
-    const control = machine.platformFor(0);
-    const ctrl = control.openCtrl();
-    const domid = ctrl.createDomain({});
-    ctrl.setMaxMem(domid, 16);
-    ctrl.unpause(domid);
-    const shared = machine.platformFor(domid).openGntshr().sharePages(0, 1, 'rw');
+    const { control, domid, shared } = sharedPage();
     const front = Front.init(shared.bytes, slotBytes);
     const gnttab = dyingGnttab(control.openGnttab());
     const record = dying(new Uint8Array(3 * 4096));

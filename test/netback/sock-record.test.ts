@@ -20,8 +20,7 @@ import type { Gnttab } from '../../osdep/gnttab.ts';
 import { Ports } from '../../osdep/ports.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Front } from '../../osdep/ring/slotring.ts';
-import { liveHost } from '../../osdep/sim/local.ts';
-import { dyingGnttab, killedAt } from '../osdep/dying.ts';
+import { dyingGnttab, killedAt, sharedPage } from '../osdep/dying.ts';
 
 let directory: string;
 let path: string;
@@ -228,14 +227,7 @@ interface Scene {
 
 /** A guest's ring of a machine, and a way to attach to it: whoever had it before is dead by then. */
 function scene(protect: (gnttab: Gnttab) => Gnttab = (gnttab) => gnttab): Scene & { readonly page: Page } {
-  const machine = liveHost();
-  const control = machine.platformFor(0);
-  const ctrl = control.openCtrl();
-  const domid = ctrl.createDomain({});
-  ctrl.setMaxMem(domid, 16);
-  ctrl.unpause(domid);
-  const platform = machine.platformFor(domid);
-  const shared = platform.openGntshr().sharePages(0, 1, 'rw');
+  const { control, platform, domid, shared } = sharedPage();
   const port = platform.openEvtchn().bindUnboundPort(0);
   const front = Front.init(shared.bytes, SLOT_BYTES);
   const gnttab = protect(control.openGnttab());

@@ -3,8 +3,11 @@
  * there for good. Words that are stored by Atomics count wherever they are.
  */
 import { vi } from 'vitest';
+import type { SharedPages } from '../../osdep/gntshr.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
+import type { Platform } from '../../osdep/platform.ts';
+import { liveHost } from '../../osdep/sim/local.ts';
 
 const KILLED = new Error('killed');
 
@@ -68,4 +71,21 @@ export function dyingGnttab(gnttab: Gnttab): Gnttab {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
+}
+
+/** A guest of a machine, a page that it has granted to the control domain, and the platform of each. */
+export function sharedPage(): {
+  readonly control: Platform;
+  readonly platform: Platform;
+  readonly domid: number;
+  readonly shared: SharedPages;
+} {
+  const machine = liveHost();
+  const control = machine.platformFor(0);
+  const ctrl = control.openCtrl();
+  const domid = ctrl.createDomain({});
+  ctrl.setMaxMem(domid, 16);
+  ctrl.unpause(domid);
+  const platform = machine.platformFor(domid);
+  return { control, platform, domid, shared: platform.openGntshr().sharePages(0, 1, 'rw') };
 }
