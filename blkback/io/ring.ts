@@ -2,9 +2,9 @@
  * A guest's ring that is mapped, its port and its record: requests come out, responses go in, so that a successor of a killed process finds
  * either a request or its response in a slot, never half of it. Follows xen/include/public/io/ring.h. Knows nothing of what slots say.
  */
-import { OsError } from '../../osdep/errno.ts';
 import type { Gnttab } from '../../osdep/gnttab.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
+import { named } from '../../osdep/named.ts';
 import type { Ports } from '../../osdep/ports.ts';
 import { Page } from '../../osdep/ring/page.ts';
 import { Back, type Unconsumed } from '../../osdep/ring/slotring.ts';
@@ -118,15 +118,5 @@ export class BackRing {
     if (count > 0) this.#back.publish();
     this.#rspProd = (this.#rspProd + count) >>> 0;
     this.#record.clear();
-  }
-}
-
-/** What the hypervisor has against it, in words of the guest's keys. */
-function named<T>(what: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    if (error instanceof OsError) throw new Error(`${what}: ${error.code}`);
-    throw error;
   }
 }

@@ -2,8 +2,8 @@
  * The hands of one interface: its rings and ports, and how what the core of it decides gets from and into them. Called by the exchange in its
  * turns. Decides nothing, and knows neither the store nor other interfaces.
  */
-import { OsError } from '../../../osdep/errno.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
+import { named } from '../../../osdep/named.ts';
 import type { Ports } from '../../../osdep/ports.ts';
 import type { RecordFile } from '../../../xenstored/client/ringrecord.ts';
 import type { VifFrontKeys, VifQueue } from '../../../xenstored/xenbus/vif.ts';
@@ -209,20 +209,17 @@ export class Hands {
 
   #bind(remotePort: number, rings: readonly BackRing[], before?: () => void): number {
     const { ports, domid, onEvent } = this.#options;
-    try {
-      const port = ports.bind(domid, remotePort, () => {
+    const port: number = named(`port ${remotePort} cannot be bound`, () =>
+      ports.bind(domid, remotePort, () => {
         before?.();
         let useful = false;
         // Every one is asked, so that each remembers what it has seen.
         for (const ring of rings) if (ring.news()) useful = true;
         if (this.#vif?.event(useful) !== false) ports.open(port);
         onEvent();
-      });
-      this.#ports.push(port);
-      return port;
-    } catch (error) {
-      if (error instanceof OsError) throw new Error(`port ${remotePort} cannot be bound: ${error.code}`);
-      throw error;
-    }
+      }),
+    );
+    this.#ports.push(port);
+    return port;
   }
 }

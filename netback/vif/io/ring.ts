@@ -3,9 +3,9 @@
  * event is found out. A successor of a killed process finds either a request or its response in a slot, never half of it. Follows
  * xen/include/public/io/ring.h. Knows nothing of what slots say, and no ports.
  */
-import { OsError } from '../../../osdep/errno.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Mapping } from '../../../osdep/mapping.ts';
+import { named } from '../../../osdep/named.ts';
 import { Page } from '../../../osdep/ring/page.ts';
 import { Back } from '../../../osdep/ring/slotring.ts';
 import type { RingRecord } from '../../../xenstored/client/ringrecord.ts';
@@ -45,12 +45,9 @@ export class BackRing {
   constructor({ name, gnttab, domid, ringRef, slotBytes, responseBytes, record }: RingOptions) {
     this.name = name;
     this.#record = record;
-    try {
-      this.#mapping = gnttab.mapGrantRef(domid, ringRef, 'rw');
-    } catch (error) {
-      if (error instanceof OsError) throw new Error(`${name}: ${ringRef} cannot be mapped: ${error.code}`);
-      throw error;
-    }
+    this.#mapping = named(`${name}: ${ringRef} cannot be mapped`, () =>
+      gnttab.mapGrantRef(domid, ringRef, 'rw'),
+    );
     const { bytes } = this.#mapping;
     this.#rspProd = new Page(bytes).load(RSP_PROD);
     this.#back = Back.attach(bytes, slotBytes);

@@ -3,9 +3,9 @@
  * turn. Whoever attaches after a kill goes on where the record says that the last one was. The guest is hostile: an index that cannot be is an answer,
  * and no request is taken whose response would have no slot. Knows what no command means. (xen/include/public/io/ring.h)
  */
-import { OsError } from '../../../osdep/errno.ts';
 import type { Gnttab } from '../../../osdep/gnttab.ts';
 import type { Mapping } from '../../../osdep/mapping.ts';
+import { named } from '../../../osdep/named.ts';
 import type { Ports } from '../../../osdep/ports.ts';
 import { Page } from '../../../osdep/ring/page.ts';
 import { Back } from '../../../osdep/ring/slotring.ts';
@@ -122,15 +122,5 @@ export class CommandRing {
     this.#back.publish();
     if (page.load(RSP_PROD) !== rspProd) throw new Error('ring of commands: rsp_prod is not as it was left');
     for (let index = rspProd; index !== reqCons; index = (index + 1) >>> 0) this.#back.take(this.#slot);
-  }
-}
-
-/** What the hypervisor has against it, in words of the guest's keys. */
-function named<T>(what: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    if (error instanceof OsError) throw new Error(`${what}: ${error.code}`);
-    throw error;
   }
 }
