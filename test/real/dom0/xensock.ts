@@ -2,29 +2,17 @@
  * Our xensock in dom0: started, until it is ready, and killed; and the address by which its guests reach this dom0, whose 127.0.0.1 they
  * never see. Knows no socket.
  */
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Lab } from '../lab/scenario.ts';
-
-const PROGRAM = fileURLToPath(new URL('../../../netback/xensock/main.js', import.meta.url));
-const LOG = '/var/log/xen/xensock.log';
+import { type Backend, backendSaid, startBackend } from './backend.ts';
 
 /** dom0's address for guests. */
 export const DOM0 = '10.53.0.1';
 /** The line of xl.cfg. */
 export const PVCALLS = 'pvcalls=["backend=0"]';
 
-export interface Xensock {
-  /** kill -9; resolves when it is gone. */
-  kill(): Promise<void>;
-}
-
 /** What all of them in this boot have said. */
 export function xensockSaid(): string {
-  return existsSync(LOG) ? readFileSync(LOG, 'utf8') : '';
+  return backendSaid('xensock');
 }
 
 async function addressed(lab: Lab): Promise<void> {
@@ -41,23 +29,7 @@ export async function loadLinuxBackend(lab: Lab): Promise<() => Promise<void>> {
 }
 
 /** Resolves when it is ready; dom0 has its address then. */
-export async function startXensock(lab: Lab, ...flags: readonly string[]): Promise<Xensock> {
+export async function startXensock(lab: Lab, ...flags: readonly string[]): Promise<Backend> {
   await addressed(lab);
-  const known = xensockSaid().length;
-  const log = openSync(LOG, 'a');
-  const program = spawn(process.execPath, [PROGRAM, ...flags], { stdio: ['ignore', log, log] });
-  closeSync(log);
-  await lab.until('xensock is ready', () => {
-    const said = xensockSaid().slice(known);
-    assert.equal(program.exitCode, null, `xensock ended: ${said}`);
-    return said.includes('ready');
-  });
-  return {
-    async kill() {
-      if (program.exitCode !== null || program.signalCode !== null) return;
-      const gone = once(program, 'exit');
-      program.kill('SIGKILL');
-      await gone;
-    },
-  };
+  return await startBackend(lab, 'xensock', 'netback/xensock/main.js', flags);
 }

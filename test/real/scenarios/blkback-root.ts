@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { type Blkback, blkbackSaid, startBlkback } from '../dom0/blkback.ts';
+import type { Backend } from '../dom0/backend.ts';
+import { blkbackSaid, startBlkback } from '../dom0/blkback.ts';
 import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
 const DISK = '/dev/ram0';
@@ -99,7 +100,7 @@ export const scenarios: readonly Scenario[] = [
     stores: ['ours', 'c'],
     limitS: 400,
     async run(lab) {
-      let blkback: Blkback = await startBlkback(lab);
+      let blkback: Backend = await startBlkback(lab);
       const again = async (): Promise<void> => {
         await blkback.kill();
         blkback = await startBlkback(lab);

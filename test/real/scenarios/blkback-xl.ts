@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Blkback, blkbackSaid, startBlkback } from '../dom0/blkback.ts';
+import type { Backend } from '../dom0/backend.ts';
+import { blkbackSaid, startBlkback } from '../dom0/blkback.ts';
 import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
 const FILE = '/tmp/attached.raw';
@@ -95,7 +96,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'our blkback: a guest destroyed while it is dead leaves nothing, and the next one has the disk',
     stores: ['ours', 'c'],
     async run(lab) {
-      let program: Blkback = await startBlkback(lab);
+      let program: Backend = await startBlkback(lab);
       try {
         const guest = disksGuest(lab, 'orphan', '/dev/ram0');
         await lab.step('xl create', () => guest.create());
