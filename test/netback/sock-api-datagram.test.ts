@@ -53,6 +53,18 @@ for (const way of [nodeWay, ...ourWays.filter(({ sameSide }) => sameSide)])
       await expect.poll(() => heard).toEqual(['onetwo', '234', '']);
     });
 
+    it('large ones come whole, one after the other', async () => {
+      const a = open();
+      const [b, to] = await bound();
+      for (let each = 1; each <= 4; each++) {
+        const heard = once(b, 'message');
+        a.send(Buffer.alloc(40_000, each), to, '127.0.0.1');
+        const [message, { size }] = await heard;
+        expect(size).toBe(40_000);
+        expect(Buffer.alloc(40_000, each).equals(message)).toBe(true);
+      }
+    });
+
     it('the ways to say where, and with what to be told', async () => {
       const a = open();
       await new Promise<void>((resolve) => a.bind({ port: 0, address: '127.0.0.1' }, resolve));

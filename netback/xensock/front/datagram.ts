@@ -5,7 +5,6 @@
 import { EventEmitter } from 'node:events';
 import { Errno } from '../../../osdep/errno.ts';
 import { Family, formatIp, type InetAddress, SocketType } from '../core/address.ts';
-import { room, taken } from './chunks.ts';
 import { failure, portOf, SocketError } from './errors.ts';
 import type { SocketHandle } from './handle.ts';
 import { type AddressInfo, infoOf, type Lookup, literal, lookUp } from './hosts.ts';
@@ -15,6 +14,8 @@ import { broadcast } from './sockopt.ts';
 
 const WAITING_MOST = 256;
 const DATAGRAMS_A_TURN = 256;
+/** Room for any: a datagram is received whole or cut. */
+const arriving = new Uint8Array(65_536);
 
 export interface DatagramOptions {
   readonly type: 'udp4' | 'udp6';
@@ -266,7 +267,7 @@ export class DatagramSocket extends EventEmitter {
   #receiveSome(): boolean {
     for (let count = 0; count < DATAGRAMS_A_TURN; count++) {
       if (this.#state !== 'bound') return false;
-      const { count: bytes, from } = this.#handle.recvfrom(room());
+      const { count: bytes, from } = this.#handle.recvfrom(arriving);
       // An error may be one datagram's (nobody is at the peer's port), or the socket's end, which is told once.
       const again = bytes < 0 && bytes === this.#lastError;
       this.#lastError = Math.min(bytes, 0);
@@ -276,7 +277,7 @@ export class DatagramSocket extends EventEmitter {
         continue;
       }
       const sender = from ?? this.#peer;
-      const message = taken(bytes);
+      const message = Buffer.from(arriving.subarray(0, bytes));
       if (sender !== undefined && isInet(sender))
         this.emit('message', message, { ...infoOf(sender), size: bytes });
     }
