@@ -33,7 +33,7 @@ function recorder(
   return {
     name,
     families,
-    allocator: { alloc: (bytes) => new Uint8Array(bytes), free: () => {} },
+    allocator: { alloc: (bytes) => new Uint8Array(bytes) },
     create: ({ type }) => {
       const errno = say('create', type);
       return errno < 0 ? errno : {};
@@ -265,7 +265,14 @@ class ToyVsock implements SocketDriver<object, VsockAddress> {
   readonly name = 'vsock';
   readonly families: readonly number[] = [40];
   readonly #inner: SocketDriver<object> = new LoopbackDriver();
-  readonly allocator = this.#inner.allocator;
+  readonly blocks: Uint8Array[] = [];
+  readonly allocator = {
+    alloc: (bytes: number): Uint8Array => {
+      const block = new Uint8Array(bytes);
+      this.blocks.push(block);
+      return block;
+    },
+  };
 
   create({ type }: SocketKind, onReady: (bits: number) => void): object | number {
     return this.#inner.create({ family: 2, type, protocol: 0 }, onReady);
@@ -347,6 +354,18 @@ describe('another family', () => {
   it('and says what is wrong', async () => {
     const client = sockets.connect({ address: { family: 40, cid: 9, port: 1 } as VsockAddress });
     expect((await once(client, 'error'))[0]).toMatchObject({ code: 'EHOSTUNREACH', syscall: 'connect' });
+  });
+
+  it('what is received lies in memory of its driver', async () => {
+    const vsock = new ToyVsock();
+    const others = new Sockets();
+    others.register(vsock);
+    const server = others.createServer((socket) => socket.end('mine'));
+    const address: VsockAddress = { family: 40, cid: 1, port: 1235 };
+    await once(server.listen({ address }), 'listening');
+    const [chunk] = (await once(others.connect({ address }), 'data')) as [Buffer];
+    expect(vsock.blocks.map(({ buffer }) => buffer)).toContain(chunk.buffer);
+    await server[Symbol.asyncDispose]();
   });
 
   it('with two drivers, a route is for the family', async () => {

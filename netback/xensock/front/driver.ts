@@ -22,9 +22,8 @@ export interface SocketKind {
 
 /** Memory as the driver's data path likes it best. */
 export interface Allocator {
+  /** For what is received; it becomes the program's, a piece at a time, and is not given back. */
   alloc(bytes: number): Uint8Array;
-  /** What `alloc` gave, whole. */
-  free(bytes: Uint8Array): void;
 }
 
 /** One message for `sendmsg` and `recvmsg`: parts side by side. */

@@ -6,7 +6,9 @@
 import { Errno } from '../../../osdep/errno.ts';
 import { isAny, SocketType } from '../core/address.ts';
 import { ENOTSUP } from '../core/pvcalls.ts';
+import { plainMemory } from './chunks.ts';
 import {
+  type Allocator,
   type Message,
   type Outcome,
   Ready,
@@ -61,6 +63,11 @@ export class SocketHandle {
   /** undefined: not chosen yet. */
   get driver(): string | undefined {
     return this.#driver?.name;
+  }
+
+  /** Of whoever carries it; without a driver nothing is received. */
+  get allocator(): Allocator {
+    return this.#driver?.allocator ?? plainMemory;
   }
 
   async bind(address: SocketAddress): Outcome {

@@ -3,7 +3,7 @@
  * memory of the program's own (`onread`), or into pieces that become the program's.
  */
 import { Errno } from '../../../osdep/errno.ts';
-import { room, taken } from './chunks.ts';
+import { type Chunks, chunksOf } from './chunks.ts';
 import type { OnRead } from './connectoptions.ts';
 import type { SocketHandle } from './handle.ts';
 
@@ -27,6 +27,7 @@ export class Inbox {
   #end: number | undefined;
   /** In the midst of it, or in a turn to come. */
   #pulling = false;
+  #chunks: Chunks | undefined;
   /** Bytes so far. */
   received = 0;
   readonly #reader: Reader;
@@ -85,7 +86,7 @@ export class Inbox {
       if (turn >= TURN_BYTES) return true;
       const handle = this.#reader.handle();
       if (handle === undefined) return false;
-      const into = this.#memory();
+      const into = this.#memory(handle);
       const count = this.#end ?? handle.recv(into);
       if (count <= 0) {
         if (count === -Errno.EAGAIN) {
@@ -107,13 +108,18 @@ export class Inbox {
     return false;
   }
 
-  #memory(): Uint8Array {
-    if (this.#onread === undefined) return room();
+  #memory(handle: SocketHandle): Uint8Array {
+    if (this.#onread === undefined) {
+      this.#chunks ??= chunksOf(handle.allocator);
+      return this.#chunks.room();
+    }
     const { buffer } = this.#onread;
     return typeof buffer === 'function' ? buffer() : buffer;
   }
 
   #hand(count: number, into: Uint8Array): boolean {
-    return this.#onread === undefined ? this.#reader.push(taken(count)) : this.#onread.callback(count, into);
+    return this.#onread === undefined
+      ? this.#reader.push(this.#chunks!.taken(count))
+      : this.#onread.callback(count, into);
   }
 }

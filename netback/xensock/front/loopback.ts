@@ -7,6 +7,7 @@
 import { Errno } from '../../../osdep/errno.ts';
 import { Family, type InetAddress, SocketType } from '../core/address.ts';
 import { Ports } from '../core/localports.ts';
+import { plainMemory } from './chunks.ts';
 import type { Allocator, Message, Outcome, SocketDriver, SocketKind } from './driver.ts';
 import { LoopbackDatagrams } from './loopback-datagram.ts';
 import { type Deferred, LoopbackEnd } from './loopback-end.ts';
@@ -27,7 +28,7 @@ export interface LoopbackOptions {
 export class LoopbackDriver implements SocketDriver<LoopbackEnd> {
   readonly name: string;
   readonly families: readonly number[] = [Family.INET, Family.INET6];
-  readonly allocator: Allocator = { alloc: (bytes) => new Uint8Array(bytes), free: () => {} };
+  readonly allocator: Allocator = plainMemory;
   readonly #streams: LoopbackStreams;
   readonly #datagrams: LoopbackDatagrams;
   readonly #ready: LoopbackEnd[] = [];

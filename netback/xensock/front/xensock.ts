@@ -8,6 +8,7 @@ import { Errno } from '../../../osdep/errno.ts';
 import { Family, type InetAddress, SocketType } from '../core/address.ts';
 import { Command, ENOTSUP, Shut } from '../core/pvcalls.ts';
 import { Asking, ENETDOWN, isOver, type Reply } from './asking.ts';
+import { plainMemory } from './chunks.ts';
 import type { Asked } from './commands.ts';
 import {
   type Allocator,
@@ -42,7 +43,7 @@ const AT_ONCE: Option = { level: 1, name: 13, value: Uint8Array.of(1, 0, 0, 0, 0
 export class XenSock implements SocketDriver<XenSocket> {
   readonly name: string;
   readonly families: readonly number[] = [Family.INET, Family.INET6];
-  readonly allocator: Allocator = { alloc: (bytes) => new Uint8Array(bytes), free: () => {} };
+  readonly allocator: Allocator = plainMemory;
   readonly #options: XenSockOptions;
   readonly #sockets = new Set<XenSocket>();
   readonly #asking = new Asking();
