@@ -69,7 +69,7 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
     ['own/', 'xenstored/client', 'front', 'osdep', 'osdep/errno', 'osdep/xen', 'osdep/sim', 'npm', 'node'],
   ],
   [
-    /\/(cli|ssh|main)$/,
+    /\/(cli|ssh|console|model|main)$/,
     ['own/', 'xenstored/client', 'osdep', 'osdep/errno', 'osdep/xen', 'osdep/sim', 'npm', 'node'],
   ],
   [/^xenstored\/stubdom$/, ['node', 'npm']],
