@@ -1,6 +1,7 @@
 /**
  * What a toolstack does, whoever does it: the service of a simulated host, reached over its socket, or this process on a real one, through
- * xl. The commands, at a shell and over SSH, know a toolstack by this alone. Whatever a user can mend is thrown as a Fault.
+ * xl. The commands, at a shell and over SSH, know a toolstack by this alone. Whatever a user can mend is thrown as a Fault; one of kind
+ * `no domain` or `no device` (io/fault.ts) where what an order names is not there.
  */
 import type { DeviceConfig, DomainConfig } from './config.ts';
 
@@ -44,7 +45,10 @@ export interface DeviceEntry {
   readonly backendState: number;
   /** -1: none yet. */
   readonly evtchn: number;
+  /** The first, if there are several; vif: tx. -1: none yet. */
   readonly ringRef: number;
+  /** vif: rx. -1: none yet, or it has none. */
+  readonly rxRingRef: number;
   /** vif. */
   readonly mac: string | undefined;
   /** vbd: what it is kept in. */
