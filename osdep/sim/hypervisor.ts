@@ -314,7 +314,9 @@ export class Hypervisor {
     others?.delete(from);
     const last = others === undefined || others.size === 0;
     if (last) this.#attached.delete(domid);
-    if (!restartable && (last || why !== GONE)) {
+    // One that has shut down waits for its toolstack to look why, and to take it down.
+    const waits = why === GONE && this.#world.hasShutDown(domid);
+    if (!restartable && !waits && (last || why !== GONE)) {
       this.#log(`domain ${domid} crashed: ${why}`);
       this.#world.crashed(domid);
       this.#apply();

@@ -116,6 +116,12 @@ export class World {
     }
   }
 
+  /** Whether the domain has said that it is done, and nobody has taken it down yet. */
+  hasShutDown(domid: number): boolean {
+    const domain = this.#state.domains.get(domid);
+    return domain?.life === 'alive' && domain.shutdownReason !== undefined;
+  }
+
   /** Whether the domain exists and is not dead. */
   isAlive(domid: number): boolean {
     return this.#state.domains.get(domid)?.life === 'alive';

@@ -138,6 +138,18 @@ test('a restartable domain outlives its process, which leaves no ports and mappi
   expect(await second.hears()).toEqual({ domid, port: 1, first: 1 });
 });
 
+test('a domain that had shut down when its process ended waits, with its reason, to be taken down', async () => {
+  const { domid, token } = rig.createDomain();
+  const guest = await rig.guest(`platform.guest.shutdown(1); process.exit(0);`, token);
+  expect((await guest.ended).code).toBe(0);
+  while (!rig.log.includes(`domain ${domid}: its process is gone`))
+    await new Promise((resolve) => setImmediate(resolve));
+  const ctrl = rig.control.openCtrl();
+  expect(ctrl.getDomainInfo(domid)).toMatchObject({ shutdown: true, shutdownReason: 1, dying: false });
+  ctrl.destroyDomain(domid);
+  expect(ctrl.getDomainInfo(domid)).toBeUndefined();
+});
+
 test('a domain that is destroyed loses its process, and the token is worth nothing', async () => {
   const { domid, token } = rig.createDomain();
   const guest = await rig.guest(`platform.openEvtchn().onReadable(() => {}); say('up');`, token);
