@@ -199,6 +199,21 @@ export const setsockopt: (
   length: number,
 ) => number = declare('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
 
+// Terminals
+export const posixOpenpt: (flags: number) => Descriptor = declare('int posix_openpt(int flags)');
+export const grantpt: (fd: Descriptor) => number = declare('int grantpt(int fd)');
+export const unlockpt: (fd: Descriptor) => number = declare('int unlockpt(int fd)');
+/** Answers an error number, and 0. */
+export const ptsnameR: WithBytes = declare('int ptsname_r(int fd, void *bytes, size_t length)');
+/** `termios`: struct termios. */
+export const tcgetattr: (fd: Descriptor, termios: Pointer) => number = declare(
+  'int tcgetattr(int fd, void *termios)',
+);
+export const tcsetattr: (fd: Descriptor, actions: number, termios: Pointer) => number = declare(
+  'int tcsetattr(int fd, int actions, void *termios)',
+);
+export const cfmakeraw: (termios: Pointer) => void = declare('void cfmakeraw(void *termios)');
+
 // Memory
 export const mmap: (
   address: bigint | null,

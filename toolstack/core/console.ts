@@ -16,6 +16,11 @@ export interface ConsoleSpec {
   readonly port: number;
   /** Its frame of the ring, seeded as grant 0 for `backendDomid` (Ctrl.gnttabSeed); also its parameter CONSOLE_PFN. */
   readonly gfn: number;
+  /**
+   * What the domain is called, for its server's logs, which may not read `name` of others unless it is privileged: the key `domain` of the backend's
+   * directory, as xend wrote it. Left out, as libxl does: a server of domain 0.
+   */
+  readonly name?: string;
 }
 
 /** The kind of device below `backend/`. */
@@ -43,7 +48,7 @@ export function consoleTrees(domid: number, backendDomid: number): string[] {
 }
 
 /** To be written in one transaction, once port and frame are known and before the domain runs. Parents come first. */
-export function consoleNodes({ domid, backendDomid, port, gfn }: ConsoleSpec): NodeSpec[] {
+export function consoleNodes({ domid, backendDomid, port, gfn, name: called }: ConsoleSpec): NodeSpec[] {
   const name = deviceOf(domid, backendDomid);
   const [front, back, libxl] = [consolePath(domid), backendPath(name), libxlPath(name)];
   const guests: PermEntry[] = permissions(domid, backendDomid);
@@ -70,7 +75,7 @@ export function consoleNodes({ domid, backendDomid, port, gfn }: ConsoleSpec): N
     // The guest may not change what names a terminal of its server's.
     ...tree(front, readOnly, theirs),
     { path: `${front}/backend-id`, value: `${backendDomid}`, perms: guests },
-    ...tree(back, backKeys, theirs),
+    ...tree(back, { ...backKeys, ...(called !== undefined && { domain: called }) }, theirs),
   ];
 }
 

@@ -1,0 +1,94 @@
+/**
+ * Terminals: a new pair whose one end is ours and whose other has a name that anybody may open, and the opening of such a name. Both ends are plain
+ * non-blocking descriptors, to be watched by a `Poller`, read and written by `read` and `write` of sock.ts. Knows nothing of what goes through them. See
+ * pty(7), termios(3), ioctl_tty(2).
+ */
+import { OsError } from '../errno.ts';
+import type { Descriptor } from './ffi.ts';
+import * as ffi from './ffi.ts';
+
+const O_RDWR = 2;
+const O_NOCTTY = 0o400;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const FLAGS = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+
+const TCSANOW = 0;
+const TIOCGWINSZ = 0x5413;
+const TIOCSWINSZ = 0x5414;
+const FIONREAD = 0x541b;
+/** More than any struct termios that we know. */
+const TERMIOS_BYTES = 128;
+const NAME_BYTES = 256;
+
+export interface Pty {
+  /** Ours. */
+  readonly master: Descriptor;
+  /** The other end, kept open: while nobody has it open, ours reads as broken. */
+  readonly slave: Descriptor;
+  /** `/dev/pts/7` */
+  readonly name: string;
+}
+
+/** A new pair that passes bytes on as they are. Throws OsError: ENOSPC and ENODEV where there are no more or none. */
+export function openPty(): Pty {
+  const master = ffi.posixOpenpt(FLAGS);
+  if (master < 0) throw new OsError(ffi.errno(), 'posix_openpt');
+  try {
+    if (ffi.grantpt(master) < 0) throw new OsError(ffi.errno(), 'grantpt');
+    if (ffi.unlockpt(master) < 0) throw new OsError(ffi.errno(), 'unlockpt');
+    const bytes = Buffer.alloc(NAME_BYTES);
+    const failed = ffi.ptsnameR(master, bytes, bytes.length);
+    if (failed !== 0) throw new OsError(failed, 'ptsname_r');
+    const name = bytes.toString('latin1', 0, bytes.indexOf(0));
+    const slave = openTerminal(name);
+    return { master, slave, name };
+  } catch (error) {
+    ffi.close(master);
+    throw error;
+  }
+}
+
+/** Whoever watches it stops first. */
+export function closePty({ master, slave }: Pty): void {
+  ffi.close(slave);
+  ffi.close(master);
+}
+
+/** A terminal by its name, as its user, set to pass bytes on as they are. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY. */
+export function openTerminal(path: string): Descriptor {
+  const fd = ffi.open(path, FLAGS, 0);
+  if (fd < 0) throw new OsError(ffi.errno(), `opening ${path}`);
+  try {
+    makeRaw(fd);
+  } catch (error) {
+    ffi.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** Columns and rows, for whoever asks at the other end. What is no terminal has none. */
+export function setWindow(fd: Descriptor, columns: number, rows: number): void {
+  ffi.ioctl(fd, TIOCSWINSZ, Uint16Array.of(rows, columns, 0, 0));
+}
+
+/** undefined: no terminal. */
+export function windowOf(fd: Descriptor): { readonly columns: number; readonly rows: number } | undefined {
+  const size = new Uint16Array(4);
+  if (ffi.ioctl(fd, TIOCGWINSZ, size) < 0) return undefined;
+  return { columns: size[1]!, rows: size[0]! };
+}
+
+/** Bytes that wait to be read at this end. */
+export function waiting(fd: Descriptor): number {
+  const count = new Int32Array(1);
+  return ffi.ioctl(fd, FIONREAD, count) < 0 ? 0 : count[0]!;
+}
+
+function makeRaw(fd: Descriptor): void {
+  const termios = new Uint8Array(TERMIOS_BYTES);
+  if (ffi.tcgetattr(fd, termios) < 0) throw new OsError(ffi.errno(), 'tcgetattr');
+  ffi.cfmakeraw(termios);
+  if (ffi.tcsetattr(fd, TCSANOW, termios) < 0) throw new OsError(ffi.errno(), 'tcsetattr');
+}
