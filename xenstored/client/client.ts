@@ -42,6 +42,7 @@ export class LastingClient extends Requests implements Client, KeeperUser, Watch
   /** On which session the server knows a watch. */
   readonly #setOn = new WeakMap<WatchQueue, Session>();
   #nextToken = 1;
+  #connections = 0;
 
   private constructor(options: KeeperOptions) {
     super();
@@ -56,6 +57,10 @@ export class LastingClient extends Requests implements Client, KeeperUser, Watch
 
   get connected(): boolean {
     return this.#keeper.session !== undefined;
+  }
+
+  get connections(): number {
+    return this.#connections;
   }
 
   async transaction<T>(
@@ -174,6 +179,7 @@ export class LastingClient extends Requests implements Client, KeeperUser, Watch
   }
 
   begun(session: Session): void {
+    this.#connections++;
     for (const watch of this.#allWatches()) this.#set(watch, session);
   }
 

@@ -111,6 +111,8 @@ export interface Client extends Store, AsyncDisposable {
 
   /** Is there a connection at this moment? */
   readonly connected: boolean;
+  /** How many there have been: one more tells that events may have been missed. */
+  readonly connections: number;
   /** Ends the connection and all watches; what is on its way fails with ENOTCONN. Idempotent. */
   close(): Promise<void>;
 }

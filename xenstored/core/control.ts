@@ -1,6 +1,6 @@
 /**
  * CONTROL: the daemon's own commands. Those that the C daemon has answer in its words; the rest tells what the admin service shows:
- * connections, watches, transactions, rings, and who wrote what. `help` lists what works and nothing else.
+ * connections, watches, transactions, rings, what was refused, and who wrote what. `help` lists what works and nothing else.
  */
 import { readLatin1 } from '../wire/latin1.ts';
 import { OK } from '../wire/reply.ts';
@@ -150,6 +150,25 @@ function listing(lines: (state: State, domid: number | undefined) => Iterable<st
 
 const PAGE_BYTES = 4000;
 
+/**
+ * `trace from-change N`: changes of number N and later, oldest first, as many as one reply holds; then `next: N`, with `more` behind if there are
+ * some now, and `lost: N` before if so many are forgotten. A number that is still to come is answered by `next` alone.
+ */
+function trace(state: State, args: readonly string[]): Answer {
+  if (args[0] !== 'from-change') return lastChanges(state, args);
+  if (args.length !== 2 || !/^\d{1,15}$/.test(args[1]!)) return EINVAL;
+  const from = Number(args[1]);
+  const { next, oldest } = state.history;
+  let page = from < oldest ? `lost: ${oldest - from}\n` : '';
+  for (const { seq, line } of introspect.changesFrom(state, from)) {
+    if (page.length + line.length > PAGE_BYTES) return text(`${page}next: ${seq} more\n`);
+    page += `${line}\n`;
+  }
+  return text(`${page}next: ${next}\n`);
+}
+
+const lastChanges: Command = listing(introspect.changes);
+
 function help(_: State, args: readonly string[]): Answer {
   if (args.length > 0) return EINVAL;
   let lines = '';
@@ -169,7 +188,9 @@ const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['watches', { run: listing(introspect.watches), args: '[<domid>] [from <line>]' }],
   ['transactions', { run: listing(introspect.transactions), args: '[<domid>] [from <line>]' }],
   ['rings', { run: listing(introspect.rings), args: '[<domid>] [from <line>]' }],
-  ['trace', { run: listing(introspect.changes), args: '[<domid>] [from <line>]' }],
+  ['trace', { run: trace, args: '[<domid>] [from <line>]|from-change <number>' }],
+  ['refusals', { run: listing(introspect.refusals), args: '[<domid>] [from <line>]' }],
+  ['statistics', { run: (state) => text(introspect.statistics(state)), args: '' }],
   ['work', { run: (state) => text(introspect.work(state)), args: '' }],
   ['help', { run: help, args: '' }],
 ]);

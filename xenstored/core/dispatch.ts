@@ -8,7 +8,8 @@ import * as domains from './domains.ts';
 import type { Link } from './link.ts';
 import * as nodes from './nodes.ts';
 import type { Cause } from './outbox.ts';
-import { type Answer, EACCES, ENOENT, ENOSYS, type Handler, type Request } from './request.ts';
+import { notable } from './refusals.ts';
+import { type Answer, EACCES, ENOENT, ENOSYS, type Handler, type Refusal, type Request } from './request.ts';
 import type { State } from './state.ts';
 import type { Transaction } from './transaction.ts';
 import * as transactions from './transactions.ts';
@@ -25,6 +26,9 @@ interface Route {
 const open = (handler: Handler): Route => ({ handler, privileged: false, anyTx: false });
 const tools = (handler: Handler): Route => ({ handler, privileged: true, anyTx: false });
 const watching = (handler: Handler): Route => ({ handler, privileged: false, anyTx: true });
+
+/** Of a refused request's first argument: bytes that are kept. */
+const SUBJECT_MAX = 256;
 
 /** By type. WATCH_EVENT and ERROR are never requests; RESTRICT is history. */
 const routes: readonly (Route | undefined)[] = Object.assign([] as (Route | undefined)[], {
@@ -96,6 +100,7 @@ export class Dispatcher {
     request.end = framer.end;
     request.cause = this.#cause(link);
     link.requests++;
+    state.requests++;
     if (state.tracer) {
       const payload = framer.data.toString('latin1', framer.start, framer.end);
       state.tracer.io('IN', link, framer.type, framer.reqId, framer.txId, payload);
@@ -104,7 +109,18 @@ export class Dispatcher {
     if (answer === undefined) return;
     const { type, reqId, txId, cause } = request;
     if (typeof answer === 'string') state.reply(link, type, reqId, txId, answer, cause);
-    else state.reply(link, Op.ERROR, reqId, txId, `${answer.errno}\0`, cause);
+    else {
+      this.#refuse(request, answer);
+      state.reply(link, Op.ERROR, reqId, txId, `${answer.errno}\0`, cause);
+    }
+  }
+
+  #refuse({ state, link, type, data, start, end }: Current, { errno }: Refusal): void {
+    state.errors++;
+    if (!notable.has(errno)) return;
+    const nul = data.indexOf(0, start);
+    const stop = Math.min(nul < 0 ? end : nul, end, start + SUBJECT_MAX);
+    state.refusals.add(state.now, link.domid, type, errno, data.toString('latin1', start, stop));
   }
 
   #answer(request: Current): Answer {

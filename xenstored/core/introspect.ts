@@ -1,8 +1,10 @@
 /**
- * The server looked at from inside: its connections, watches, transactions, rings and last changes, one line each, as `key=value` pairs after what
+ * The server looked at from inside: its connections, watches, transactions, rings, refusals and last changes, one line each, as `key=value` pairs after what
  * the line is about; the counters of work done; and the check that its books are right. Changes nothing but wrong sums.
  */
+import { opName } from '../wire/ops.ts';
 import type { Domain } from './domain.ts';
+import type { Change } from './history.ts';
 import type { Link } from './link.ts';
 import type { State } from './state.ts';
 
@@ -31,7 +33,7 @@ export function* connections(state: State, domid: number | undefined): Generator
 export function* watches(state: State, domid: number | undefined): Generator<string> {
   for (const link of chosen(state, domid)) {
     for (const { path, token, depth } of link.watches.values()) {
-      yield `${about(link)} ${path} ${token}${depth === undefined ? '' : ` depth=${depth}`}`;
+      yield `${about(link)} ${path} ${word(token)}${depth === undefined ? '' : ` depth=${depth}`}`;
     }
   }
 }
@@ -61,11 +63,68 @@ export function* rings(state: State, domid: number | undefined): Generator<strin
 
 /** Newest first. */
 export function* changes(state: State, domid: number | undefined): Generator<string> {
-  for (const change of state.history.last(Number.POSITIVE_INFINITY)) {
-    if (domid !== undefined && change.domid !== domid) continue;
-    const age = Math.round(state.now - change.at);
-    yield `${change.seq} age=${age}ms domain ${change.domid} connection ${change.link} ${change.what} ${change.path}`;
+  const { history } = state;
+  for (let seq = history.next - 1; seq >= history.oldest; seq--) {
+    const change = history.get(seq)!;
+    if (domid === undefined || change.domid === domid) yield changeLine(state, change);
   }
+}
+
+/** Those of number `from` and later, oldest first. */
+export function* changesFrom(state: State, from: number): Generator<{ seq: number; line: string }> {
+  const { history } = state;
+  for (let seq = Math.max(from, history.oldest); seq < history.next; seq++) {
+    yield { seq, line: changeLine(state, history.get(seq)!) };
+  }
+}
+
+function changeLine({ now }: State, { seq, at, domid, link, what, path }: Change): string {
+  return `${seq} age=${Math.round(now - at)}ms domain ${domid} connection ${link} ${what} ${path}`;
+}
+
+/** Newest first. What is refused may be any bytes: here they are one word. */
+export function* refusals(state: State, domid: number | undefined): Generator<string> {
+  for (const { domid: by, type, errno, subject, count, at } of state.refusals.last(domid)) {
+    const age = Math.round(state.now - at);
+    yield `domain ${by} ${opName(type) ?? type} ${errno} count=${count} age=${age}ms ${word(subject)}`;
+  }
+}
+
+function word(text: string): string {
+  return text.replace(/[^!-~]|%/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** `name=value`, one a line: counted since the start, then as it stands. */
+export function statistics(state: State): string {
+  const { store, trie, domains, links } = state;
+  let rings = 0;
+  let transactions = 0;
+  let unsent = 0;
+  for (const link of links) {
+    if (link.kind === 'ring') rings++;
+    transactions += link.transactions.size;
+    unsent += link.outbox.bytes;
+  }
+  const values = {
+    requests: state.requests,
+    errors: state.errors,
+    refusals: state.refusals.total,
+    commits: state.commits,
+    conflicts: state.conflicts,
+    changes: state.history.next,
+    events: store.work.links,
+    nodes: store.size,
+    watches: trie.count,
+    transactions,
+    sockets: links.size - rings,
+    rings,
+    domains: domains.count,
+    unsent,
+    uptime_ms: Math.round(state.now),
+  };
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
 }
 
 export function work({ store, trie, domains, links }: State): string {

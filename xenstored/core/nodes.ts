@@ -128,7 +128,7 @@ export function mkdir(request: Request): Answer {
 }
 
 function overwrite(request: Request, seen: Seen, value: string): Answer {
-  const { state, link, view } = request;
+  const { link, view } = request;
   const account = link.limited;
   if (account) {
     const size = nodeSize(seen.perms, value.length, view.childBytes(seen));
@@ -137,8 +137,7 @@ function overwrite(request: Request, seen: Seen, value: string): Answer {
     if (growth > 0 && !memoryFor(request, seen.perms.owner, growth)) return doom(request, ENOMEM);
   }
   view.setValue(seen, value);
-  state.history.add(state.now, link.domid, link.id, 'write', seen.path);
-  changed(request, seen.path, undefined);
+  changed(request, 'write', seen.path, undefined);
   return OK;
 }
 
@@ -168,8 +167,7 @@ function create(request: Request, path: string, value: string): Answer {
   view.create(path, value, perms);
   const overMade = overflow(request);
   if (overMade) return overMade;
-  state.history.add(state.now, link.domid, link.id, 'create', path);
-  changed(request, path, undefined);
+  changed(request, 'create', path, undefined);
   return OK;
 }
 
@@ -196,10 +194,14 @@ function memoryFor({ state, link, transaction }: Request, owner: number, bytes: 
   return owner === link.domid || !state.domains.get(owner)?.account.exceedsBy('memory', bytes);
 }
 
-function changed(request: Request, path: string, oldPerms: Perms | undefined): void {
-  const { state, transaction, cause } = request;
-  if (transaction) transaction.fire(path, 'subtree');
-  else if (state.trie.count > 0) state.fire(path, 'subtree', undefined, oldPerms, cause);
+function changed(request: Request, what: string, path: string, oldPerms: Perms | undefined): void {
+  const { state, link, transaction, cause } = request;
+  if (transaction) {
+    transaction.fire(path, 'subtree');
+    return;
+  }
+  state.history.add(state.now, link.domid, link.id, what, path);
+  if (state.trie.count > 0) state.fire(path, 'subtree', undefined, oldPerms, cause);
 }
 
 export function remove(request: Request): Answer {
@@ -216,8 +218,8 @@ export function remove(request: Request): Answer {
   }
   if (path === ROOT) return EINVAL;
   view.remove(seen);
-  state.history.add(state.now, link.domid, link.id, 'rm', path);
   if (transaction) return overflow(request) ?? OK;
+  state.history.add(state.now, link.domid, link.id, 'rm', path);
   for (const dead of state.live.removed) {
     state.fire(dead.path, dead.path === path ? 'subtree' : 'exact', dead, undefined, cause);
   }
@@ -233,7 +235,7 @@ export function getPerms(request: Request): Answer {
 }
 
 export function setPerms(request: Request): Answer {
-  const { state, link, view, data, start, end } = request;
+  const { link, view, data, start, end } = request;
   const [name, ...texts] = strings(readLatin1(data, start, end));
   if (name === undefined || texts.length === 0) return EINVAL;
   const account = link.limited;
@@ -258,8 +260,7 @@ export function setPerms(request: Request): Answer {
   if (account && growth > 0 && !memoryFor(request, perms.owner, growth)) return doom(request, ENOMEM);
   const old = seen.perms;
   view.setPerms(seen, perms);
-  state.history.add(state.now, link.domid, link.id, 'perms', path);
-  changed(request, path, old);
+  changed(request, 'perms', path, old);
   return OK;
 }
 

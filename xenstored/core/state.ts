@@ -12,6 +12,7 @@ import { isSpecial, parentPath } from './path.ts';
 import { type Perms, Right } from './perms.ts';
 import type { Effect, Machine, Surroundings, Tracer } from './ports.ts';
 import type { QuotaCompare, Quotas } from './quota.ts';
+import { Refusals } from './refusals.ts';
 import { Store } from './store.ts';
 import { LiveView } from './view.ts';
 import { type Match, type Watch, WatchTrie } from './watch.ts';
@@ -48,11 +49,17 @@ export class State {
   readonly trie: WatchTrie;
   readonly domains: Domains;
   readonly history: History = new History();
+  readonly refusals: Refusals = new Refusals();
   readonly links: Set<Link> = new Set();
   now = 0;
   tracer: Tracer | undefined = undefined;
   nextSeq = 1;
   nextLinkId = 1;
+  // Counted since the start.
+  requests = 0;
+  errors = 0;
+  commits = 0;
+  conflicts = 0;
 
   // The turn.
   effects: Effect[] = [];

@@ -4,7 +4,9 @@
  */
 import { OK } from '../wire/reply.ts';
 import { onlyString } from './nodes.ts';
+import type { Perms } from './perms.ts';
 import { type Answer, EAGAIN, EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC, type Request } from './request.ts';
+import type { State } from './state.ts';
 import { Transaction } from './transaction.ts';
 
 export function transactionStart(request: Request): Answer {
@@ -48,13 +50,29 @@ function commit(request: Request, transaction: Transaction): Answer {
   }
   const result = transaction.commit();
   if (!result.ok) {
+    state.conflicts++;
     blame(request, result.blame);
     return EAGAIN;
   }
-  if (result.changed) state.history.add(state.now, link.domid, link.id, 'commit', `${transaction.id}`);
-  for (const { path, match, oldPerms, parentPerms } of result.events)
+  const told = (what: string, path: string) => state.history.add(state.now, link.domid, link.id, what, path);
+  for (const { path, match, oldPerms, parentPerms } of result.events) {
+    // An exact one is of a node that went with another.
+    if (match === 'subtree') told(changeOf(state, path, oldPerms), path);
     state.fire(path, match, undefined, oldPerms, cause, { perms: parentPerms });
+  }
+  if (result.changed) {
+    state.commits++;
+    told('commit', `${transaction.id}`);
+  }
   return OK;
+}
+
+/** Of a node that a commit has changed; `oldPerms`: it was there before. */
+function changeOf({ store }: State, path: string, oldPerms: Perms | undefined): string {
+  const perms = store.get(path)?.perms;
+  if (!perms) return 'rm';
+  if (!oldPerms) return 'create';
+  return perms === oldPerms ? 'write' : 'perms';
 }
 
 function blame({ state, link }: Request, domid: number): void {
