@@ -28,8 +28,11 @@ export interface DiskConfig {
   readonly backend: string | undefined;
   readonly backendtype: 'phy' | 'tap' | 'qdisk' | 'standalone' | undefined;
   readonly script: string | undefined;
-  readonly discard: boolean;
+  /** undefined: where it may be written to. */
+  readonly discard: boolean | undefined;
   readonly directIoSafe: boolean;
+  /** Does its guest trust who serves it? */
+  readonly trusted: boolean;
 }
 
 export interface VifConfig {
@@ -37,7 +40,7 @@ export interface VifConfig {
   /** Lower case; undefined: one is made below 00:16:3e. */
   readonly mac: string | undefined;
   readonly bridge: string | undefined;
-  /** As written, for the backend's script; on the simulator the guest's own address, `10.53.0.9/24`. */
+  /** As written, for the backend's script; on the simulator the guest's own address, `10.53.0.9/24` or `dhcp`. */
   readonly ip: string | undefined;
   readonly gatewaydev: string | undefined;
   readonly mtu: number | undefined;
@@ -48,13 +51,16 @@ export interface VifConfig {
   readonly type: 'vif' | 'ioemu' | undefined;
   readonly vifname: string | undefined;
   readonly script: string | undefined;
+  /** undefined: the next one. */
   readonly devid: number | undefined;
   readonly backend: string | undefined;
+  readonly trusted: boolean;
 }
 
 /** `pvcalls=["backend=DOM"]`, and ours, `xensock=[...]`, which means the same. */
 export interface SocketsConfig {
   readonly kind: 'pvcalls';
+  readonly devid: number | undefined;
   readonly backend: string | undefined;
 }
 

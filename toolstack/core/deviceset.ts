@@ -1,0 +1,97 @@
+/**
+ * The devices of a domain's configuration: their names and numbers, what is filled in before it is made, one more and one less. Knows no host.
+ */
+import type { DeviceConfig, DomainConfig, SocketsConfig, VifConfig } from './config.ts';
+import { diskNumber } from './vdev.ts';
+
+/** In the order in which libxl makes them. */
+export function devicesIn(config: DomainConfig): DeviceConfig[] {
+  return [...config.disks, ...config.vifs, ...config.sockets];
+}
+
+/** Its number below its kind; undefined: of a vif or sockets that have not been filled in, or a disk whose name is none. */
+export function devidOf(device: DeviceConfig): number | undefined {
+  return device.kind === 'vbd' ? diskNumber(device.vdev) : device.devid;
+}
+
+/** What people call it: `xvda`, `vif0`, `sockets0`. */
+export function labelOf(kind: DeviceConfig['kind'], devid: number, vdev?: string): string {
+  if (kind === 'vbd') return vdev ?? `${devid}`;
+  return kind === 'vif' ? `vif${devid}` : `sockets${devid}`;
+}
+
+/**
+ * Nothing left open that stays the same over a domain's life, its reboots included: numbers of interfaces as libxl counts them, their addresses.
+ * `randomBytes`: so many.
+ */
+export function filledIn(config: DomainConfig, randomBytes: (length: number) => Uint8Array): DomainConfig {
+  return {
+    ...config,
+    vifs: numbered(config.vifs).map((vif): VifConfig => ({ ...vif, mac: vif.mac ?? xenMac(randomBytes(3)) })),
+    sockets: numbered(config.sockets),
+  };
+}
+
+/** A device more, filled in; the same one if it takes the place of one that has its number. */
+export function withDevice(
+  config: DomainConfig,
+  device: DeviceConfig,
+  randomBytes: (length: number) => Uint8Array,
+): { readonly config: DomainConfig; readonly device: DeviceConfig } {
+  const rest = withoutDevice(config, device.kind, devidOf(device));
+  switch (device.kind) {
+    case 'vbd':
+      return { config: { ...rest, disks: [...rest.disks, device] }, device };
+    case 'vif': {
+      const made = filledIn({ ...rest, vifs: [...rest.vifs, device] }, randomBytes);
+      return { config: made, device: made.vifs.at(-1)! };
+    }
+    case 'pvcalls': {
+      const sockets = numbered<SocketsConfig>([...rest.sockets, device]);
+      return { config: { ...rest, sockets }, device: sockets.at(-1)! };
+    }
+  }
+}
+
+/** A device less, if it has that one. */
+export function withoutDevice(
+  config: DomainConfig,
+  kind: DeviceConfig['kind'],
+  devid: number | undefined,
+): DomainConfig {
+  if (devid === undefined) return config;
+  const others = <D extends DeviceConfig>(devices: readonly D[]): D[] =>
+    devices.filter((device) => device.kind !== kind || devidOf(device) !== devid);
+  return {
+    ...config,
+    disks: others(config.disks),
+    vifs: others(config.vifs),
+    sockets: others(config.sockets),
+  };
+}
+
+/** What two devices of a domain may not share; undefined: all is well. */
+export function deviceClash(config: DomainConfig): string | undefined {
+  const taken = new Set<string>();
+  for (const device of devicesIn(config)) {
+    const devid = devidOf(device);
+    if (devid === undefined) continue;
+    const key = `${device.kind} ${devid}`;
+    if (taken.has(key))
+      return `${labelOf(device.kind, devid, 'vdev' in device ? device.vdev : undefined)} is there twice`;
+    taken.add(key);
+  }
+  return undefined;
+}
+
+/** Those without a number get the next ones after the highest. */
+function numbered<D extends { readonly devid: number | undefined }>(devices: readonly D[]): D[] {
+  let last = Math.max(-1, ...devices.map(({ devid }) => devid ?? -1));
+  return devices.map((device) => (device.devid === undefined ? { ...device, devid: ++last } : device));
+}
+
+/** Xen's own prefix, and as libxl the first bit of the rest is 0. */
+function xenMac(random: Uint8Array): string {
+  const bytes = [0x00, 0x16, 0x3e, random[0]! & 0x7f, random[1]!, random[2]!];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,316 @@
+/**
+ * Devices of domains, attached, found and taken away again through the store, as libxl does it: what a device is, is read from the toolstack's own
+ * record below /libxl and never from a guest. Knows no ring, and of who serves a device its domain alone.
+ */
+import { dirname } from 'node:path';
+import { type Client, type Store, XenstoreError } from '../../xenstored/client/index.ts';
+import {
+  backendPath,
+  type DeviceName,
+  errorPath,
+  frontendPath,
+  libxlPath,
+  parseBackendPath,
+} from '../../xenstored/xenbus/path.ts';
+import type { DeviceConfig, DomainType } from '../core/config.ts';
+import { deviceNodes, deviceTrees, type PlacedDevice } from '../core/devicenodes.ts';
+import { devidOf, labelOf } from '../core/deviceset.ts';
+import type { DeviceEntry } from '../core/toolstack.ts';
+import { writeAll } from './domains.ts';
+import { Fault } from './fault.ts';
+
+type Kind = DeviceConfig['kind'];
+
+export interface HotplugOptions {
+  readonly store: Client;
+  /** Who serves a kind of device if its configuration names nobody; undefined: nobody does. */
+  readonly backendOf: (kind: Kind) => number | undefined;
+  /** The domain of this name. */
+  readonly domidOf: (name: string) => Promise<number | undefined>;
+}
+
+/** libxl's patience, with a backend that does not take a device on and with one that does not let go of it. */
+const PATIENCE_MS = 10_000;
+
+const kinds: readonly Kind[] = ['vbd', 'vif', 'pvcalls'];
+const nouns: Readonly<Record<Kind, string>> = { vbd: 'disks', vif: 'interfaces', pvcalls: 'sockets' };
+
+/** XenbusState. */
+const INIT_WAIT = 2;
+const CLOSING = 5;
+const CLOSED = 6;
+
+export class Hotplug {
+  readonly #store: Client;
+  readonly #options: HotplugOptions;
+
+  constructor(options: HotplugOptions) {
+    this.#store = options.store;
+    this.#options = options;
+  }
+
+  /** Decides what is still open of a device that is filled in (core/deviceset.ts): who serves it, and how. Throws Fault. */
+  async place(domid: number, domainType: DomainType, config: DeviceConfig): Promise<PlacedDevice> {
+    const devid = devidOf(config);
+    if (devid === undefined) throw new Fault('a device without a number');
+    const backendDomid = await this.#backend(config);
+    const kind = config.kind;
+    return { name: { backendDomid, kind, frontendDomid: domid, devid }, config, domainType };
+  }
+
+  /** Orders a device and waits until its backend has taken it on. Throws Fault, in the backend's words where it has any; then nothing is left of it. */
+  async attach(placed: PlacedDevice, signal?: AbortSignal): Promise<DeviceEntry> {
+    await this.order(placed);
+    try {
+      await this.taken(placed, signal);
+    } catch (error) {
+      await this.detach(placed.name, 'force');
+      throw error;
+    }
+    return await this.#entry(placed.name);
+  }
+
+  /** Only its nodes, in one transaction. Throws Fault if there is such a device. */
+  async order(placed: PlacedDevice): Promise<void> {
+    const { name, config } = placed;
+    const trees = deviceTrees(name);
+    await this.#store.transaction(async (tx) => {
+      if (await tx.exists(trees.libxl)) throw new Fault(`${label(placed)} is there already`);
+      for (const tree of [trees.front, trees.back]) await removeTree(tx, tree);
+      await writeAll(tx, deviceNodes(placed));
+      if (config.kind === 'vif' && config.ip !== undefined) await tx.write(addressPath(name), config.ip);
+    });
+    if (config.kind === 'pvcalls') await this.#introduce(name);
+  }
+
+  /** Until the backend has taken on what was ordered. Throws Fault. */
+  async taken(placed: PlacedDevice, signal?: AbortSignal): Promise<void> {
+    const { name } = placed;
+    const back = backendPath(name);
+    const state = await this.#until(
+      back,
+      (state, error) => error !== undefined || (state >= INIT_WAIT && state !== CLOSED) || state === 0,
+      signal,
+    );
+    const said = await this.#store.findText(errorPath(back));
+    const who = `domain ${name.backendDomid}`;
+    if (said !== undefined) throw new Fault(`${label(placed)}: ${who} says: ${said}`);
+    if (state === undefined)
+      throw new Fault(`${label(placed)}: ${who} has not taken it on within ${PATIENCE_MS / 1000} s`);
+    if (state >= CLOSING || state === 0) throw new Fault(`${label(placed)}: ${who} did not want it`);
+  }
+
+  /**
+   * Takes a device away. `orderly`: its guest is asked to let go, and after 10 s not any more; `force`: it is not asked. Nothing of it
+   * is left in the store.
+   */
+  async detach(name: DeviceName, how: 'orderly' | 'force'): Promise<void> {
+    let closed = await this.#close(name, how);
+    if (!closed && how === 'orderly') closed = await this.#close(name, 'force');
+    await this.#forget(name);
+  }
+
+  /** Of a domain that is no more, or is about to be: at once, and its backends have ten seconds to let go. */
+  async detachAll(domid: number): Promise<void> {
+    const names = await this.#names(domid, kinds);
+    await Promise.all(names.map((name) => this.detach(name, 'force')));
+  }
+
+  /** What a domain has, in the order of kinds and then of numbers. */
+  async list(domid: number, kind?: Kind): Promise<DeviceEntry[]> {
+    const names = await this.#names(domid, kind === undefined ? kinds : [kind]);
+    return await Promise.all(names.map((name) => this.#entry(name)));
+  }
+
+  /** By its number, its name (`xvda`, `vif0`), or a vif's mac. Throws Fault. */
+  async find(domid: number, kind: Kind, text: string): Promise<DeviceEntry> {
+    const wanted = text.toLowerCase();
+    const entries = await this.list(domid, kind);
+    const found =
+      entries.find(({ name, mac }) => name === text || mac === wanted) ??
+      entries.find(({ devid }) => `${devid}` === text);
+    if (found === undefined) throw new Fault(`no device ${text}`, { kind: 'no device' });
+    return found;
+  }
+
+  async #backend({ kind, backend }: DeviceConfig): Promise<number> {
+    if (backend === undefined) {
+      const domid = this.#options.backendOf(kind);
+      if (domid === undefined) throw new Fault(`nobody serves ${nouns[kind]} on this host`);
+      return domid;
+    }
+    const domid = /^\d{1,5}$/.test(backend) ? Number(backend) : await this.#options.domidOf(backend);
+    if (domid === undefined || !(await this.#store.exists(`/local/domain/${domid}`)))
+      throw new Fault(`backend=${backend}: there is no such domain`);
+    return domid;
+  }
+
+  /** A backend that knows guests by name has to be able to read it. */
+  async #introduce({ backendDomid, frontendDomid }: DeviceName): Promise<void> {
+    const path = `/local/domain/${frontendDomid}/name`;
+    await this.#store.transaction(async (tx) => {
+      const perms = await tx.getPerms(path);
+      if (perms.some(({ domid }) => domid === backendDomid)) return;
+      await tx.setPerms(path, [...perms, `r${backendDomid}`]);
+    });
+  }
+
+  /** Asks the backend to close. True: it has, or is not there. */
+  async #close(name: DeviceName, how: 'orderly' | 'force'): Promise<boolean> {
+    const back = backendPath(name);
+    const there = await this.#store.transaction(async (tx) => {
+      if (how === 'force') {
+        await removeTree(tx, frontendPath(name));
+        await removeEmpty(tx, dirname(frontendPath(name)));
+      }
+      const state = await tx.findText(`${back}/state`);
+      if (state === undefined) return false;
+      await tx.write(`${back}/online`, '0');
+      if (Number(state) !== CLOSED) await tx.write(`${back}/state`, `${CLOSING}`);
+      return true;
+    });
+    if (!there) return true;
+    return (await this.#until(back, (state) => state === CLOSED || state === 0)) !== undefined;
+  }
+
+  async #forget(name: DeviceName): Promise<void> {
+    const { front, back, libxl } = deviceTrees(name);
+    await this.#store.transaction(async (tx) => {
+      for (const tree of [front, back, libxl]) {
+        await removeTree(tx, tree);
+        await removeEmpty(tx, dirname(tree));
+      }
+      for (const end of [front, back]) {
+        const error = dirname(errorPath(end));
+        await removeTree(tx, error);
+        // As many as there are of a path below `error`.
+        for (let up = dirname(error); !up.endsWith('/error'); up = dirname(up)) await removeEmpty(tx, up);
+      }
+      const address = dirname(addressPath(name));
+      if (name.kind === 'vif') {
+        await removeTree(tx, address);
+        await removeEmpty(tx, dirname(address));
+      }
+    });
+  }
+
+  /** What the toolstack itself has written down. */
+  async #names(domid: number, wanted: readonly Kind[]): Promise<DeviceName[]> {
+    const names: DeviceName[] = [];
+    for (const kind of wanted) {
+      const path = `/libxl/${domid}/device/${kind}`;
+      const devids = await this.#children(path);
+      for (const devid of devids.map(Number).sort((a, b) => a - b)) {
+        const back = await this.#store.findText(`${path}/${devid}/backend`);
+        const name = back === undefined ? undefined : parseBackendPath(back);
+        if (name !== undefined) names.push(name);
+      }
+    }
+    return names;
+  }
+
+  async #entry(name: DeviceName): Promise<DeviceEntry> {
+    const [front, back, libxl] = [frontendPath(name), backendPath(name), libxlPath(name)];
+    const kind = kindOf(name);
+    const read = (path: string): Promise<string | undefined> => this.#store.findText(path);
+    const [vdev, mac, params, frontState, backState, port, txPort, ref, ref0, tx, rx] = await Promise.all([
+      read(`${libxl}/dev`),
+      read(`${libxl}/mac`),
+      read(`${libxl}/params`),
+      read(`${front}/state`),
+      read(`${back}/state`),
+      ...['event-channel', 'event-channel-tx', 'ring-ref', 'ring-ref0', 'tx-ring-ref', 'rx-ring-ref'].map(
+        (key) => read(`${front}/${key}`),
+      ),
+    ]);
+    return {
+      kind,
+      devid: name.devid,
+      name: labelOf(kind, name.devid, vdev),
+      domid: name.frontendDomid,
+      backendDomid: name.backendDomid,
+      frontendPath: front,
+      backendPath: back,
+      frontendState: numberOf(frontState, 0),
+      backendState: numberOf(backState, 0),
+      evtchn: numberOf(port ?? txPort, -1),
+      ringRef: numberOf(tx ?? ref ?? ref0, -1),
+      rxRingRef: numberOf(rx, -1),
+      mac,
+      target: params,
+    };
+  }
+
+  async #children(path: string): Promise<string[]> {
+    try {
+      return await this.#store.directory(path);
+    } catch (error) {
+      if (error instanceof XenstoreError && error.code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  /** The backend's state once it is what is waited for, 0 if there is none; undefined: not within libxl's patience. */
+  async #until(
+    back: string,
+    enough: (state: number, error: string | undefined) => boolean,
+    signal?: AbortSignal,
+  ): Promise<number | undefined> {
+    const limit = AbortSignal.timeout(PATIENCE_MS);
+    const ending = signal === undefined ? limit : AbortSignal.any([limit, signal]);
+    const errors = this.#store.watch(errorPath(back), { signal: ending });
+    const states = this.#store.watch(`${back}/state`, { signal: ending });
+    try {
+      return await firstOf([states, errors], async () => {
+        const state = numberOf(await this.#store.findText(`${back}/state`), 0);
+        const error = await this.#store.findText(errorPath(back));
+        return enough(state, error) ? state : undefined;
+      });
+    } finally {
+      await Promise.all([states.close(), errors.close()]);
+      signal?.throwIfAborted();
+    }
+  }
+}
+
+/** What `look` answers, when any of the watches fires and it does; undefined: they have ended. */
+async function firstOf<T>(
+  watches: readonly { take(): Promise<unknown> }[],
+  look: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const follow = async (watch: { take(): Promise<unknown> }): Promise<T | undefined> => {
+    while ((await watch.take()) !== undefined) {
+      const found = await look();
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return await Promise.race(watches.map(follow));
+}
+
+/** Where a guest of this project is told its interface's address. */
+function addressPath({ frontendDomid, devid }: DeviceName): string {
+  return `/local/domain/${frontendDomid}/vm-data/vif/${devid}/address`;
+}
+
+function label({ name, config }: PlacedDevice): string {
+  return labelOf(config.kind, name.devid, config.kind === 'vbd' ? config.vdev : undefined);
+}
+
+function kindOf({ kind }: DeviceName): Kind {
+  return kind === 'vif' || kind === 'pvcalls' ? kind : 'vbd';
+}
+
+/** Of a node that a guest may have written. */
+function numberOf(text: string | undefined, absent: number): number {
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : absent;
+}
+
+async function removeTree(store: Store, path: string): Promise<void> {
+  if (await store.exists(path)) await store.rm(path);
+}
+
+/** A directory with nothing in it that says nothing either. */
+async function removeEmpty(store: Store, path: string): Promise<void> {
+  if ((await store.findText(path)) === '' && (await store.directory(path)).length === 0) await store.rm(path);
+}
