@@ -96,7 +96,7 @@ test.skipIf(!curl)('curl reads what the store holds, byte for byte', async () =>
   });
   const tree = JSON.parse(await text(ask([...authorized, `${url}/v1/tree?path=/demo`]).stdout));
   expect(tree.nodes.map(({ path }: { path: string }) => path)).toEqual(['/demo', '/demo/bytes']);
-  expect(JSON.parse(await text(ask([`${url}/v1/node?path=/demo`]).stdout)).error.code).toBe('unauthorized');
+  expect(JSON.parse(await text(ask([`${url}/v1/node?path=/demo`]).stdout)).code).toBe('unauthorized');
 });
 
 test.skipIf(!curl)('curl sees changes as they happen', async () => {

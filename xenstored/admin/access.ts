@@ -1,9 +1,9 @@
 /**
- * Who may ask: whoever has the bearer token, from this machine, and not by way of a browser that another site tells what to do.
- * Knows no request object, only its headers.
+ * Who may ask: whoever has a bearer token, under a name of this service, and not by way of a browser that another site tells what to do.
+ * The read token shows, the write token also changes. Knows no request object, only its headers.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Clock } from '../../osdep/clock.ts';
 import { AdminError } from './errors.ts';
 
 export interface Headers {
@@ -12,34 +12,62 @@ export interface Headers {
   readonly origin?: string | undefined;
 }
 
-const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+export type Role = 'read' | 'write';
 
-/** Throws forbidden_origin: a name that only another site's DNS leads here (rebinding), or a page from elsewhere. */
-export function checkOrigin(headers: Headers): void {
-  if (!loopback.has(withoutPort(headers.host ?? ''))) {
-    throw new AdminError('forbidden_origin', 'the Host header must name the loopback interface');
+/** Who asks, for decisions and for the audit log. */
+export interface Caller {
+  /** `none`: has no token, or a wrong one. */
+  readonly role: Role | 'none';
+  /** The token's first digits in SHA-256; empty without one. */
+  readonly token: string;
+  readonly address: string;
+}
+
+const loopback: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
+
+/** Throws forbidden_origin: a name that only another site's DNS leads here (rebinding), or a page from elsewhere. `more`: further names. */
+export function checkOrigin(headers: Headers, more: readonly string[] = []): void {
+  const host = withoutPort(headers.host ?? '');
+  if (!loopback.includes(host) && !more.some((name) => withoutPort(name) === host)) {
+    throw new AdminError(
+      'forbidden_origin',
+      'the Host header must name the loopback interface, or an --allowed-host',
+    );
   }
-  if (headers.origin !== undefined && headers.origin !== `http://${headers.host}`) {
-    throw new AdminError('forbidden_origin', 'pages from elsewhere may not use this service');
-  }
+  const { origin } = headers;
+  if (origin === undefined || origin === `http://${headers.host}`) return;
+  // A proxy that adds TLS is a name that was allowed.
+  if (origin === `https://${headers.host}` && !loopback.includes(host)) return;
+  throw new AdminError('forbidden_origin', 'pages from elsewhere may not use this service');
 }
 
 function withoutPort(host: string): string {
   return host.toLowerCase().replace(/:\d{1,5}$/, '');
 }
 
-export class Token {
-  readonly #digest: Buffer;
+export class Tokens {
+  readonly #read: Buffer;
+  readonly #write: Buffer | undefined;
 
-  constructor(secret: string) {
-    this.#digest = digest(secret);
+  /** `write` left out: nothing can be changed. */
+  constructor({ read, write }: { readonly read: string; readonly write?: string | undefined }) {
+    this.#read = digest(read);
+    this.#write = write === undefined ? undefined : digest(write);
+    if (read === write) throw new Error('the read token and the write token are the same');
   }
 
-  /** Throws unauthorized. Takes as long whatever is wrong. */
-  check(headers: Headers): void {
+  get writable(): boolean {
+    return this.#write !== undefined;
+  }
+
+  /** Takes as long whatever is wrong. */
+  callerOf(headers: Headers, address: string): Caller {
     const match = /^bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '');
-    if (timingSafeEqual(digest(match?.[1] ?? ''), this.#digest) && match) return;
-    throw new AdminError('unauthorized', 'send the token: Authorization: Bearer TOKEN');
+    const sent = digest(match?.[1] ?? '');
+    const reads = timingSafeEqual(sent, this.#read);
+    const writes = timingSafeEqual(sent, this.#write ?? this.#read) && this.#write !== undefined;
+    const role = match === null ? 'none' : writes ? 'write' : reads ? 'read' : 'none';
+    return { role, token: match === null ? '' : sent.toString('hex', 0, 4), address };
   }
 }
 
@@ -48,21 +76,30 @@ function digest(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 
-const TOKEN_MIN = 16;
+const FAILURES_MAX = 20;
+const FAILURES_WINDOW_MS = 60_000;
+const ADDRESSES_MAX = 10_000;
 
-/** The token that the file holds; a new one is made and written there, readable for its owner alone, if there is no such file. */
-export function tokenFromFile(path: string): string {
-  try {
-    writeFileSync(path, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
-    chmodSync(path, 0o600);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+/** Counts wrong tokens by address: more than so many a minute and each costs its sender even less than a look at it. */
+export class Failures {
+  readonly #clock: Pick<Clock, 'now'>;
+  #counts = new Map<string, number>();
+  #since = 0;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+    this.#since = clock.now();
   }
-  return soundToken(readFileSync(path, 'utf8').trim(), path);
-}
 
-/** Throws with one line for a token that could be guessed or not be sent. */
-export function soundToken(token: string, origin: string): string {
-  if (new RegExp(`^[\\x21-\\x7e]{${TOKEN_MIN},512}$`).test(token)) return token;
-  throw new Error(`${origin}: a token is ${TOKEN_MIN} to 512 printable characters without blanks`);
+  /** One more. Throws rate_limited beyond the limit, else unauthorized. */
+  refuse(address: string): never {
+    if (this.#clock.now() - this.#since >= FAILURES_WINDOW_MS || this.#counts.size >= ADDRESSES_MAX) {
+      this.#counts = new Map();
+      this.#since = this.#clock.now();
+    }
+    const count = (this.#counts.get(address) ?? 0) + 1;
+    this.#counts.set(address, count);
+    if (count > FAILURES_MAX) throw new AdminError('rate_limited', 'too many wrong tokens from this address');
+    throw new AdminError('unauthorized', 'send the token: Authorization: Bearer TOKEN');
+  }
 }

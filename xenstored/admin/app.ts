@@ -1,198 +1,180 @@
 /**
- * The REST service as a fastify application that listens to nothing yet: routes, who may use them, what errors look like, and the OpenAPI
- * document. The only importer of fastify. Read-only; knows a store by its interface alone.
+ * The REST service as a fastify application that listens to nothing yet: who may use it, how much of it, what errors look like, and the
+ * OpenAPI document with its page. The only importer of fastify and of its plugins; knows no resource: routes/ has them.
  */
+import compress from '@fastify/compress';
+import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import swaggerUi from '@fastify/swagger-ui';
+import { fastify } from 'fastify';
 import type { Clock } from '../../osdep/clock.ts';
-import { checkOrigin, type Token } from './access.ts';
-import { AdminError, asAdminError, type ErrorCode, errorCodes } from './errors.ts';
-import { EventStream } from './events.ts';
-import { Failure, Node, NodeQuery, Tree, TreeQuery } from './schemas.ts';
-import { isPath, type Store } from './store.ts';
-import { readNode, readSubtree } from './tree.ts';
+import { checkOrigin, Failures, type Tokens } from './access.ts';
+import type { Audit } from './audit.ts';
+import type { App, Context, Reply, Request } from './context.ts';
+import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
+import { showOf } from './node.ts';
+import { groups } from './routes/index.ts';
+import { named } from './schemas.ts';
+import { type Secrets, secretsOf } from './secrets.ts';
+import type { Store } from './store.ts';
 
 export interface AppOptions {
   readonly store: Store;
-  readonly token: Token;
+  readonly tokens: Tokens;
   readonly clock: Clock;
+  /** Default: nothing is recorded. */
+  readonly audit?: Audit;
+  readonly secrets?: Secrets;
+  /** Names under which this service may be asked for, beside the loopback interface's. */
+  readonly hosts?: readonly string[];
+  /** Further control commands that are passed on. */
+  readonly control?: readonly string[];
+  readonly limits?: Partial<Limits>;
   /** Told of mistakes of ours, whose text does not travel. */
   readonly failed: (error: unknown) => void;
 }
 
-export type App = FastifyInstance;
+export interface Limits {
+  /** Requests a second for each token and address. */
+  readonly reads: number;
+  readonly writes: number;
+}
 
-const STREAMS_MAX = 64;
-const BODY_MAX_BYTES = 1024;
+export type { App };
+
+const BODY_MAX_BYTES = 1 << 20;
+const HEADERS_MAX_BYTES = 8192;
+const CONNECTIONS_MAX = 512;
+const limitsByDefault: Limits = { reads: 2_000, writes: 500 };
+const silent: Audit = { sound: true, record: () => true };
 
 export async function buildApp(options: AppOptions): Promise<App> {
+  const context = contextOf(options);
+  const { tokens, audit } = context;
   const app = fastify({
     bodyLimit: BODY_MAX_BYTES,
     requestTimeout: 10_000,
     keepAliveTimeout: 30_000,
+    connectionTimeout: 60_000,
     forceCloseConnections: true,
-    http: { maxHeaderSize: 8192 },
-    exposeHeadRoutes: false,
+    http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: 10_000 },
+    routerOptions: { maxParamLength: 128 },
     ajv: {
       customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: true, allErrors: false },
     },
   });
-  app.server.maxConnections = 256;
-  app.setErrorHandler((error, _, reply) => answerError(reply, error, options.failed));
-  app.setNotFoundHandler((request) => {
-    const known = app.hasRoute({ method: 'GET', url: request.url.split('?')[0]! });
-    throw known
-      ? new AdminError('method_not_allowed', `only GET ${request.url.split('?')[0]}`)
-      : new AdminError('not_found', 'no such resource; see /openapi.json');
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.decorateRequest('caller');
+  app.decorateRequest('audited');
+  for (const schema of named) app.addSchema(schema);
+
+  const methods = methodsOf(app);
+  app.setErrorHandler((error, request, reply) => answerError(request, reply, error, options.failed));
+  app.setNotFoundHandler((request, reply) => {
+    const url = request.url.split('?')[0]!;
+    const known = methods.get(url);
+    if (known === undefined) throw new AdminError('not_found', 'no such resource; see /openapi.json');
+    reply.header('allow', [...known].join(', '));
+    throw new AdminError('method_not_allowed', `${url} takes ${[...known].join(', ')}`);
   });
+
+  const wrongTokens = new Failures(context.clock);
   app.addHook('onRequest', async (request) => {
-    checkOrigin(request.headers);
-    if (request.url !== '/openapi.json') options.token.check(request.headers);
+    request.caller = tokens.callerOf(request.headers, request.ip ?? 'unix');
+    checkOrigin(request.headers, options.hosts);
+    const { config, url } = request.routeOptions;
+    if (url === undefined || config.open) return;
+    const { role, address } = request.caller;
+    if (role === 'none') wrongTokens.refuse(address);
+    if (!config.writes) return;
+    if (role !== 'write') throw new AdminError('write_token_needed', 'this needs the write token');
+    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
-  await app.register(swagger, { openapi: description });
-  routes(app, options);
+  app.addHook('onSend', async (request, reply) => {
+    if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
+  });
+
+  await app.register(rateLimit, rateLimits({ ...limitsByDefault, ...options.limits }));
+  await app.register(compress, { global: true, encodings: ['gzip', 'deflate', 'identity'] });
+  await app.register(swagger, {
+    openapi: description,
+    refResolver: { buildLocalReference: ({ $id }) => String($id) },
+  });
+  await app.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, open: true };
+      route.schema = { ...route.schema, hide: true };
+    });
+    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+    scope.get('/openapi.json', () => app.swagger());
+  });
+  for (const group of groups) await group(app, context);
   return app;
+}
+
+function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
+  const { store, tokens, clock, audit = silent, control = [], failed } = options;
+  return { store, tokens, clock, audit, control, failed, secrets, show: showOf(secrets) };
 }
 
 const description = {
   openapi: '3.1.0',
   info: {
     title: 'xenstore-admin',
-    description: 'What a xenstore holds, and what changes in it. Read-only.',
+    description:
+      'What a xenstore holds, and what changes in it; with the write token also: to change it. Errors are problems of RFC 9457.',
     version: '1',
   },
   components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
   security: [{ token: [] }],
 };
 
-function routes(app: App, { store, clock }: AppOptions): void {
-  const common: readonly ErrorCode[] = [
-    'bad_request',
-    'unauthorized',
-    'access_denied',
-    'no_such_node',
-    'store_unavailable',
-  ];
-
-  app.get<{ Querystring: NodeQuery }>(
-    '/v1/node',
-    {
-      schema: {
-        operationId: 'getNode',
-        summary: 'One node: its value, permissions and children',
-        querystring: NodeQuery,
-        response: { 200: Node, ...failures(common) },
-      },
-    },
-    ({ query }) => {
-      const path = checkedPath(query.path);
-      return store.snapshot((view) => readNode(view, path));
-    },
-  );
-
-  app.get<{ Querystring: TreeQuery }>(
-    '/v1/tree',
-    {
-      schema: {
-        operationId: 'getTree',
-        summary: 'A subtree as a list, parents first, bounded in depth and size',
-        querystring: TreeQuery,
-        response: { 200: Tree, ...failures(common) },
-      },
-    },
-    ({ query }) => {
-      const path = checkedPath(query.path);
-      return store.snapshot((view) => readSubtree(view, path, { depth: query.depth, nodes: query.limit }));
-    },
-  );
-
-  let streams = 0;
-  app.get<{ Querystring: NodeQuery }>(
-    '/v1/events',
-    {
-      schema: {
-        operationId: 'getEvents',
-        summary: 'Changes at or below a path, as server-sent events: change, dropped',
-        querystring: NodeQuery,
-        produces: ['text/event-stream'],
-        response: failures([...common, 'too_many_streams']),
-      },
-    },
-    async (request, reply) => {
-      const path = checkedPath(request.query.path);
-      if (streams >= STREAMS_MAX) throw new AdminError('too_many_streams', `${STREAMS_MAX} streams are open`);
-      streams++;
-      try {
-        await stream(request, reply, store, clock, path);
-      } finally {
-        streams--;
-      }
-    },
-  );
-
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+/** The methods of each path, as its routes are added. */
+function methodsOf(app: App): ReadonlyMap<string, ReadonlySet<string>> {
+  const methods = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const known = methods.get(url) ?? new Set();
+    for (const each of [method].flat()) known.add(each);
+    methods.set(url, known);
+  });
+  return methods;
 }
 
-function checkedPath(path: string): string {
-  if (isPath(path)) return path;
-  throw new AdminError(
-    'bad_path',
-    'a path starts with / and has names of letters, digits, - _ @ between its slashes',
-  );
+function rateLimits({ reads, writes }: Limits): object {
+  const changes = ({ routeOptions }: Request): boolean => routeOptions.config?.writes === true;
+  return {
+    timeWindow: 1_000,
+    max: (request: Request) => (changes(request) ? writes : reads),
+    keyGenerator: (request: Request) => {
+      const { address, role, token } = request.caller;
+      return `${changes(request) ? 'w' : 'r'} ${role === 'none' ? '' : token} ${address}`;
+    },
+    errorResponseBuilder: () => new AdminError('rate_limited', 'more requests than this service takes'),
+  };
 }
 
-/** Until the reader is gone, is too slow, or the watch ends. Throws while the reader can still be given a status. */
-async function stream(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  store: Store,
-  clock: Clock,
-  path: string,
-): Promise<void> {
-  const { raw } = reply;
-  const gone = new AbortController();
-  raw.on('close', () => gone.abort());
-  const changes = store.changes(path, gone.signal)[Symbol.asyncIterator]();
-  let change = await changes.next();
-
-  reply.hijack();
-  request.raw.socket.setNoDelay(true).setTimeout(0);
-  raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  const events = new EventStream(raw, clock);
-  raw.on('drain', () => events.drained());
-  raw.on('error', () => {});
-  if (gone.signal.aborted) events.closed();
-  gone.signal.addEventListener('abort', () => events.closed());
-  try {
-    while (!change.done && events.change(change.value)) change = await changes.next();
-    events.drop('the watch ended');
-  } catch (error) {
-    events.drop(asAdminError(error).message);
-  } finally {
-    await changes.return?.();
-  }
+function record({ caller, audited, routeOptions }: Request, reply: Reply, audit: Audit): void {
+  const { operationId = routeOptions.url } = (routeOptions.schema ?? {}) as { operationId?: string };
+  const code = codes.get(reply);
+  const what = audited ?? null;
+  audit.record({ ...caller, action: `${operationId}`, what, status: reply.statusCode, code });
 }
 
-/** The documented errors of a route, by status. */
-function failures(codes: readonly ErrorCode[]): Record<number, object> {
-  const byStatus: Record<number, object> = {};
-  for (const status of new Set(codes.map((code) => errorCodes[code].status))) {
-    const list = codes.filter((code) => errorCodes[code].status === status);
-    byStatus[status] = {
-      ...Failure,
-      description: list.map((code) => `${code}: ${errorCodes[code].when}`).join(' '),
-    };
-  }
-  return byStatus;
-}
+/** Of replies that are errors. */
+const codes = new WeakMap<Reply, string>();
 
-function answerError(reply: FastifyReply, thrown: unknown, failed: (error: unknown) => void): void {
+function answerError(
+  request: Request,
+  reply: Reply,
+  thrown: unknown,
+  failed: (error: unknown) => void,
+): void {
   const error = asAdminError(thrown);
   if (error.code === 'internal') failed(thrown);
   if (error.code === 'unauthorized') reply.header('www-authenticate', 'Bearer');
-  if (error.code === 'method_not_allowed') reply.header('allow', 'GET');
+  codes.set(reply, error.code);
   reply
     .code(errorCodes[error.code].status)
-    .type('application/json')
-    .send(JSON.stringify({ error: { code: error.code, message: error.message } }));
+    .type('application/problem+json')
+    .send(request.method === 'HEAD' ? '' : JSON.stringify(problemOf(error)));
 }

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Clock } from '../../osdep/clock.ts';
 import { connect } from '../client/index.ts';
-import { soundToken, Token, tokenFromFile } from './access.ts';
+import { Tokens } from './access.ts';
 import { buildApp } from './app.ts';
 import { storeOf } from './source.ts';
+import { soundToken, tokenFromFile } from './tokens.ts';
 
 const usage = `Usage: xenstore-admin [options]
 Serves a xenstore over REST on the loopback interface, read-only.
@@ -87,7 +88,7 @@ async function main(): Promise<void> {
   });
   const app = await buildApp({
     store: storeOf(client),
-    token: new Token(chosen.token),
+    tokens: new Tokens({ read: chosen.token }),
     clock,
     failed: (error) => console.error(error),
   });

@@ -1,20 +1,58 @@
 /**
- * The shapes of the REST service's requests and replies, as JSON Schema: what is checked is what the OpenAPI document says.
+ * The shapes of the REST service's requests and replies, as JSON Schema: what is checked is what the OpenAPI document says. The door of
+ * the schema library: whoever has further shapes takes `Type` and `strict` from here.
  */
 import { type TSchema, Type } from 'typebox';
 import { errorCodes } from './errors.ts';
+import type { Permission as PermissionValue } from './store.ts';
+import type { ValueInput as ValueInputValue } from './value.ts';
 
-const path = Type.String({
+export type { TSchema };
+export { Type };
+
+/** Unknown fields are refused. */
+export const strict: { readonly additionalProperties: false } = { additionalProperties: false };
+
+const PATH_MAX = 3072;
+
+export const path: TSchema = Type.String({
   description: 'Absolute path of a node, without a slash at its end.',
   minLength: 1,
-  maxLength: 3072,
+  maxLength: PATH_MAX,
   examples: ['/local/domain/0/name'],
 });
 
-const strict = { additionalProperties: false };
+export const secrets: TSchema = Type.Optional(
+  Type.Literal('show', {
+    description: 'Values of secrets too; needs the write token, and is in the audit log.',
+  }),
+);
 
-export const NodeQuery: TSchema = Type.Object({ path }, strict);
+export function limit(most: number, usual: number): TSchema {
+  return Type.Integer({
+    minimum: 1,
+    maximum: most,
+    default: usual,
+    description: 'Most entries of the reply.',
+  });
+}
+
+export const after: TSchema = Type.Optional(
+  Type.String({ maxLength: PATH_MAX, description: 'Go on after this: `next` of the reply before.' }),
+);
+
+const next = Type.Optional(
+  Type.String({ description: 'There is more: ask again with `after` set to this.' }),
+);
+
+export const NodeQuery: TSchema = Type.Object({ path, secrets }, strict);
 export interface NodeQuery {
+  readonly path: string;
+  readonly secrets?: 'show';
+}
+
+export const PathQuery: TSchema = Type.Object({ path }, strict);
+export interface PathQuery {
   readonly path: string;
 }
 
@@ -22,32 +60,76 @@ export const TreeQuery: TSchema = Type.Object(
   {
     path,
     depth: Type.Integer({ minimum: 0, maximum: 64, default: 8, description: '0: the node alone.' }),
-    limit: Type.Integer({
-      minimum: 1,
-      maximum: 10_000,
-      default: 1_000,
-      description: 'Most nodes in the reply.',
-    }),
+    limit: limit(10_000, 1_000),
+    after,
+    secrets,
   },
   { ...strict, required: ['path'] },
 );
 export interface TreeQuery extends NodeQuery {
   readonly depth: number;
   readonly limit: number;
+  readonly after?: string;
 }
 
-const Value = Type.Object(
+export const SearchQuery: TSchema = Type.Object(
+  {
+    q: Type.String({
+      minLength: 1,
+      maxLength: 256,
+      description: 'Found as it is, in any case of its letters.',
+    }),
+    in: Type.Union(
+      (['path', 'value', 'any'] as const).map((where) => Type.Literal(where)),
+      { default: 'any', description: 'Paths, values (in the form of `text`) or either.' },
+    ),
+    under: Type.String({ maxLength: PATH_MAX, default: '/', description: 'Only at or below this path.' }),
+    limit: limit(1_000, 100),
+    after,
+    secrets,
+  },
+  { ...strict, required: ['q'] },
+);
+export interface SearchQuery {
+  readonly q: string;
+  readonly in: 'path' | 'value' | 'any';
+  readonly under: string;
+  readonly limit: number;
+  readonly after?: string;
+  readonly secrets?: 'show';
+}
+
+export const Value: TSchema = Type.Object(
   {
     text: Type.String({
       description:
         'ASCII; a backslash, newline, return and tab as \\\\ \\n \\r \\t, every other byte as \\xNN.',
     }),
     base64: Type.String({ description: 'The bytes themselves.' }),
+    masked: Type.Optional(Type.Literal(true, { description: 'A secret: text and base64 are empty.' })),
   },
-  strict,
+  { ...strict, $id: 'Value' },
 );
 
-const Permission = Type.Object(
+const TEXT_MAX = 4 * 4096;
+
+export const ValueInput: TSchema = Type.Union(
+  [
+    Type.Object(
+      {
+        text: Type.String({
+          maxLength: TEXT_MAX,
+          description: 'As in a reply; what is not ASCII is its UTF-8.',
+        }),
+      },
+      strict,
+    ),
+    Type.Object({ base64: Type.String({ maxLength: TEXT_MAX }) }, strict),
+  ],
+  { $id: 'ValueInput', description: 'The bytes of a value, either way.' },
+);
+
+export const Permission: TSchema = Type.Object(
   {
     domid: Type.Integer({ minimum: 0, maximum: 65_535 }),
     letter: Type.Union(
@@ -58,37 +140,196 @@ const Permission = Type.Object(
       },
     ),
   },
-  strict,
+  { ...strict, $id: 'Permission' },
 );
 
+const permissions = Type.Array(Type.Ref('Permission#'));
+const permissionsInput = Type.Array(Type.Ref('Permission#'), { minItems: 1, maxItems: 256 });
+
+const etag = Type.String({
+  description: 'Hash of value, permissions and the set of children; the ETag header has it in quotes.',
+});
+
 export const Node: TSchema = Type.Object(
-  {
-    path: Type.String(),
-    value: Value,
-    permissions: Type.Array(Permission),
-    children: Type.Array(Type.String()),
-  },
-  strict,
+  { path: Type.String(), value: Type.Ref('Value#'), permissions, children: Type.Array(Type.String()), etag },
+  { ...strict, $id: 'Node' },
 );
 
 export const Tree: TSchema = Type.Object(
   {
     path: Type.String(),
-    nodes: Type.Array(Node, { description: 'Each parent before its children.' }),
+    nodes: Type.Array(Type.Ref('Node#'), {
+      description: 'Each parent before its children; siblings: numbers by size, then names.',
+    }),
     truncated: Type.Union(
       (['no', 'nodes', 'bytes'] as const).map((cause) => Type.Literal(cause)),
       { description: 'What cut the reply short.' },
     ),
+    next,
+    age_ms: Type.Optional(Type.Number({ description: 'How old this is, if it comes from the mirror.' })),
   },
-  strict,
+  { ...strict, $id: 'Tree' },
 );
 
-export const Failure: TSchema = Type.Object(
+export const SearchReply: TSchema = Type.Object(
   {
-    error: Type.Object(
-      { code: Type.String({ enum: Object.keys(errorCodes) }), message: Type.String() },
-      strict,
+    nodes: Type.Array(Type.Ref('Node#')),
+    searched: Type.Integer({ description: 'Nodes looked at for this reply.' }),
+    next,
+  },
+  { ...strict, $id: 'SearchReply' },
+);
+
+export const PutNode: TSchema = Type.Object(
+  { value: Type.Ref('ValueInput#'), permissions: Type.Optional(permissionsInput) },
+  strict,
+);
+export interface PutNode {
+  readonly value: ValueInputValue;
+  readonly permissions?: readonly PermissionValue[];
+}
+
+export const PutPermissions: TSchema = Type.Object({ permissions: permissionsInput }, strict);
+export interface PutPermissions {
+  readonly permissions: readonly PermissionValue[];
+}
+
+const tag = Type.String({ minLength: 1, maxLength: 64 });
+const conditions = {
+  ifMatch: Type.Optional(
+    Type.Union([tag, Type.Array(tag, { maxItems: 64 })], {
+      description: 'Only if the node has one of these ETags; `*`: only if there is one.',
+    }),
+  ),
+  ifNoneMatch: Type.Optional(
+    Type.Union([tag, Type.Array(tag, { maxItems: 64 })], {
+      description: 'Only if it has none of these; `*`: only if there is no node.',
+    }),
+  ),
+};
+
+function operation(op: OperationName, more: Readonly<Record<string, TSchema>>): TSchema {
+  return Type.Object({ op: Type.Literal(op), path, ...more, ...conditions }, strict);
+}
+
+type OperationName = Operation['op'];
+
+interface OperationBase {
+  readonly path: string;
+  readonly ifMatch?: string | readonly string[];
+  readonly ifNoneMatch?: string | readonly string[];
+}
+
+export type Operation = OperationBase &
+  (
+    | {
+        readonly op: 'write';
+        readonly value: ValueInputValue;
+        readonly permissions?: readonly PermissionValue[];
+      }
+    | { readonly op: 'mkdir'; readonly permissions?: readonly PermissionValue[] }
+    | { readonly op: 'remove' }
+    | { readonly op: 'setPermissions'; readonly permissions: readonly PermissionValue[] }
+    | { readonly op: 'check' }
+  );
+
+export const OPERATIONS_MAX = 1_000;
+
+export const Transaction: TSchema = Type.Object(
+  {
+    operations: Type.Array(
+      Type.Union([
+        operation('write', { value: Type.Ref('ValueInput#'), permissions: Type.Optional(permissionsInput) }),
+        operation('mkdir', { permissions: Type.Optional(permissionsInput) }),
+        operation('remove', {}),
+        operation('setPermissions', { permissions: permissionsInput }),
+        operation('check', {}),
+      ]),
+      { minItems: 1, maxItems: OPERATIONS_MAX },
     ),
   },
   strict,
 );
+export interface Transaction {
+  readonly operations: readonly Operation[];
+}
+
+export const TransactionReply: TSchema = Type.Object(
+  {
+    results: Type.Array(
+      Type.Object(
+        {
+          path: Type.String(),
+          existed: Type.Boolean({ description: 'Was there a node before this operation?' }),
+          node: Type.Union([Type.Ref('Node#'), Type.Null()], {
+            description: 'The node after all operations; null: there is none.',
+          }),
+        },
+        strict,
+      ),
+      { description: 'One for each operation, in their order.' },
+    ),
+  },
+  { ...strict, $id: 'TransactionReply' },
+);
+
+export const Session: TSchema = Type.Object(
+  {
+    role: Type.Union([Type.Literal('read'), Type.Literal('write')]),
+    daemon: Type.String({ description: 'stubdom0, xenstored (the C daemon), oxenstored or unknown.' }),
+    version: Type.String({ description: "This service's." }),
+    writable: Type.Boolean({ description: 'Is there a write token at all?' }),
+    connected: Type.Boolean({ description: 'Is there a connection to the store at this moment?' }),
+  },
+  { ...strict, $id: 'Session' },
+);
+
+export const Control: TSchema = Type.Object(
+  {
+    command: Type.String({ minLength: 1, maxLength: 64, examples: ['quota'] }),
+    args: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 16, default: [] }),
+  },
+  { ...strict, required: ['command'] },
+);
+export interface Control {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export const ControlReply: TSchema = Type.Object({ text: Type.String() }, { ...strict, $id: 'ControlReply' });
+
+/** RFC 9457. */
+export const Problem: TSchema = Type.Object(
+  {
+    type: Type.String({ description: 'urn:stubdom0:error:CODE' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.Union(
+      Object.keys(errorCodes).map((code) => Type.Literal(code)),
+      { description: 'Never changes.' },
+    ),
+    detail: Type.String({ description: 'For people.' }),
+    where: Type.Optional(Type.String({ description: 'The field that is wrong, such as query.limit.' })),
+    operation: Type.Optional(Type.Integer({ description: 'Index of the operation that failed.' })),
+    current: Type.Optional(
+      Type.Union([Type.Ref('Node#'), Type.Null()], {
+        description: 'The node as it is; null: there is none.',
+      }),
+    ),
+  },
+  { $id: 'Problem' },
+);
+
+/** Named in the OpenAPI document; others refer to them as `NAME#`. */
+export const named: readonly TSchema[] = [
+  Value,
+  ValueInput,
+  Permission,
+  Node,
+  Tree,
+  SearchReply,
+  TransactionReply,
+  Session,
+  ControlReply,
+  Problem,
+];

@@ -1,6 +1,6 @@
 /**
- * What this service wants of a store, and no more: to read, and to be told of changes. The client library gives it, whichever daemon
- * is behind. Errors carry an errno's name as `code`.
+ * What this service wants of a store, and no more: to read, to change, to be told of changes, to pass on control commands. The client
+ * library gives it, whichever daemon is behind. Errors carry an errno's name as `code`.
  */
 export interface Permission {
   readonly domid: number;
@@ -14,11 +14,28 @@ export interface StoreView {
   permissions(path: string): Promise<Permission[]>;
 }
 
+/** An open transaction: it sees what it did itself. */
+export interface StoreChange extends StoreView {
+  /** Makes what is missing above it. */
+  write(path: string, value: Uint8Array): Promise<void>;
+  mkdir(path: string): Promise<void>;
+  /** With all below it. */
+  remove(path: string): Promise<void>;
+  setPermissions(path: string, permissions: readonly Permission[]): Promise<void>;
+}
+
 export interface Store {
+  readonly connected: boolean;
+  /** The store as it is, request by request. */
+  readonly live: StoreView;
   /** All that `read` sees is of one moment, as far as the daemon has such a thing. Nothing is written. */
   snapshot<T>(read: (view: StoreView) => Promise<T>): Promise<T>;
+  /** All of `body` is done, or nothing. It may run several times: begun again when others got in between, a bounded number of times. */
+  change<T>(body: (tx: StoreChange) => Promise<T>): Promise<T>;
   /** Paths that changed at or below `path`; once `path` itself at the beginning. Ends with the signal. */
   changes(path: string, signal: AbortSignal): AsyncIterable<string>;
+  /** A command for the daemon itself; answers its text. */
+  control(command: string, args: readonly string[]): Promise<string>;
 }
 
 const pathPattern = /^\/(?:[a-zA-Z0-9\-_@]+(?:\/[a-zA-Z0-9\-_@]+)*)?$/;
@@ -31,4 +48,9 @@ export function isPath(path: string): boolean {
 
 export function childOf(path: string, name: string): string {
   return path === '/' ? `/${name}` : `${path}/${name}`;
+}
+
+/** Is it `path` itself, or below it? */
+export function isWithin(path: string, other: string): boolean {
+  return path === '/' || other === path || other.startsWith(`${path}/`);
 }

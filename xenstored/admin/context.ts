@@ -1,0 +1,87 @@
+/**
+ * What every route has at hand, and the words in which routes are written. A group of routes is a function of the application and this;
+ * routes/index.ts lists the groups. Knows no route.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../../osdep/clock.ts';
+import type { Caller, Tokens } from './access.ts';
+import type { Audit } from './audit.ts';
+import { AdminError, type ErrorCode, errorCodes } from './errors.ts';
+import type { Show } from './node.ts';
+import type { Secrets } from './secrets.ts';
+import { isPath, type Store } from './store.ts';
+
+export type App = FastifyInstance;
+export type Request = FastifyRequest;
+export type Reply = FastifyReply;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; known before any handler runs. */
+    caller: Caller;
+    /** What a change is about, for the audit log; a route that changes something says it. */
+    audited: unknown;
+  }
+  interface FastifyContextConfig {
+    /** Needs no token: static pages and documents that say nothing of a store. */
+    open?: boolean;
+    /** Changes something: needs the write token and is in the audit log. */
+    writes?: boolean;
+  }
+}
+
+export interface Context {
+  readonly store: Store;
+  readonly secrets: Secrets;
+  readonly show: Show;
+  readonly tokens: Tokens;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  /** Names of control commands that are passed on, beside those of the manual. */
+  readonly control: readonly string[];
+  /** Told of mistakes of ours, whose text does not travel. */
+  readonly failed: (error: unknown) => void;
+}
+
+export type Routes = (app: App, context: Context) => void | Promise<void>;
+
+/** Throws bad_path. */
+export function checkedPath(path: string): string {
+  if (isPath(path)) return path;
+  throw new AdminError(
+    'bad_path',
+    'a path starts with / and has names of letters, digits, - _ @ between its slashes',
+  );
+}
+
+/** Of `?secrets=show`, which is the writer's alone. Throws write_token_needed. */
+export function showsSecrets({ caller }: Request, secrets: 'show' | undefined): boolean {
+  if (secrets === undefined) return false;
+  if (caller.role === 'write') return true;
+  throw new AdminError('write_token_needed', 'secrets=show needs the write token');
+}
+
+const everywhere: readonly ErrorCode[] = [
+  'bad_request',
+  'unauthorized',
+  'forbidden_origin',
+  'rate_limited',
+  'internal',
+];
+
+/** Of whatever asks the store. */
+export const storeFailures: readonly ErrorCode[] = ['access_denied', 'store_unavailable', 'store_error'];
+
+/** The documented errors of a route, by status: those that any may have, and these. */
+export function failures(codes: readonly ErrorCode[]): Record<number, object> {
+  const byStatus: Record<number, object> = {};
+  const all = [...new Set([...everywhere, ...codes])];
+  for (const status of new Set(all.map((code) => errorCodes[code].status))) {
+    const list = all.filter((code) => errorCodes[code].status === status);
+    byStatus[status] = {
+      description: list.map((code) => `${code}: ${errorCodes[code].when}`).join(' '),
+      content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+    };
+  }
+  return byStatus;
+}

@@ -1,0 +1,10 @@
+/**
+ * The groups of routes, in the order in which the OpenAPI document lists them.
+ */
+import type { Routes } from '../context.ts';
+import { eventRoutes } from './events.ts';
+import { nodeRoutes } from './node.ts';
+import { sessionRoutes } from './session.ts';
+import { treeRoutes } from './tree.ts';
+
+export const groups: readonly Routes[] = [sessionRoutes, nodeRoutes, treeRoutes, eventRoutes];

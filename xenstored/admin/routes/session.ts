@@ -1,0 +1,27 @@
+/**
+ * Who the asker is to this service, and what is behind it.
+ */
+import { failures, type Routes } from '../context.ts';
+import { daemonOf } from '../daemon.ts';
+
+const VERSION = '1';
+
+export const sessionRoutes: Routes = (app, { store, tokens }) => {
+  app.get(
+    '/v1/session',
+    {
+      schema: {
+        operationId: 'getSession',
+        summary: 'The role of the token, and which daemon is behind',
+        response: { 200: { $ref: 'Session#' }, ...failures([]) },
+      },
+    },
+    async ({ caller }) => ({
+      role: caller.role,
+      daemon: await daemonOf(store),
+      version: VERSION,
+      writable: tokens.writable,
+      connected: store.connected,
+    }),
+  );
+};

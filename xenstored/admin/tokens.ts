@@ -1,0 +1,41 @@
+/**
+ * Token files: made at first start for their owner alone, refused when others can read them. Knows nothing of requests.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+
+const TOKEN_MIN = 16;
+
+/** The token that the file holds; a new one is made and written there, if there is no such file. Throws with one line. */
+export function tokenFromFile(path: string): string {
+  try {
+    writeFileSync(path, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+    chmodSync(path, 0o600);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') throw new Error(`${path}: the token cannot be written (${code})`);
+  }
+  const fd = open(path);
+  try {
+    const { mode } = fstatSync(fd);
+    if ((mode & 0o077) !== 0)
+      throw new Error(`${path}: others can read or write it; chmod 600 it, or remove it to have a new one`);
+    return soundToken(readFileSync(fd, 'utf8').trim(), path);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function open(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new Error(`${path}: the token cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+/** Throws with one line for a token that could be guessed or not be sent. */
+export function soundToken(token: string, origin: string): string {
+  if (new RegExp(`^[\\x21-\\x7e]{${TOKEN_MIN},512}$`).test(token)) return token;
+  throw new Error(`${origin}: a token is ${TOKEN_MIN} to 512 printable characters without blanks`);
+}
