@@ -10,6 +10,7 @@ const rooms: readonly (readonly [RegExp, string])[] = [
   [/^osdep\/[^/]+$/, 'osdep'],
   [/^osdep\/sim\/world([./-].*)$/, 'osdep/sim/world'],
   [/^osdep\/(ring|os|sim|xen)\//, 'osdep/$1'],
+  [/^xenstored\/admin\/page\//, 'xenstored/admin/page'],
   [/^netback\/(vif|xensock)\/main\.ts$/, 'netback/$1/main'],
   [/^netback\/(vif|xensock)\/([^/]+)\//, 'netback/$1/$2'],
   [/^(xenstored|toolstack|blkback)\/([^/]+)\//, '$1/$2'],
@@ -64,6 +65,8 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
     ],
   ],
   [/^xenstored\/admin$/, ['xenstored/client', 'xenstored/xenbus', 'type osdep', 'npm', 'node']],
+  // Runs in a browser.
+  [/^xenstored\/admin\/page$/, ['type xenstored/xenbus']],
   [
     /^toolstack\/guest$/,
     [
@@ -161,9 +164,10 @@ export const doors: Readonly<Record<string, string | readonly string[]>> = {
   '@fastify/compress': 'xenstored/admin/app.ts',
   '@fastify/rate-limit': 'xenstored/admin/app.ts',
   typebox: 'xenstored/admin/schemas.ts',
-  ajv: ['toolstack/io/hostfile.ts', 'netback/xensock/io/policyfile.ts'],
+  ajv: ['xenstored/admin/validate.ts', 'toolstack/io/hostfile.ts', 'netback/xensock/io/policyfile.ts'],
   commander: 'toolstack/cli/program.ts',
   pino: 'toolstack/io/log.ts',
+  ssh2: 'toolstack/ssh/library.ts',
   'tar-stream': 'toolstack/guest/archive.ts',
   'range-parser': 'toolstack/guest/files.ts',
   mrmime: 'toolstack/guest/files.ts',
