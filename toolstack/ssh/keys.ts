@@ -1,0 +1,157 @@
+/**
+ * Keys in files: the host's own, a client key for who has none, and those that may come in, read again when their files change. Knows nothing of
+ * connections.
+ */
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { Fault, reasonOf } from '../io/fault.ts';
+import { type AuthorizedKey, type AuthorizedKeys, parseAuthorizedKeys } from './authorized.ts';
+import { fingerprint, makeKeyPair, type PublicKey, publicHalf, sameBlob, weakness } from './library.ts';
+
+export interface HostKey {
+  readonly privateKey: string;
+  readonly fingerprint: string;
+}
+
+export interface KeyFiles {
+  /** `ssh` in the state directory. */
+  readonly folder: string;
+  /** undefined: in the folder. */
+  readonly hostKey: string | undefined;
+}
+
+/** Made once, then kept. Throws Fault. Beside it `known_hosts`, for clients that shall not ask. */
+export function hostKey({ folder, hostKey: path = join(folder, 'host_key') }: KeyFiles): HostKey {
+  const { privateKey, half } = keptKey(folder, path, 'stubdom0');
+  const line = `stubdom0,[localhost]:*,[127.0.0.1]:*,[::1]:* ${half.type} ${Buffer.from(half.blob).toString('base64')}\n`;
+  writeOwn(join(folder, 'known_hosts'), line, 0o644);
+  return { privateKey, fingerprint: half.fingerprint };
+}
+
+/** The path of a private key that is authorised as an admin's. Throws Fault. */
+export function clientKey(folder: string): string {
+  const path = join(folder, 'id_ed25519');
+  keptKey(folder, path, 'stubdom0-admin');
+  return path;
+}
+
+/** Files with keys of admins, by default: the client key, and those of whoever runs this. */
+export function ownKeyFiles(folder: string, who: 'with the user' | 'without the user'): string[] {
+  const files = [join(folder, 'id_ed25519.pub')];
+  if (who === 'without the user') return files;
+  const home = join(homedir(), '.ssh');
+  try {
+    const publics = readdirSync(home).filter((name) => /^id_[^.]+\.pub$/.test(name));
+    files.push(...publics.map((name) => join(home, name)));
+  } catch {
+    // Nobody has to have keys.
+  }
+  return [...files, join(home, 'authorized_keys')];
+}
+
+function keptKey(folder: string, path: string, comment: string): { privateKey: string; half: PublicKey } {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) {
+      const { privateKey, publicKey } = makeKeyPair(comment);
+      writeFileSync(path, privateKey, { mode: 0o600, flag: 'wx' });
+      writeOwn(`${path}.pub`, `${publicKey}\n`, 0o644);
+    } else if ((stat.mode & 0o077) !== 0) {
+      throw new Error('others may read it; chmod 600');
+    }
+    const privateKey = readFileSync(path, 'utf8');
+    return { privateKey, half: publicHalf(privateKey) };
+  } catch (error) {
+    throw new Fault(`key ${path}: ${reasonOf(error)}`);
+  }
+}
+
+function writeOwn(path: string, text: string, mode: number): void {
+  writeFileSync(path, text, { mode });
+}
+
+interface Kept extends AuthorizedKeys {
+  /** Of the file as it was read. */
+  readonly stamp: string;
+}
+
+/** The keys of some files; each is read again when it has changed. */
+export class KeyRing {
+  readonly #files: readonly string[];
+  readonly #log: (line: string) => void;
+  readonly #kept = new Map<string, Kept>();
+
+  /** `log`: what is wrong with which line of which file. */
+  constructor(files: readonly string[], log: (line: string) => void) {
+    this.#files = files;
+    this.#log = log;
+    this.keys();
+  }
+
+  keys(): readonly AuthorizedKey[] {
+    return this.#files.flatMap((file) => this.#read(file).keys);
+  }
+
+  /** The first file's word counts. Takes as long for a key that is there as for one that is not. */
+  find(blob: Uint8Array): AuthorizedKey | undefined {
+    let found: AuthorizedKey | undefined;
+    for (const key of this.keys()) if (sameBlob(key.blob, blob)) found ??= key;
+    return found;
+  }
+
+  #read(file: string): AuthorizedKeys {
+    const before = this.#kept.get(file);
+    let now: Kept;
+    try {
+      const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
+      const stamp = `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+      if (before?.stamp === stamp) return before;
+      now = { stamp, ...readKeys(file) };
+    } catch (error) {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const stamp = missing ? 'missing' : reasonOf(error);
+      if (before?.stamp === stamp) return before;
+      now = { stamp, keys: [], refused: missing ? [] : [`${file}: ${reasonOf(error)}`] };
+    }
+    this.#kept.set(file, now);
+    for (const line of now.refused) this.#log(line);
+    return now;
+  }
+}
+
+const FILE_MAX_BYTES = 1 << 20;
+
+function readKeys(file: string): AuthorizedKeys {
+  const fd = openSync(file, 'r');
+  try {
+    const { mode, uid, size } = fstatSync(fd);
+    // Whoever can write it can come in.
+    if ((mode & 0o022) !== 0)
+      throw new Error('others may write to it, so nobody is let in by it; chmod go-w');
+    if (uid !== 0 && uid !== process.getuid?.())
+      throw new Error('it belongs to somebody else, so nobody is let in by it');
+    if (size > FILE_MAX_BYTES) throw new Error(`it has more than ${FILE_MAX_BYTES} bytes`);
+    const { keys, refused } = parseAuthorizedKeys(readFileSync(fd, 'utf8'), file);
+    const good: AuthorizedKey[] = [];
+    const weak: string[] = [];
+    for (const key of keys) {
+      const why = weakness(key.type, key.blob);
+      if (why === undefined) good.push(key);
+      else weak.push(`${file}: key ${fingerprint(key.blob)}: ${why}`);
+    }
+    return { keys: good, refused: [...refused, ...weak] };
+  } finally {
+    closeSync(fd);
+  }
+}
