@@ -181,7 +181,7 @@ test('no leftovers', () => {
         : each(
             file,
             file.bare,
-            /\bconsole\.\w+/g,
+            /(?<![.\w#])console\.\w+/g,
             'only a main or a cli talks to the terminal; take a logger, or return the text',
           )),
     ]),

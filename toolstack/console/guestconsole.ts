@@ -33,9 +33,13 @@ export interface GuestConsoleOptions extends ConsoleHost {
 /** The `out` half of the ring: what is there at a time. */
 const OUT_BYTES = 2048;
 const IN_BYTES = 1024;
-/** For how long a terminal is kept for one who is still reading what a domain said at its end, and how often it is looked at. */
-const LINGER_MS = 2000;
-const LOOK_MS = 20;
+/**
+ * For how long a terminal is kept after its domain: always, since what was just written is not seen to be waiting at its other end yet, and for one who has not
+ * read it all.
+ */
+const LEAST_MS = 500;
+const MOST_MS = 2000;
+const LOOK_MS = 50;
 
 interface Ring {
   readonly page: Mapping;
@@ -109,9 +113,12 @@ export class GuestConsole {
   async end(): Promise<void> {
     this.disconnect();
     const { clock } = this.#options;
-    const until = clock.now() + LINGER_MS;
-    while (!this.#closed && (!this.#buffer.empty || waiting(this.#pty.slave) > 0) && clock.now() < until)
+    const since = clock.now();
+    const isRead = (): boolean => this.#buffer.empty && waiting(this.#pty.slave) === 0;
+    for (let passed = 0; !this.#closed && (passed < LEAST_MS || !isRead()); passed = clock.now() - since) {
+      if (passed > MOST_MS) break;
       await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+    }
     this.close();
   }
 

@@ -36,9 +36,9 @@ export class GuestConsole {
   /** undefined: the domain has no console. `onInput`: of bytes that are its own. */
   static open(platform: Platform, onInput: (bytes: Uint8Array) => void): GuestConsole | undefined {
     try {
-      const console = new GuestConsole(platform, onInput);
-      console.#take();
-      return console;
+      const opened = new GuestConsole(platform, onInput);
+      opened.#take();
+      return opened;
     } catch (error) {
       if (error instanceof OsError && error.errno === Errno.ENOENT) return undefined;
       throw error;
