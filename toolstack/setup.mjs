@@ -53,8 +53,10 @@ const files = sources
 unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.json'), () =>
   run('npm', ['ci']),
 );
-unlessStamped(join(top, 'dist/.stubdom0-built'), read('tsconfig.json') + files.join(''), () => {
-  run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+const projects = ['tsconfig.json', 'xenstored/admin/page/tsconfig.json'];
+unlessStamped(join(top, 'dist/.stubdom0-built'), projects.map(read).join('') + files.join(''), () => {
+  for (const project of projects)
+    run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', project]);
   // npx looks here first. What it finds out by itself it does not look up again, not even if that was before this build.
   for (const [name, program] of Object.entries(JSON.parse(read('package.json')).bin)) {
     const link = join(top, 'node_modules/.bin', name);

@@ -159,6 +159,7 @@ export const doors: Readonly<Record<string, string | readonly string[]>> = {
   koffi: 'osdep/os/ffi.ts',
   level: 'xenstored/io/database.ts',
   fastify: ['xenstored/admin/app.ts', 'netback/xensock/io/control.ts'],
+  '@fastify/static': 'xenstored/admin/page.ts',
   '@fastify/swagger': 'xenstored/admin/app.ts',
   '@fastify/swagger-ui': 'xenstored/admin/app.ts',
   '@fastify/compress': 'xenstored/admin/app.ts',

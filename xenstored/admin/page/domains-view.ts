@@ -1,0 +1,271 @@
+/**
+ * The domains and their devices: the picture, a table of the same for who would rather read, and the chosen device's handshake. Asks the
+ * service again shortly after something has changed that a device is made of; meanwhile states follow the stream.
+ */
+import type { App } from './app.ts';
+import { type Child, h, type VNode } from './dom.ts';
+import { handshake } from './handshake.ts';
+import { deviceRoute, domainName, picture } from './picture.ts';
+import type { View } from './shell.ts';
+import { stateName, tone } from './states.ts';
+import { story } from './timeline.ts';
+import { Trace } from './trace.ts';
+import type { Change, Device, Domain } from './types.ts';
+
+const ASK_MS = 200;
+/** Devices drawn: more would be a carpet. The table has them all. */
+const DRAWN = 80;
+
+export class DomainsView implements View {
+  readonly title = 'Domains';
+  readonly #app: App;
+  readonly #trace: Trace;
+  #domains: readonly Domain[] = [];
+  #devices: readonly Device[] = [];
+  #known = false;
+  #filter = '';
+  #chosen: string | undefined;
+  #here = false;
+  #timer = 0;
+  #asking = false;
+  #width = 720;
+
+  constructor(app: App) {
+    this.#app = app;
+    this.#trace = new Trace(app);
+    app.watch((changes) => this.#changed(changes));
+  }
+
+  arrived(rest: string): void {
+    this.#here = true;
+    this.#chosen = rest.length > 1 ? rest : undefined;
+    this.#trace.follow(this.#chosen !== undefined);
+    void this.#ask();
+  }
+
+  left(): void {
+    this.#here = false;
+    this.#trace.follow(false);
+  }
+
+  #changed(changes: readonly Change[] | undefined): void {
+    if (!this.#here) return;
+    this.#trace.changed();
+    if (changes !== undefined) {
+      this.#follow(changes);
+      if (!changes.some(({ path }) => aboutDevices(path))) return;
+    }
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
+      void this.#ask();
+    }, ASK_MS);
+  }
+
+  /** States, which are looked at most, do not wait for the next answer. */
+  #follow(changes: readonly Change[]): void {
+    for (const { path, node } of changes) {
+      if (!path.endsWith('/state') || !node || !/^[0-8]$/.test(node.value.text)) continue;
+      const at = path.slice(0, -'/state'.length);
+      const state = Number(node.value.text);
+      this.#devices = this.#devices.map((device) =>
+        device.frontend.path === at
+          ? { ...device, frontend: { ...device.frontend, state } }
+          : device.backend.path === at
+            ? { ...device, backend: { ...device.backend, state } }
+            : device,
+      );
+    }
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#asking || this.#app.liveState.how !== 'live') return;
+    this.#asking = true;
+    await this.#app.attempt(async () => {
+      const [domains, devices] = await Promise.all([
+        this.#app.api.get<{ readonly domains: readonly Domain[] }>('/v1/domains'),
+        this.#app.api.get<{ readonly devices: readonly Device[] }>('/v1/devices'),
+      ]);
+      this.#domains = domains.domains;
+      this.#devices = devices.devices;
+      this.#known = true;
+    });
+    this.#asking = false;
+  }
+
+  render(): Child {
+    const shown = this.#devices.filter((device) => this.#fits(device));
+    const chosen = this.#devices.find((device) => deviceRoute(device) === this.#chosen);
+    return h(
+      'div',
+      { class: 'domains' },
+      h(
+        'section',
+        { class: 'board', 'aria-label': 'Domains and devices' },
+        h(
+          'div',
+          { class: 'bar' },
+          h('h1', {}, 'Domains'),
+          h('span', { class: 'faint' }, `${this.#domains.length} domains, ${this.#devices.length} devices`),
+          h('span', { class: 'grow' }),
+          h('input', {
+            type: 'search',
+            'aria-label': 'Only domains and devices with this in their name',
+            placeholder: 'Filter',
+            value: this.#filter,
+            on: {
+              input: (event) => {
+                this.#filter = (event.target as HTMLInputElement).value;
+                this.#app.refresh();
+              },
+            },
+          }),
+        ),
+        this.#drawing(shown),
+        this.#legend(),
+        this.#table(shown),
+      ),
+      this.#chosen !== undefined && this.#detail(chosen),
+    );
+  }
+
+  #fits({ kind, devid, frontend, backend }: Device): boolean {
+    const names = [frontend, backend].map(({ domid }) => `${domid} ${domainName(this.#domains, domid)}`);
+    return `${kind} ${devid} ${names.join(' ')}`.toLowerCase().includes(this.#filter.trim().toLowerCase());
+  }
+
+  #drawing(devices: readonly Device[]): VNode {
+    const none = this.#known ? 'No devices.' : 'Loading…';
+    return h(
+      'div',
+      {
+        class: 'drawing',
+        ref: (element) =>
+          new ResizeObserver(() => {
+            this.#width = element.clientWidth;
+            this.#app.refresh();
+          }).observe(element),
+      },
+      devices.length === 0
+        ? h('p', { class: 'faint' }, none)
+        : picture({
+            width: this.#width,
+            domains: this.#domains,
+            devices: devices.slice(0, DRAWN),
+            chosen: this.#chosen,
+          }),
+      devices.length > DRAWN &&
+        h('p', { class: 'faint' }, `${DRAWN} of ${devices.length} devices are drawn: filter for others.`),
+    );
+  }
+
+  #legend(): VNode {
+    const entry = (state: number, text: string): VNode =>
+      h('li', {}, h('span', { class: `swatch ${tone(state)}`, 'aria-hidden': 'true' }), text);
+    return h(
+      'ul',
+      { class: 'legend', 'aria-label': 'Colours' },
+      entry(4, 'both ends connected'),
+      entry(2, 'shaking hands'),
+      entry(5, 'closing or closed'),
+      entry(0, 'an end is missing'),
+    );
+  }
+
+  #table(devices: readonly Device[]): VNode {
+    const withDevices = new Set(devices.map(({ frontend }) => frontend.domid));
+    const others = this.#domains.filter(
+      ({ domid, name }) =>
+        !withDevices.has(domid) &&
+        `${domid} ${name ?? ''}`.toLowerCase().includes(this.#filter.trim().toLowerCase()),
+    );
+    const heads = ['domain', 'device', 'frontend', 'backend', 'served by'];
+    const pill = (state: number): VNode =>
+      h('span', { class: `pill ${tone(state)}` }, `${state} ${stateName(state)}`);
+    return h(
+      'details',
+      { class: 'scroll' },
+      h('summary', {}, 'As a table'),
+      h(
+        'table',
+        {},
+        h(
+          'thead',
+          {},
+          h(
+            'tr',
+            {},
+            heads.map((name) => h('th', { scope: 'col' }, name)),
+          ),
+        ),
+        h(
+          'tbody',
+          {},
+          devices.map((device) => {
+            const { kind, devid, frontend, backend } = device;
+            const route = deviceRoute(device);
+            return h(
+              'tr',
+              { key: route },
+              h('td', {}, `${frontend.domid} ${domainName(this.#domains, frontend.domid)}`),
+              h('td', {}, h('a', { href: `#/domains${route}` }, `${kind} ${devid}`)),
+              h('td', {}, pill(frontend.state)),
+              h('td', {}, pill(backend.state)),
+              h('td', {}, `${backend.domid} ${domainName(this.#domains, backend.domid)}`),
+            );
+          }),
+          others.map(({ domid }) =>
+            h(
+              'tr',
+              { key: `d${domid}` },
+              h(
+                'td',
+                {},
+                h(
+                  'a',
+                  { href: `#/store/local/domain/${domid}` },
+                  `${domid} ${domainName(this.#domains, domid)}`,
+                ),
+              ),
+              h('td', { colspan: 4, class: 'faint' }, 'no devices'),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  #detail(device: Device | undefined): VNode {
+    const close = h('a', { class: 'close', href: '#/domains', 'aria-label': 'Close the device' }, '✕');
+    if (!device)
+      return h(
+        'aside',
+        { class: 'detail' },
+        close,
+        h('p', { class: 'faint' }, this.#known ? 'This device is no more.' : 'Loading…'),
+      );
+    const { frontend, backend } = device;
+    const inside = (path: string, end: string): boolean => path === end || path.startsWith(`${end}/`);
+    return h(
+      'aside',
+      { class: 'detail' },
+      close,
+      handshake({
+        device,
+        names: {
+          frontend: domainName(this.#domains, frontend.domid),
+          backend: domainName(this.#domains, backend.domid),
+        },
+        moments: story(
+          this.#app.happened,
+          this.#trace.entries,
+          (path) => inside(path, frontend.path) || inside(path, backend.path),
+        ),
+        authors: this.#trace.offered || this.#app.happened.some(({ change }) => change.by !== undefined),
+      }),
+    );
+  }
+}
+
+function aboutDevices(path: string): boolean {
+  return /^\/local\/domain\/\d+(\/(device|backend|console|name)(\/|$)|$)/.test(path);
+}

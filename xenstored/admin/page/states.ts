@@ -1,0 +1,66 @@
+/**
+ * The states of a device's ends as people see them: Xen's names, a colour class, and what one means in words. Knows no device.
+ */
+import type { XenbusState } from '../../xenbus/state.ts';
+
+type StateName = keyof typeof XenbusState;
+
+const names: readonly StateName[] = [
+  'Unknown',
+  'Initialising',
+  'InitWait',
+  'Initialised',
+  'Connected',
+  'Closing',
+  'Closed',
+  'Reconfiguring',
+  'Reconfigured',
+];
+
+export function stateName(state: number): StateName {
+  return names[state] ?? 'Unknown';
+}
+
+/** What each end goes through, in the order of a handshake. 7 and 8 appear only where they happen. */
+export const walk: readonly number[] = [1, 2, 3, 4, 5, 6];
+
+const backendMeaning: Readonly<Record<number, string>> = {
+  1: 'made by the toolstack',
+  2: 'features are told, the frontend is awaited',
+  3: 'almost there',
+  4: 'serving',
+  5: 'letting go',
+  6: 'nothing is shared',
+  7: 'asked to change',
+  8: 'changed',
+};
+const frontendMeaning: Readonly<Record<number, string>> = {
+  1: 'made by the toolstack',
+  2: 'the backend is awaited',
+  3: 'rings and event channel are told',
+  4: 'in use',
+  5: 'letting go',
+  6: 'nothing is shared',
+  7: 'asks for a change',
+  8: 'the change is made',
+};
+
+export function meaning(end: 'frontend' | 'backend', state: number): string {
+  return (end === 'frontend' ? frontendMeaning : backendMeaning)[state] ?? 'no state node';
+}
+
+export type Tone = 'good' | 'busy' | 'ending' | 'none';
+
+/** What a state means for whoever looks at it from far away. */
+export function tone(state: number): Tone {
+  if (state === 4) return 'good';
+  if (state === 5 || state === 6) return 'ending';
+  return state === 0 ? 'none' : 'busy';
+}
+
+/** Of a whole device: as good as its worse end. */
+export function pairTone(frontend: number, backend: number): Tone {
+  const tones = [tone(frontend), tone(backend)];
+  for (const worst of ['ending', 'none', 'busy'] as const) if (tones.includes(worst)) return worst;
+  return 'good';
+}
