@@ -25,6 +25,7 @@ const nobody: readonly Permission[] = [{ domid: 0, letter: 'n' }];
 export class FakeStore implements Store {
   nodes: Map<string, FakeNode> = new Map([['/', { value: Buffer.alloc(0), permissions: nobody }]]);
   connected = true;
+  connections = 1;
   failure: string | undefined;
   /** Runs before each commit: what others do meanwhile. */
   meanwhile: (() => void) | undefined;

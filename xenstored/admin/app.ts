@@ -12,11 +12,14 @@ import { checkOrigin, Failures, type Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { App, Context, Reply, Request } from './context.ts';
 import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
+import { Live } from './live.ts';
 import { showOf } from './node.ts';
+import { servePage } from './page.ts';
 import { groups } from './routes/index.ts';
 import { named } from './schemas.ts';
 import { type Secrets, secretsOf } from './secrets.ts';
 import type { Store } from './store.ts';
+import { validatorOf } from './validate.ts';
 
 export interface AppOptions {
   readonly store: Store;
@@ -59,14 +62,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
     forceCloseConnections: true,
     http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: 10_000 },
     routerOptions: { maxParamLength: 128 },
-    ajv: {
-      customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: true, allErrors: false },
-    },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.decorateRequest('caller');
   app.decorateRequest('audited');
   for (const schema of named) app.addSchema(schema);
+  app.setValidatorCompiler(validatorOf(named));
 
   const methods = methodsOf(app);
   app.setErrorHandler((error, request, reply) => answerError(request, reply, error, options.failed));
@@ -87,7 +88,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const { role, address } = request.caller;
     if (role === 'none') wrongTokens.refuse(address);
     if (!config.writes) return;
-    if (role !== 'write') throw new AdminError('write_token_needed', 'this needs the write token');
+    if (role !== 'write')
+      throw new AdminError(
+        'write_token_needed',
+        tokens.writable ? 'this needs the write token' : 'this service has no write token: it only shows',
+      );
     if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
   app.addHook('onSend', async (request, reply) => {
@@ -109,12 +114,15 @@ export async function buildApp(options: AppOptions): Promise<App> {
     scope.get('/openapi.json', () => app.swagger());
   });
   for (const group of groups) await group(app, context);
+  await servePage(app);
   return app;
 }
 
 function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
   const { store, tokens, clock, audit = silent, control = [], failed } = options;
-  return { store, tokens, clock, audit, control, failed, secrets, show: showOf(secrets) };
+  const show = showOf(secrets);
+  const live = new Live({ store, show, clock });
+  return { store, tokens, clock, audit, control, failed, secrets, show, live };
 }
 
 const description = {
@@ -153,10 +161,12 @@ function rateLimits({ reads, writes }: Limits): object {
   };
 }
 
-function record({ caller, audited, routeOptions }: Request, reply: Reply, audit: Audit): void {
+function record(request: Request, reply: Reply, audit: Audit): void {
+  const { caller, audited, routeOptions } = request;
   const { operationId = routeOptions.url } = (routeOptions.schema ?? {}) as { operationId?: string };
   const code = codes.get(reply);
-  const what = audited ?? null;
+  // Refused before its route knew: what was asked for.
+  const what = audited ?? request.query;
   audit.record({ ...caller, action: `${operationId}`, what, status: reply.statusCode, code });
 }
 

@@ -7,6 +7,7 @@ import type { Clock } from '../../osdep/clock.ts';
 import type { Caller, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import { AdminError, type ErrorCode, errorCodes } from './errors.ts';
+import type { Live } from './live.ts';
 import type { Show } from './node.ts';
 import type { Secrets } from './secrets.ts';
 import { isPath, type Store } from './store.ts';
@@ -34,6 +35,7 @@ export interface Context {
   readonly store: Store;
   readonly secrets: Secrets;
   readonly show: Show;
+  readonly live: Live;
   readonly tokens: Tokens;
   readonly audit: Audit;
   readonly clock: Clock;

@@ -180,6 +180,15 @@ export const SearchReply: TSchema = Type.Object(
   { ...strict, $id: 'SearchReply' },
 );
 
+export const ConditionHeaders: TSchema = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'ETags: only if the node has one of them; *: only if there is one.' }),
+  ),
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'ETags: only if it has none of them; *: only if there is no node.' }),
+  ),
+});
+
 export const PutNode: TSchema = Type.Object(
   { value: Type.Ref('ValueInput#'), permissions: Type.Optional(permissionsInput) },
   strict,
@@ -238,13 +247,22 @@ export const OPERATIONS_MAX = 1_000;
 export const Transaction: TSchema = Type.Object(
   {
     operations: Type.Array(
-      Type.Union([
-        operation('write', { value: Type.Ref('ValueInput#'), permissions: Type.Optional(permissionsInput) }),
-        operation('mkdir', { permissions: Type.Optional(permissionsInput) }),
-        operation('remove', {}),
-        operation('setPermissions', { permissions: permissionsInput }),
-        operation('check', {}),
-      ]),
+      // By `op`, so that a complaint is about the operation that was meant.
+      Type.Unsafe({
+        type: 'object',
+        required: ['op'],
+        discriminator: { propertyName: 'op' },
+        oneOf: [
+          operation('write', {
+            value: Type.Ref('ValueInput#'),
+            permissions: Type.Optional(permissionsInput),
+          }),
+          operation('mkdir', { permissions: Type.Optional(permissionsInput) }),
+          operation('remove', {}),
+          operation('setPermissions', { permissions: permissionsInput }),
+          operation('check', {}),
+        ],
+      }),
       { minItems: 1, maxItems: OPERATIONS_MAX },
     ),
   },

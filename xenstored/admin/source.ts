@@ -15,10 +15,13 @@ export function storeOf(client: Client): Store {
     get connected() {
       return client.connected;
     },
-    live: view(client),
+    get connections() {
+      return client.connections;
+    },
+    live: liveView(client),
     async snapshot<T>(read: (view: StoreView) => Promise<T>): Promise<T> {
       assertConnected(client);
-      return await inTime(seen(client, read), () => unavailable());
+      return await inTime(seen(client, read), unavailable);
     },
     async change<T>(body: (tx: StoreChange) => Promise<T>): Promise<T> {
       assertConnected(client);
@@ -30,9 +33,21 @@ export function storeOf(client: Client): Store {
     },
     async control(command: string, args: readonly string[]): Promise<string> {
       assertConnected(client);
-      return await inTime(client.control(command, ...args), () => unavailable());
+      return await inTime(client.control(command, ...args), unavailable);
     },
   };
+}
+
+/** Each request for itself, in time. */
+function liveView(client: Client): StoreView {
+  const { read, directory, permissions } = view(client);
+  const timely = <T>(ask: (path: string) => Promise<T>): ((path: string) => Promise<T>) => {
+    return async (path) => {
+      assertConnected(client);
+      return await inTime(ask(path), unavailable);
+    };
+  };
+  return { read: timely(read), directory: timely(directory), permissions: timely(permissions) };
 }
 
 async function seen<T>(client: Client, read: (view: StoreView) => Promise<T>): Promise<T> {

@@ -26,6 +26,8 @@ export interface StoreChange extends StoreView {
 
 export interface Store {
   readonly connected: boolean;
+  /** How many connections there have been: after each further one, watches have told all again. */
+  readonly connections: number;
   /** The store as it is, request by request. */
   readonly live: StoreView;
   /** All that `read` sees is of one moment, as far as the daemon has such a thing. Nothing is written. */
