@@ -1,16 +1,25 @@
 /** A cfg file on its way to an order: read, its mistakes told line by line, its paths made whole from where its user is. */
 import { resolve } from 'node:path';
 import { mistakeLine, parseCfg } from '../core/cfg.ts';
-import type { DeviceConfig, DomainConfig } from '../core/config.ts';
+import { resolvedConfig } from '../core/cfgpaths.ts';
+import type { DomainConfig } from '../core/config.ts';
 import { Fault } from '../io/fault.ts';
 import type { Session } from './session.ts';
 
-/** `file`: `-` is standard input. `extra`: lines behind it, from the command line. Mistakes are written to the session; undefined: there were some. */
+export interface ReadOptions {
+  /** Further lines behind the file's, from the command line. */
+  readonly extra?: readonly string[];
+  /** Says nothing but what is wrong. */
+  readonly quiet?: boolean;
+  /** Where its paths are from; default: where the session is. */
+  readonly directory?: string;
+}
+
+/** `file`: `-` is standard input. Mistakes are written to the session; undefined: there were some. Throws Fault. */
 export async function readConfig(
   session: Session,
   file: string,
-  extra: readonly string[],
-  quiet: 'quiet' | 'loud',
+  { extra = [], quiet = false, directory = session.directory }: ReadOptions,
 ): Promise<DomainConfig | undefined> {
   let text: string;
   try {
@@ -20,34 +29,16 @@ export async function readConfig(
     // As xl's: ERROR_FAIL.
     throw new Fault(`failed to read config file: ${error.message}`, { exitCode: 3 });
   }
-  if (quiet === 'loud') session.err(`Parsing config from ${file}\n`);
+  if (!quiet) session.err(`Parsing config from ${file}\n`);
   const own = text === '' || text.endsWith('\n') ? text : `${text}\n`;
   const lines = own.split('\n').length - 1;
   const parsed = parseCfg(own + extra.map((line) => `${line}\n`).join(''));
   const say = ({ line, text }: { line: number; text: string }): void =>
     session.err(line > lines ? `command line: ${text}\n` : `${mistakeLine(file, { line, text })}\n`);
-  if (quiet === 'loud') parsed.warnings.forEach(say);
+  if (!quiet) parsed.warnings.forEach(say);
   if (!parsed.ok) {
     parsed.errors.forEach(say);
     return undefined;
   }
-  return resolveConfig(parsed.config, session.directory);
-}
-
-export function resolveConfig(config: DomainConfig, _directory: string): DomainConfig {
-  return config;
-}
-
-export function resolveDevice(device: DeviceConfig, directory: string): DeviceConfig {
-  return device.kind === 'vbd' && device.target !== ''
-    ? { ...device, target: resolve(directory, device.target) }
-    : device;
-}
-
-export function configJson(config: DomainConfig): unknown {
-  return config;
-}
-
-export function deviceJson(device: DeviceConfig): unknown {
-  return device;
+  return resolvedConfig(parsed.config, (path) => resolve(directory, path));
 }

@@ -7,7 +7,7 @@ import type { Choice } from './verb.ts';
 
 export interface Parsed {
   readonly words: readonly string[];
-  readonly flags: Readonly<Record<string, string | true | undefined>>;
+  readonly flags: Readonly<Record<string, string | boolean | undefined>>;
 }
 
 /** `name`: for messages. `-h` and `--help` are always understood: the flag `help`. */

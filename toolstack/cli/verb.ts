@@ -17,7 +17,7 @@ export interface Given {
   /** Without the command's name and its flags. */
   readonly words: readonly string[];
   /** By a flag's long name in camel case, else its letter. */
-  readonly flags: Readonly<Record<string, string | true | undefined>>;
+  readonly flags: Readonly<Record<string, string | boolean | undefined>>;
   readonly verbose: boolean;
 }
 

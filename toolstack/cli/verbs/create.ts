@@ -1,8 +1,10 @@
 /** `create`: from a cfg file to a running domain, and what would be done for it. */
+
+import { configJson } from '../../core/cfgjson.ts';
 import type { DomainConfig } from '../../core/config.ts';
 import type { CreateOrder, PlannedStep, Progress } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
-import { configJson, readConfig } from '../cfg.ts';
+import { readConfig } from '../cfg.ts';
 import { joinConsole } from '../console.ts';
 import { domainsOf, find } from '../domains.ts';
 import type { Session } from '../session.ts';
@@ -69,7 +71,7 @@ async function run(given: Given, session: Session): Promise<number> {
     return INVALID;
   }
   if (files.length > 1) throw new Fault(`create: one cfg file, not ${files.length}`, { kind: 'usage' });
-  const config = await readConfig(session, file, extra, flags.quiet ? 'quiet' : 'loud');
+  const config = await readConfig(session, file, { extra, quiet: flags.quiet === true });
   if (config === undefined) return 1;
   const shown = `${xlJson(configJson(config))}\n`;
   if (flags.dryrun) {

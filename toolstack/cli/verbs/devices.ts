@@ -1,9 +1,12 @@
 /** Commands for the devices of domains: disks, network interfaces and sockets, each attached, listed and detached. */
-import { type Parsed, parseDisk, parseSockets, parseVif } from '../../core/cfgdevices.ts';
+import { resolve } from 'node:path';
+import { type Parsed, parseSockets, parseVif } from '../../core/cfgdevices.ts';
+import { parseDisk } from '../../core/cfgdisk.ts';
+import { deviceJson } from '../../core/cfgjson.ts';
+import { resolvedDevice } from '../../core/cfgpaths.ts';
 import type { DeviceConfig } from '../../core/config.ts';
 import type { DeviceEntry } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
-import { deviceJson, resolveDevice } from '../cfg.ts';
 import { invalid } from '../domains.ts';
 import { blockTable, networkTable, socketsTable, xlJson } from '../tables.ts';
 import { json, type Verb } from '../verb.ts';
@@ -95,7 +98,7 @@ function attach(kind: Kind): Verb {
       const parsed = kind.parse(words);
       if (!parsed.ok) throw new Fault(parsed.error);
       for (const ignored of parsed.ignored) session.err(`stubdom0: ${ignored} is ignored\n`);
-      const device = resolveDevice(parsed.value, session.directory);
+      const device = resolvedDevice(parsed.value, (path) => resolve(session.directory, path));
       if (flags.dryrun) {
         session.out(`${kind.thing === 'disk' ? 'disk' : kind.kind}: ${xlJson(deviceJson(device))}\n`);
         return 0;

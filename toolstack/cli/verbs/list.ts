@@ -1,8 +1,8 @@
 /** Commands that look: which domains there are, what they have used, and what the host is. */
 import { uptime as machineUptime } from 'node:os';
+import { configJson } from '../../core/cfgjson.ts';
 import type { DomainEntry } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
-import { configJson } from '../cfg.ts';
 import { domainsOf, find, invalid, isNumber } from '../domains.ts';
 import { atLeast } from '../roles.ts';
 import type { Session } from '../session.ts';
