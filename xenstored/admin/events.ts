@@ -1,39 +1,49 @@
 /**
- * Changes of the store as server-sent events (the HTML standard, 9.2), for as long as the reader keeps up. Knows no store and no HTTP:
- * it has paths coming in, a pipe that may be full, and a clock.
- *
- *   event: change    data: {"path": "/local/domain/1/data"}   once for the asked path at the beginning
- *   event: dropped   data: {"reason": "..."}                   the stream ends: ask again
- *   a comment line every 15 s
+ * One reader of changes, as server-sent events: `changes` and `resync`, each with an id, and a comment as a heartbeat. A reader that does not take
+ * what it is sent is sent nothing more until it does; then it is told what it missed, or to fetch again. Whoever takes nothing for long is
+ * cut off. So nothing grows with a slow reader. Knows no subtree.
  */
 import type { Clock } from '../../osdep/clock.ts';
+import type { Missed, Told } from './livetree.ts';
 
+/** What an HTTP response is to its writer. */
 export interface Pipe {
-  /** False: full; `drained` will be called. Still takes what it is given. */
+  /** False: full; it says when it is not. */
   write(text: string): boolean;
   end(): void;
-  /** Ends at once whatever is still queued. */
   destroy(): void;
 }
 
+export interface EventsOptions {
+  readonly pipe: Pipe;
+  readonly clock: Clock;
+  readonly epoch: string;
+  /** What came after a number. */
+  readonly missed: (seq: number) => Promise<Missed>;
+}
+
 export const HEARTBEAT_MS = 15_000;
-/** Distinct paths kept for a reader that is behind. */
-export const BACKLOG_MAX = 1_000;
-/** How long a reader may take nothing at all. */
-export const STALL_MS: number = 2 * HEARTBEAT_MS;
+export const STALL_MS = 30_000;
+
+const LOST = JSON.stringify({ reason: 'more was missed than is kept' });
 
 export class EventStream {
-  readonly #pipe: Pipe;
-  readonly #clock: Clock;
-  /** Paths not yet written, each once: a reader that is behind wants to know what changed, not how often. */
-  readonly #backlog = new Set<string>();
+  readonly #options: EventsOptions;
+  /** All up to this number has been sent. */
+  #seq: number;
+  /** There is more than that. */
+  #behind = false;
+  #catchingUp = false;
   #fullSince: number | undefined;
   #cancel: () => void = () => {};
   #over = false;
 
-  constructor(pipe: Pipe, clock: Clock) {
-    this.#pipe = pipe;
-    this.#clock = clock;
+  /** `seq`: what the reader knows already; -1: nothing. */
+  constructor(options: EventsOptions, seq: number) {
+    this.#options = options;
+    this.#seq = seq;
+    // With an id from the beginning: a reader that loses its connection now loses nothing.
+    this.#write(seq < 0 ? 'retry: 1000\n\n' : `retry: 1000\nid: ${options.epoch}-${seq}\n\n`);
     this.#beat();
   }
 
@@ -41,50 +51,77 @@ export class EventStream {
     return this.#over;
   }
 
-  /** Answers false once the stream is over. */
-  change(path: string): boolean {
-    if (this.#over) return false;
-    if (this.#fullSince === undefined) {
-      this.#write(event('change', { path }));
-    } else {
-      this.#backlog.add(path);
-      if (this.#backlog.size > BACKLOG_MAX) this.drop(`more than ${BACKLOG_MAX} changes behind`);
+  changes({ seq, data }: Told): void {
+    if (this.#over) return;
+    if (this.#fullSince !== undefined || this.#catchingUp) {
+      this.#behind = true;
+      return;
     }
-    return !this.#over;
+    this.#seq = seq;
+    this.#write(this.#event('changes', seq, data));
+  }
+
+  resync(reason: string, seq: number): void {
+    if (this.#over) return;
+    if (this.#fullSince !== undefined || this.#catchingUp) {
+      this.#behind = true;
+      return;
+    }
+    this.#seq = seq;
+    this.#write(this.#event('resync', seq, JSON.stringify({ reason })));
+  }
+
+  /** The reader is behind from the start: it comes back after its connection was lost. */
+  resume(): void {
+    this.#behind = true;
+    this.#catchUp().catch(() => this.end());
   }
 
   drained(): void {
     this.#fullSince = undefined;
-    for (const path of this.#backlog) {
-      if (this.#over || this.#fullSince !== undefined) return;
-      this.#backlog.delete(path);
-      this.#write(event('change', { path }));
-    }
+    this.#catchUp().catch(() => this.end());
   }
 
-  /** Says why, and ends. */
-  drop(reason: string): void {
+  /** Ends it; the reader may come again. */
+  end(): void {
     if (this.#over) return;
-    this.#pipe.write(event('dropped', { reason }));
-    this.#pipe.end();
+    this.#options.pipe.end();
     this.closed();
   }
 
   /** The reader is gone. */
   closed(): void {
     this.#over = true;
-    this.#backlog.clear();
     this.#cancel();
   }
 
+  async #catchUp(): Promise<void> {
+    if (this.#catchingUp) return;
+    this.#catchingUp = true;
+    while (this.#behind && this.#fullSince === undefined && !this.#over) {
+      this.#behind = false;
+      const { seq, data } = await this.#options.missed(this.#seq);
+      if (this.#over) break;
+      this.#seq = seq;
+      if (data === undefined) this.#write(this.#event('resync', seq, LOST));
+      else if (data !== '') this.#write(this.#event('changes', seq, data));
+    }
+    this.#catchingUp = false;
+  }
+
+  #event(name: string, seq: number, data: string): string {
+    return `event: ${name}\nid: ${this.#options.epoch}-${seq}\ndata: ${data}\n\n`;
+  }
+
   #write(text: string): void {
-    if (!this.#pipe.write(text)) this.#fullSince = this.#clock.now();
+    if (!this.#options.pipe.write(text)) this.#fullSince = this.#options.clock.now();
   }
 
   #beat(): void {
-    this.#cancel = this.#clock.after(HEARTBEAT_MS, () => {
-      if (this.#fullSince !== undefined && this.#clock.now() - this.#fullSince >= STALL_MS) {
-        this.#pipe.destroy();
+    const { clock, pipe } = this.#options;
+    this.#cancel = clock.after(HEARTBEAT_MS, () => {
+      if (this.#fullSince !== undefined && clock.now() - this.#fullSince >= STALL_MS) {
+        pipe.destroy();
         this.closed();
         return;
       }
@@ -92,8 +129,4 @@ export class EventStream {
       this.#beat();
     });
   }
-}
-
-function event(name: string, data: unknown): string {
-  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 }

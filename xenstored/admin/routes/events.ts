@@ -10,66 +10,86 @@ import {
   type Routes,
   storeFailures,
 } from '../context.ts';
-import { AdminError, asAdminError } from '../errors.ts';
+import { AdminError } from '../errors.ts';
 import { EventStream } from '../events.ts';
-import { PathQuery } from '../schemas.ts';
+import { EventsQuery } from '../eventschemas.ts';
+import type { Subscriber } from '../livetree.ts';
 
-const STREAMS_MAX = 64;
+const STREAMS_MAX = 128;
 
 export const eventRoutes: Routes = (app, context) => {
   let streams = 0;
-  app.get<{ Querystring: PathQuery }>(
+  app.get<{ Querystring: EventsQuery }>(
     '/v1/events',
     {
       exposeHeadRoute: false,
       schema: {
         operationId: 'getEvents',
-        summary: 'Changes at or below a path, as server-sent events: change, dropped',
-        querystring: PathQuery,
+        summary: 'Changes at or below a path, as server-sent events: changes, resync',
+        querystring: EventsQuery,
         produces: ['text/event-stream'],
         response: failures([...storeFailures, 'bad_path', 'too_many_streams']),
       },
     },
     async (request, reply) => {
-      const path = checkedPath(request.query.path);
       if (streams >= STREAMS_MAX) throw new AdminError('too_many_streams', `${STREAMS_MAX} streams are open`);
       streams++;
       try {
-        await stream(request, reply, context, path);
+        await stream(request, reply, context, request.query);
       } finally {
         streams--;
       }
     },
   );
+  app.addHook('preClose', async () => context.live.close());
 };
 
 /** Until the reader is gone, is too slow, or the watch ends. Throws while the reader can still be given a status. */
 async function stream(
   request: Request,
   reply: Reply,
-  { store, clock }: Context,
-  path: string,
+  { live, clock }: Context,
+  { path, nodes }: EventsQuery,
 ): Promise<void> {
   const { raw } = reply;
-  const gone = new AbortController();
-  raw.on('close', () => gone.abort());
-  const changes = store.changes(path, gone.signal)[Symbol.asyncIterator]();
-  let change = await changes.next();
-
-  reply.hijack();
-  request.raw.socket.setNoDelay(true).setTimeout(0);
-  raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  const events = new EventStream(raw, clock);
-  raw.on('drain', () => events.drained());
-  raw.on('error', () => {});
-  if (gone.signal.aborted) events.closed();
-  gone.signal.addEventListener('abort', () => events.closed());
+  let events: EventStream | undefined;
+  const subscriber: Subscriber = {
+    path: checkedPath(path),
+    nodes,
+    changes: (told) => events?.changes(told),
+    resync: (reason, seq) => events?.resync(reason, seq),
+    ended: () => events?.end(),
+  };
+  const gone = new Promise<void>((resolve) => raw.once('close', resolve));
+  const subscription = await live.subscribe(subscriber);
   try {
-    while (!change.done && events.change(change.value)) change = await changes.next();
-    events.drop('the watch ended');
-  } catch (error) {
-    events.drop(asAdminError(error).message);
+    reply.hijack();
+    request.raw.socket.setNoDelay(true).setTimeout(0);
+    raw.on('error', () => {});
+    raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    const known = knownTo(request, live.epoch);
+    events = new EventStream(
+      {
+        pipe: raw,
+        clock,
+        epoch: live.epoch,
+        missed: (seq) => subscription.tree.missed(subscriber, seq),
+      },
+      known ?? subscription.seq,
+    );
+    raw.on('drain', () => events?.drained());
+    if (known !== undefined) events.resume();
+    if (!raw.destroyed) await gone;
   } finally {
-    await changes.return?.();
+    events?.closed();
+    subscription.close();
   }
+}
+
+/** Of a reader that comes again: up to where it knows all. Another epoch's numbers tell nothing: it knows nothing. */
+function knownTo({ headers }: Request, epoch: string): number | undefined {
+  const id = headers['last-event-id'];
+  if (typeof id !== 'string') return undefined;
+  const [, of, seq] = /^([0-9a-f]{1,32})-(\d{1,15})$/.exec(id) ?? [];
+  return of === epoch ? Number(seq) : -1;
 }

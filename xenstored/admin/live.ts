@@ -1,0 +1,196 @@
+/**
+ * The subtrees that somebody looks at, shared: whoever asks for one that lies within another gets that. Made at the first question, dropped 30 s
+ * after the last one. With nobody looking there is no watch and no request. Knows no HTTP.
+ */
+import { randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import type { Clock } from '../../osdep/clock.ts';
+import { AdminError } from './errors.ts';
+import { LiveTree, type Subscriber } from './livetree.ts';
+import type { MirrorBounds, RawNode } from './mirror.ts';
+import type { Node, Show } from './node.ts';
+import { isWithin, type Store } from './store.ts';
+import { Trace } from './trace.ts';
+
+export interface LiveOptions {
+  readonly store: Store;
+  readonly show: Show;
+  readonly clock: Clock;
+  readonly bounds?: MirrorBounds;
+}
+
+/** A subtree as it is now. */
+export interface Mirrored {
+  /** undefined: there is none. Reads it from the store if it is not at hand. */
+  node(path: string): RawNode | undefined | Promise<RawNode | undefined>;
+}
+
+export interface Subscription {
+  /** The number up to which its reader knows everything, now that it has begun. */
+  readonly seq: number;
+  /** The tree that it hangs on, for what is missed. */
+  readonly tree: LiveTree;
+  close(): void;
+}
+
+export const IDLE_MS = 30_000;
+/** Watches at a time; a subtree more is read directly. */
+const TREES_MAX = 192;
+/** Nodes that are read ahead for one question. */
+const LOAD_MAX = 20_000;
+
+export class Live {
+  readonly trace: Trace;
+  /** Numbers of batches count within it. */
+  readonly epoch: string = randomBytes(6).toString('hex');
+  readonly #options: LiveOptions;
+  readonly #trees = new Map<string, LiveTree>();
+  readonly #shown = new WeakMap<RawNode, { readonly node: Node; json: string | undefined }>();
+  #seq = 0;
+  #cancelSweep: (() => void) | undefined;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+    this.trace = new Trace(options.store);
+  }
+
+  /** The watches that are set on the store, with how many readers each has, and how many nodes are kept. */
+  get watches(): { path: string; readers: number; nodes: number }[] {
+    return Array.from(this.#trees.values(), ({ root, subscribers, mirror }) => ({
+      path: root,
+      readers: subscribers.size,
+      nodes: mirror.size,
+    }));
+  }
+
+  /**
+   * The subtree out of memory, down to `depth`; what is not at hand is read first. Everything that had happened when this was called is in it.
+   * `undefined`: it is too large to be kept, or too many are; read the store. Rejects with the store's errors, and store_unavailable.
+   */
+  async mirrored(path: string, depth: number): Promise<Mirrored | undefined> {
+    const tree = this.#tree(path);
+    if (tree === undefined) return undefined;
+    await tree.ready;
+    await this.#sync();
+    const { mirror } = tree;
+    const { overflows } = mirror;
+    await mirror.load(path, depth, LOAD_MAX);
+    if (mirror.overflows !== overflows) return undefined;
+    return { node: (at) => mirror.peek(at) ?? mirror.node(at) };
+  }
+
+  /** Resolves when the watch is set. Rejects as `mirrored` does. */
+  async subscribe(subscriber: Subscriber): Promise<Subscription> {
+    const tree = this.#tree(subscriber.path);
+    if (tree === undefined) throw new AdminError('too_many_streams', `${TREES_MAX} subtrees are watched`);
+    await Promise.all([tree.ready, this.trace.update()]);
+    if (tree.over) throw new AdminError('store_unavailable', 'the watch ended');
+    tree.subscribers.add(subscriber);
+    const { clock } = this.#options;
+    return {
+      seq: this.#seq,
+      tree,
+      close: () => {
+        tree.subscribers.delete(subscriber);
+        tree.usedAt = clock.now();
+      },
+    };
+  }
+
+  /** The node as everybody may see it; made once for each state of it. */
+  shown(raw: RawNode): Node {
+    return this.#entry(raw).node;
+  }
+
+  /** The same as JSON. */
+  json(raw: RawNode): string {
+    const entry = this.#entry(raw);
+    entry.json ??= JSON.stringify(entry.node);
+    return entry.json;
+  }
+
+  close(): void {
+    this.#cancelSweep?.();
+    for (const tree of this.#trees.values()) tree.close();
+    this.#trees.clear();
+  }
+
+  #entry(raw: RawNode): { readonly node: Node; json: string | undefined } {
+    let entry = this.#shown.get(raw);
+    if (entry === undefined) {
+      entry = { node: this.#options.show.node(raw), json: undefined };
+      this.#shown.set(raw, entry);
+    }
+    return entry;
+  }
+
+  #tree(path: string): LiveTree | undefined {
+    const { store, clock, bounds } = this.#options;
+    if (!store.connected)
+      throw new AdminError('store_unavailable', 'the store cannot be reached at the moment');
+    let best: LiveTree | undefined;
+    for (const tree of this.#trees.values()) {
+      if (tree.over) this.#trees.delete(tree.root);
+      else if (!isWithin(tree.root, path)) continue;
+      // What was too large as a whole may be kept in parts.
+      else if (tree.root === path || tree.mirror.overflows === 0)
+        if (best === undefined || tree.root.length > best.root.length) best = tree;
+    }
+    if (best === undefined) {
+      if (this.#trees.size >= TREES_MAX && !this.#evict()) return undefined;
+      best = new LiveTree({
+        root: path,
+        store,
+        clock,
+        trace: this.trace,
+        json: (node) => this.json(node),
+        nextSeq: () => ++this.#seq,
+        lastSeq: () => this.#seq,
+        ...(bounds && { bounds }),
+      });
+      const tree = best;
+      this.#trees.set(path, tree);
+      tree.ready.catch(() => {
+        tree.close();
+        if (this.#trees.get(path) === tree) this.#trees.delete(path);
+      });
+    }
+    best.usedAt = clock.now();
+    this.#sweepLater();
+    return best;
+  }
+
+  /** All that had happened has been told when this resolves: a daemon answers after the events of what came before. */
+  async #sync(): Promise<void> {
+    await this.#options.store.live.read('/').catch((error: unknown) => {
+      const { code } = error as { code?: unknown };
+      if (code !== 'ENOENT' && code !== 'EACCES') throw error;
+    });
+    // Events that came with the answer are handled, too.
+    await setImmediate();
+  }
+
+  #sweepLater(): void {
+    if (this.#cancelSweep !== undefined || this.#trees.size === 0) return;
+    this.#cancelSweep = this.#options.clock.after(IDLE_MS / 4, () => {
+      this.#cancelSweep = undefined;
+      const now = this.#options.clock.now();
+      for (const tree of this.#trees.values()) {
+        if (tree.over || (tree.subscribers.size === 0 && now - tree.usedAt >= IDLE_MS)) this.#drop(tree);
+      }
+      this.#sweepLater();
+    });
+  }
+
+  #evict(): boolean {
+    const idle = [...this.#trees.values()].filter(({ subscribers }) => subscribers.size === 0);
+    const oldest = idle.sort((a, b) => a.usedAt - b.usedAt)[0];
+    if (oldest !== undefined) this.#drop(oldest);
+    return oldest !== undefined;
+  }
+
+  #drop(tree: LiveTree): void {
+    tree.close();
+    this.#trees.delete(tree.root);
+  }
+}
