@@ -46,11 +46,11 @@ export function configJson(config: DomainConfig): Json {
     ['disks', listed(disks.map(diskJson))],
     ['nics', listed(vifs.map(vifJson))],
     ['pvcallsifs', listed(sockets.map(socketsJson))],
-    ['on_poweroff', action(config.onPoweroff, 'destroy')],
-    ['on_reboot', action(config.onReboot, 'destroy')],
-    ['on_watchdog', action(config.onWatchdog, 'destroy')],
-    ['on_crash', action(config.onCrash, 'destroy')],
-    ['on_soft_reset', action(config.onSoftReset, 'destroy')],
+    ['on_poweroff', action(config.onPoweroff)],
+    ['on_reboot', action(config.onReboot)],
+    ['on_watchdog', action(config.onWatchdog)],
+    ['on_crash', action(config.onCrash)],
+    ['on_soft_reset', action(config.onSoftReset)],
     ['vm_data', Object.keys(config.data).length === 0 ? undefined : config.data],
   ]);
 }
@@ -96,7 +96,7 @@ function vifJson(vif: VifConfig): Json {
     ['ifname', vif.vifname],
     ['script', vif.script],
     ['nictype', vif.type === undefined ? undefined : vif.type === 'ioemu' ? 'vif_ioemu' : 'vif'],
-    ['rate_bytes_per_interval', vif.rate?.bytes],
+    ['rate_bytes_per_interval', vif.rate?.bytes || undefined],
     ['rate_interval_usecs', vif.rate?.intervalUs],
     ['gatewaydev', vif.gatewaydev],
     ['vlan', vif.vlan],
@@ -111,9 +111,10 @@ function socketsJson({ backend, devid }: SocketsConfig): Json {
   ]);
 }
 
-/** libxl writes words with underscores, and leaves the first of them out. */
-function action(what: EventAction, usual: EventAction): string | undefined {
-  return what === usual ? undefined : what.replaceAll('-', '_');
+/** In libxl's words; the first of them it leaves out. */
+function action(what: EventAction): string | undefined {
+  if (what === 'destroy') return undefined;
+  return what === 'rename-restart' ? 'restart_rename' : what.replaceAll('-', '_');
 }
 
 function truth(value: boolean): string {

@@ -8,6 +8,7 @@ const INTERVAL = /^([0-9]+)([mu]?)s?$/;
 
 const powers: Readonly<Record<string, bigint>> = { '': 1n, K: 1000n, M: 1_000_000n, G: 1_000_000_000n };
 const U32_MAX = 2n ** 32n - 1n;
+const U64_MAX = 2n ** 64n - 1n;
 const DEFAULT_US = 50_000n;
 
 /** undefined: it is none. */
@@ -16,8 +17,8 @@ export function parseRate(text: string): NonNullable<VifConfig['rate']> | undefi
   const perSecond = bytesOf(amount);
   const us = interval === undefined ? DEFAULT_US : microsecondsOf(interval);
   if (perSecond === undefined || us === undefined) return undefined;
+  if (perSecond * us > U64_MAX) return undefined;
   const bytes = (perSecond * us) / 1_000_000n;
-  if (bytes > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
   return { bytes: Number(bytes), intervalUs: Number(us) };
 }
 
