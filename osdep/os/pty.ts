@@ -3,7 +3,7 @@
  * non-blocking descriptors, to be watched by a `Poller`, read and written by `read` and `write` of sock.ts. Knows nothing of what goes through them. See
  * pty(7), termios(3), ioctl_tty(2).
  */
-import { OsError } from '../errno.ts';
+import { Errno, OsError } from '../errno.ts';
 import type { Descriptor } from './ffi.ts';
 import * as ffi from './ffi.ts';
 
@@ -19,7 +19,11 @@ const TIOCSWINSZ = 0x5414;
 const FIONREAD = 0x541b;
 /** More than any struct termios that we know. */
 const TERMIOS_BYTES = 128;
+/** Of its beginning: input, output, control and local modes. */
+const MODES_BYTES = 16;
 const NAME_BYTES = 256;
+/** LOCK_EX | LOCK_NB */
+const LOCK_EX_NB = 6;
 
 export interface Pty {
   /** Ours. */
@@ -41,8 +45,7 @@ export function openPty(): Pty {
     const failed = ffi.ptsnameR(master, bytes, bytes.length);
     if (failed !== 0) throw new OsError(failed, 'ptsname_r');
     const name = bytes.toString('latin1', 0, bytes.indexOf(0));
-    const slave = openTerminal(name);
-    return { master, slave, name };
+    return { master, slave: openSlave(name, makeRaw), name };
   } catch (error) {
     ffi.close(master);
     throw error;
@@ -55,17 +58,16 @@ export function closePty({ master, slave }: Pty): void {
   ffi.close(master);
 }
 
-/** A terminal by its name, as its user, set to pass bytes on as they are. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY. */
+/**
+ * A terminal by its name, as its user: one that passes bytes on as they are, since any other is somebody's who knows nothing of us (its name may have been given
+ * away meanwhile). Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another kind of
+ * terminal, EBUSY if somebody has joined it.
+ */
 export function openTerminal(path: string): Descriptor {
-  const fd = ffi.open(path, FLAGS, 0);
-  if (fd < 0) throw new OsError(ffi.errno(), `opening ${path}`);
-  try {
-    makeRaw(fd);
-  } catch (error) {
-    ffi.close(fd);
-    throw error;
-  }
-  return fd;
+  return openSlave(path, (fd) => {
+    if (!isRaw(fd)) throw new OsError(Errno.EPERM, `${path} is somebody's own terminal`);
+    if (ffi.flock(fd, LOCK_EX_NB) < 0) throw new OsError(Errno.EBUSY, `${path} is joined by somebody else`);
+  });
 }
 
 /** Columns and rows, for whoever asks at the other end. What is no terminal has none. */
@@ -86,9 +88,32 @@ export function waiting(fd: Descriptor): number {
   return ffi.ioctl(fd, FIONREAD, count) < 0 ? 0 : count[0]!;
 }
 
-function makeRaw(fd: Descriptor): void {
+function openSlave(path: string, prepare: (fd: Descriptor) => void): Descriptor {
+  const fd = ffi.open(path, FLAGS, 0);
+  if (fd < 0) throw new OsError(ffi.errno(), `opening ${path}`);
+  try {
+    prepare(fd);
+  } catch (error) {
+    ffi.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function termiosOf(fd: Descriptor): Uint8Array {
   const termios = new Uint8Array(TERMIOS_BYTES);
   if (ffi.tcgetattr(fd, termios) < 0) throw new OsError(ffi.errno(), 'tcgetattr');
+  return termios;
+}
+
+function makeRaw(fd: Descriptor): void {
+  const termios = termiosOf(fd);
   ffi.cfmakeraw(termios);
   if (ffi.tcsetattr(fd, TCSANOW, termios) < 0) throw new OsError(ffi.errno(), 'tcsetattr');
+}
+
+function isRaw(fd: Descriptor): boolean {
+  const [before, after] = [termiosOf(fd), termiosOf(fd)];
+  ffi.cfmakeraw(after);
+  return before.subarray(0, MODES_BYTES).every((byte, index) => byte === after[index]);
 }

@@ -1,5 +1,5 @@
 /** Terminals, seen from both ends, and by programs of the system that are users of one. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { HUNG_UP, Poller, READABLE } from '../../osdep/os/poll.ts';
@@ -89,6 +89,19 @@ test('a user is told that the other end has gone', async () => {
 test('what is no terminal is refused', () => {
   expect(() => openTerminal('/dev/null')).toThrow('tcgetattr');
   expect(() => openTerminal('/nonexistent/tty')).toThrow('opening /nonexistent/tty');
+});
+
+test('one user at a time, and no terminal that is not ours', () => {
+  const { slave, name } = pty();
+  const user = openTerminal(name);
+  expect(() => openTerminal(name)).toThrow(`${name} is joined by somebody else`);
+  sock.close(user);
+  sock.close(openTerminal(name));
+  const fd = openSync(name, 'r+');
+  spawnSync('stty', ['sane'], { stdio: [fd, 'ignore', 'inherit'] });
+  closeSync(fd);
+  expect(() => openTerminal(name)).toThrow(`${name} is somebody's own terminal`);
+  expect(waiting(slave)).toBe(0);
 });
 
 test('a program of the system finds a terminal of the size that was set', async () => {

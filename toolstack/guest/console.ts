@@ -36,9 +36,7 @@ export class GuestConsole {
   /** undefined: the domain has no console. `onInput`: of bytes that are its own. */
   static open(platform: Platform, onInput: (bytes: Uint8Array) => void): GuestConsole | undefined {
     try {
-      const opened = new GuestConsole(platform, onInput);
-      opened.#take();
-      return opened;
+      return new GuestConsole(platform, onInput);
     } catch (error) {
       if (error instanceof OsError && error.errno === Errno.ENOENT) return undefined;
       throw error;

@@ -6,6 +6,9 @@
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
+import { GuestConsole } from './console.ts';
+import { guestCommands } from './consolecommands.ts';
+import { Shell } from './consoleshell.ts';
 import { driveDisks } from './disks.ts';
 import { runFetcher } from './fetcher.ts';
 import { Guest } from './guest.ts';
@@ -18,10 +21,19 @@ const PATIENCE_MS = 20_000;
 
 const platform = simPlatform();
 const store = await connect({ connector: ownRing(platform) });
-const print = (text: string): void => console.log(text);
+const { clock } = platform;
+const terminal = GuestConsole.open(platform, (bytes) => shell.input(bytes));
+const shell = new Shell({
+  name: (await store.findText('name')) ?? 'guest',
+  write: (text) => terminal?.write(text),
+  commands: guestCommands({ store, clock }),
+});
+const print = (text: string): void => {
+  console.log(text);
+  shell.print(text);
+};
 const network = new GuestNetwork({ platform, store, print });
 const sockets = new GuestSockets({ platform, store, print });
-const { clock } = platform;
 const web = new Web({ store, clock, print, listen: (...wanted) => sockets.listen(...wanted) });
 const fetcher = runFetcher({ store, clock, print, dial: (host, port) => sockets.dial(host, port) });
 const serving = web.run();

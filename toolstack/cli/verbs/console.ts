@@ -31,6 +31,7 @@ export const console: Verb = {
       throw new Fault(`console: -n takes a number, not ${number}`, { kind: 'usage' });
     }
     const { domid } = await domainOf(session, ref);
-    return await joinConsole(session, String(domid), { type, number: Number(number) });
+    const leaving = typeof flags.e === 'string' ? { escape: flags.e.replace(/^\^/, '') } : {};
+    return await joinConsole(session, String(domid), { type, number: Number(number), ...leaving });
   },
 };
