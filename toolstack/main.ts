@@ -7,5 +7,5 @@ try {
   process.exitCode = await runProgram(process.argv.slice(2), process.env);
 } catch (error) {
   console.error(error instanceof Fault ? `stubdom0: ${error.message}` : error);
-  process.exitCode = 1;
+  process.exitCode = error instanceof Fault ? error.exitCode : 1;
 }

@@ -166,7 +166,7 @@ export const doors: Readonly<Record<string, string | readonly string[]>> = {
   '@fastify/rate-limit': 'xenstored/admin/app.ts',
   typebox: 'xenstored/admin/schemas.ts',
   ajv: ['xenstored/admin/validate.ts', 'toolstack/io/hostfile.ts', 'netback/xensock/io/policyfile.ts'],
-  commander: 'toolstack/cli/program.ts',
+  commander: 'toolstack/cli/parse.ts',
   pino: 'toolstack/io/log.ts',
   ssh2: 'toolstack/ssh/library.ts',
   'tar-stream': 'toolstack/guest/archive.ts',

@@ -5,9 +5,6 @@ import { Fault, reasonOf } from '../io/fault.ts';
 import { readConfig } from './cfg.ts';
 import type { Session } from './session.ts';
 
-/** Where Xen's xendomains looks. */
-export const AUTOSTART = '/etc/xen/auto';
-
 /** Exit code 1: one could not be created; the others are. */
 export async function autostart(directory: string, session: Session): Promise<number> {
   const from = resolve(session.directory, directory);

@@ -40,7 +40,9 @@ export function usage({ name, synopsis }: Pick<Verb, 'name' | 'synopsis'>): stri
 }
 
 /** `groups`: a title, and what stands below it. */
-export function overview(groups: readonly (readonly [string, readonly Page[]])[]): string {
+export function overview(
+  groups: readonly (readonly [string, readonly Pick<Page, 'name' | 'summary'>[]])[],
+): string {
   const width = Math.max(...groups.flatMap(([, pages]) => pages.map(({ name }) => name.length)));
   const lines = groups.map(([title, pages]) =>
     [`${title}:`, ...pages.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`)].join('\n'),

@@ -1,64 +1,98 @@
 /**
- * The `stubdom0` command: its words and flags. The only importer of commander. What a word does stands in the file of its name.
+ * The `stubdom0` command: words that are a host's own affair (words.ts), and all others, which drive its toolstack (run.ts), over a session at this shell.
  */
-import { Command } from 'commander';
+import { Fault } from '../io/fault.ts';
 import { runPath } from '../io/state.ts';
-import { down } from './down.ts';
-import { list, status } from './status.ts';
+import { shells } from './completion.ts';
+import { manual, overview, usage } from './manual.ts';
+import { parseWords } from './parse.ts';
+import type { Choice } from './verb.ts';
+import { hostChoices, hostWords, inSession, type Shell, serviceWords, type Word } from './words.ts';
 
-interface RunFlag {
-  readonly run?: string;
+const words: readonly Word[] = [...hostWords, ...serviceWords];
+
+/** Answers the exit code. `args`: without the program's name. Throws Fault. */
+export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  if (args[0] === 'complete') return await completeWords(args.slice(1), env);
+  const { rest, values } = takeHost(args);
+  const shell: Shell = { run: runPath(values.run, env), platform: values.platform, env };
+  const [name, ...more] = rest;
+  const word = words.find((each) => each.name === name);
+  if (word !== undefined) return await runWord(word, more, shell);
+  if (name === undefined || ['help', '-h', '--help'].includes(name)) {
+    const asked = words.find((each) => each.name === more[0]);
+    if (asked !== undefined) return await page(asked);
+    if (more.length === 0) return await showAll(name === undefined ? 1 : 0);
+  }
+  return await inSession(shell, async (session) => (await import('./run.ts')).runCommand(rest, session));
 }
 
-/** Answers the exit code. `args`: without the program's name. */
-export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  let code = 0;
-  const program = new Command('stubdom0')
-    .description("Brings a host of Xen's parts up, on a simulated machine, and down again.")
-    .showHelpAfterError('(stubdom0 --help tells more)')
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'stubdom0: ')) });
-  const word = (name: string, description: string): Command =>
-    program
-      .command(name)
-      .description(description)
-      .option(
-        '--run <dir>',
-        'run directory of the host (default: STUBDOM0_RUN, or stubdom0 in XDG_RUNTIME_DIR or /run)',
-      )
-      .allowExcessArguments(false);
+async function runWord(word: Word, args: readonly string[], shell: Shell): Promise<number> {
+  const { words: given, flags } = parseWords(word.name, await choicesOf(word), args);
+  if (flags.help) return await page(word);
+  if (given.length > word.most) {
+    throw new Fault(`${word.name} does not take "${given[word.most]}"\n${usage(word)}`, { kind: 'usage' });
+  }
+  return await word.run({ words: given, flags }, shell);
+}
 
-  word('up', 'brings a host up and keeps it, until Ctrl-C or "stubdom0 down"')
-    .option('--host <file>', 'what the host consists of (JSON; default: toolstack/hosts/small.json)')
-    .option('--detach', 'come back once it is up, and leave it running')
-    .action(async ({ run, host, detach }: RunFlag & { host?: string; detach?: true }) => {
-      // Most of what this program can load is for this word alone.
-      const { up } = await import('./up.ts');
-      code = await up({
-        run: runPath(run, env),
-        host,
-        stay: detach === undefined ? 'foreground' : 'detached',
-      });
-    });
-  word('down', 'takes a host down, and waits until it is').action(async ({ run }: RunFlag) => {
-    code = await down(runPath(run, env));
-  });
-  word('status', 'shows the processes of a host')
-    .option('--json', 'for programs')
-    .action(async ({ run, json }: RunFlag & { json?: true }) => {
-      code = await status(runPath(run, env), json === undefined ? 'text' : 'json');
-    });
-  word('list', 'lists the domains of a host').action(async ({ run }: RunFlag) => {
-    code = await list(runPath(run, env));
-  });
-  program
-    .command('doctor')
-    .description('tells whether xenstored can serve this machine, and what is missing')
-    .option('--json', 'for programs')
-    .allowExcessArguments(false)
-    .action(async ({ json }: { json?: true }) => {
-      const { doctor } = await import('./doctor.ts');
-      code = await doctor(json === undefined ? 'text' : 'json');
-    });
-  await program.parseAsync(args, { from: 'user' });
+async function choicesOf({ choices }: Word): Promise<readonly Choice[]> {
+  return typeof choices === 'function' ? await choices() : choices;
+}
+
+async function page(word: Word): Promise<number> {
+  process.stdout.write(manual({ ...word, choices: [...(await choicesOf(word)), ...hostChoices] }));
+  return 0;
+}
+
+async function showAll(code: number): Promise<number> {
+  const { verbGroups } = await import('./verbs/all.ts');
+  process.stdout.write(overview([['The host', hostWords], ...verbGroups, ['Its services', serviceWords]]));
   return code;
+}
+
+const PATIENCE_MS = 2_000;
+
+/** `complete -- WORDS`: one candidate a line; for shells, which show nothing of what goes wrong. */
+async function completeWords(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { rest, values } = takeHost(args[0] === '--' ? args.slice(1) : args);
+  // Nobody who presses Tab waits for a toolstack that is just being started.
+  setTimeout(() => process.exit(0), PATIENCE_MS).unref();
+  const { complete, flagsOf } = await import('./complete.ts');
+  const [name = '', ...more] = rest;
+  const word = words.find((each) => each.name === name);
+  if (word !== undefined && more.length > 0) {
+    const typed = more.at(-1)!;
+    const offered = [
+      ...flagsOf([...(await choicesOf(word)), ...hostChoices]),
+      ...(name === 'completion' ? shells : []),
+    ];
+    return print(offered.filter((each) => typed !== '' && each.startsWith(typed)));
+  }
+  const own = more.length === 0 ? words.map((each) => each.name).filter((each) => each.startsWith(name)) : [];
+  return await inSession({ run: runPath(values.run, env), platform: values.platform, env }, async (session) =>
+    print([...own, ...(await complete(rest, session))].sort()),
+  );
+}
+
+function print(lines: readonly string[]): number {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  return 0;
+}
+
+/** `--run DIR` and `--platform NAME`, wherever they stand. */
+function takeHost(args: readonly string[]): { rest: string[]; values: { run?: string; platform?: string } } {
+  const rest: string[] = [];
+  const values: { run?: string; platform?: string } = {};
+  for (let at = 0; at < args.length; at++) {
+    const match = /^--(run|platform)(?:=(.*))?$/s.exec(args[at]!);
+    if (match === null) {
+      rest.push(args[at]!);
+      continue;
+    }
+    const value = match[2] ?? args[++at];
+    if (value === undefined) throw new Fault(`--${match[1]} takes a value`, { kind: 'usage' });
+    values[match[1] as 'run' | 'platform'] = value;
+  }
+  return { rest, values };
 }

@@ -29,6 +29,7 @@ export async function runCommand(words: readonly string[], session: Session): Pr
   try {
     return await run(verb, args, letters, session);
   } catch (error) {
+    if (session.signal.aborted) return refuse(session, 'interrupted; what was begun is taken back', 130);
     if (!(error instanceof Fault)) throw error;
     return refused(error, verb, args, session);
   }

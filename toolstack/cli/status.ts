@@ -1,5 +1,4 @@
-/** `stubdom0 status` and `stubdom0 list`: what a running host says of itself, as tables or as JSON. */
-import { deviceText } from '../core/devices.ts';
+/** `stubdom0 status`: what a running host says of itself, as a table or as JSON. */
 import { askStatus } from '../io/control.ts';
 import { Fault } from '../io/fault.ts';
 import { type HostState, readState } from '../io/state.ts';
@@ -32,22 +31,6 @@ export async function status(run: string, form: 'text' | 'json'): Promise<number
         phase,
         `${id?.pid ?? '-'}`,
         `${restarts}`,
-      ]),
-    ]),
-  );
-  return 0;
-}
-
-export async function list(run: string): Promise<number> {
-  const { domains } = await stateOf(run);
-  console.log(
-    table([
-      ['NAME', 'ID', 'MEM', 'DEVICES'],
-      ...domains.map(({ name, domid, memoryMb, devices }) => [
-        name,
-        `${domid}`,
-        `${memoryMb}`,
-        devices.map(deviceText).join(', '),
       ]),
     ]),
   );

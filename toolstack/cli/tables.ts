@@ -135,8 +135,11 @@ function blockRow(...cells: readonly (string | number)[]): string {
 }
 
 export function networkTable(devices: readonly DeviceEntry[]): string {
+  const head = ['Idx', 'BE', 'Mac Addr.', 'handle', 'state', 'evt-ch'];
+  const widths = [3, 2, 17, 6, 5, 6];
+  const columns = head.map((title, column) => left(title, widths[column]!)).join(' ');
   return lines([
-    `${left('Idx', 3)} ${left('BE', 2)} ${left('Mac Addr.', 17)} ${left('handle', 6)} ${left('state', 5)} ${left('evt-ch', 6)} ${right('tx-', 5)}/${left('rx-ring-ref', 5)} ${left('BE-path', 30)}`,
+    `${columns} ${right('tx-', 5)}/${left('rx-ring-ref', 5)} ${left('BE-path', 30)}`,
     ...devices.map(({ devid, backendDomid, mac, frontendState, evtchn, ringRef, rxRingRef, backendPath }) => {
       const ids = `${left(devid, 3)} ${left(backendDomid, 2)} ${mac ?? '00:00:00:00:00:00'}`;
       const ends = `${right(devid, 6)} ${right(frontendState, 5)} ${right(evtchn, 6)}`;

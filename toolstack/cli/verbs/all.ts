@@ -3,12 +3,13 @@ import type { Verb } from '../verb.ts';
 import { console } from './console.ts';
 import { create } from './create.ts';
 import { deviceVerbs } from './devices.ts';
+import { infoVerbs } from './info.ts';
 import { careVerbs, lifeVerbs } from './life.ts';
 import { listVerbs } from './list.ts';
 
 export const verbGroups: readonly (readonly [string, readonly Verb[]])[] = [
   ['Domains', [create, ...lifeVerbs, console]],
-  ['Looking', listVerbs],
+  ['Looking', [...listVerbs, ...infoVerbs]],
   ['Devices', deviceVerbs],
   ['Keeping house', careVerbs],
 ];

@@ -4,11 +4,9 @@ import { configJson } from '../../core/cfgjson.ts';
 import type { DomainEntry } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
 import { domainsOf, find, invalid, isNumber } from '../domains.ts';
-import { atLeast } from '../roles.ts';
 import type { Session } from '../session.ts';
 import {
   domainTable,
-  infoText,
   shortUptimes,
   stateLetters,
   type Uptime,
@@ -195,94 +193,8 @@ async function chosen(session: Session, refs: readonly string[]): Promise<Domain
   });
 }
 
-const info: Verb = {
-  name: 'info',
-  summary: 'get information about the host',
-  synopsis: '[options] [Name]',
-  description: [
-    'Shows what the host is: its processors, its memory in MiB, its hypervisor. With a name, only what is behind names that begin so.',
-  ],
-  choices: [{ flags: '-n, --numa', text: 'With the NUMA topology, where there is one.' }, json],
-  examples: [
-    ['info', 'Everything.'],
-    ['info free_memory', 'MiB that are free.'],
-  ],
-  words: [0, 1],
-  kinds: ['free'],
-  run: async ({ words, flags }, session) => {
-    const { fields } = await session.toolstack.info();
-    const [name] = words;
-    const shown = fields.filter(([key]) => name === undefined || key.startsWith(name));
-    session.out(
-      flags.json ? asJson(Object.fromEntries(shown)) : infoText(fields, flags.numa ? undefined : name),
-    );
-    return 0;
-  },
-};
-
-const domid: Verb = {
-  name: 'domid',
-  summary: "convert a domain's name to its number",
-  synopsis: '<DomainName>',
-  description: ['Prints the number of the domain of that name.'],
-  choices: [],
-  examples: [['domid carol', '9, for example.']],
-  words: [1, 1],
-  kinds: ['domain'],
-  run: async ({ words: [name = ''] }, session) => {
-    const found = (await domainsOf(session)).find((domain) => domain.name === name);
-    if (found === undefined) {
-      session.err(`Can't get domid of domain name '${name}', maybe this domain does not exist.\n`);
-      return 1;
-    }
-    session.out(`${found.domid}\n`);
-    return 0;
-  },
-};
-
-const domname: Verb = {
-  name: 'domname',
-  summary: "convert a domain's number to its name",
-  synopsis: '<DomainId>',
-  description: ['Prints the name of the domain of that number.'],
-  choices: [],
-  examples: [['domname 0', 'Domain-0.']],
-  words: [1, 1],
-  kinds: ['free'],
-  run: async ({ words: [id = ''] }, session) => {
-    if (!isNumber(id)) {
-      session.err('Invalid domain id.\n');
-      return 1;
-    }
-    const found = (await domainsOf(session)).find((domain) => domain.domid === Number(id));
-    if (found === undefined) {
-      session.err(`Can't get domain name of domain id '${Number(id)}', maybe this domain does not exist.\n`);
-      return 1;
-    }
-    session.out(`${found.name}\n`);
-    return 0;
-  },
-};
-
-const dmesg: Verb = {
-  name: 'dmesg',
-  summary: "read the hypervisor's messages",
-  synopsis: '[-c]',
-  description: ["Prints what is kept of the hypervisor's console."],
-  choices: [{ flags: '-c', text: 'And clears it. Over SSH that needs a key of role admin.' }],
-  examples: [],
-  words: [0, 0],
-  kinds: [],
-  run: async ({ flags }, session) => {
-    if (flags.c && !atLeast(session.role, 'admin')) throw new Fault('dmesg -c needs the role admin');
-    const text = await session.toolstack.dmesg(flags.c ? 'clear' : 'keep');
-    session.out(text === '' || text.endsWith('\n') ? text : `${text}\n`);
-    return 0;
-  },
-};
-
 function asJson(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
-export const listVerbs: readonly Verb[] = [list, vmList, vcpuList, uptime, info, domid, domname, dmesg];
+export const listVerbs: readonly Verb[] = [list, vmList, vcpuList, uptime];

@@ -1,0 +1,114 @@
+/**
+ * A session at a shell of this machine: its files, its terminal, its signals. The toolstack is the service of a simulated host, or xl's own on a
+ * real one; nothing is connected to before a command asks.
+ */
+import { getEventListeners } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Duplex } from 'node:stream';
+import type { Toolstack } from '../core/toolstack.ts';
+import { Fault } from '../io/fault.ts';
+import { RemoteToolstack } from '../io/remote.ts';
+import type { Session, Terminal } from './session.ts';
+
+export type PlatformName = 'sim' | 'xen';
+
+/** undefined asked: a real host's control domain is one, unless a simulated host is up in the run directory. Throws Fault. */
+export function toolstackOf(run: string, asked: string | undefined): Toolstack {
+  if (asked !== undefined && asked !== 'sim' && asked !== 'xen') {
+    throw new Fault(`--platform ${asked}: sim or xen`, { kind: 'usage' });
+  }
+  const platform: PlatformName =
+    asked ?? (isControlDomain() && !existsSync(join(run, 'toolstack')) ? 'xen' : 'sim');
+  if (platform === 'xen') throw new Fault('on real Xen these commands are not there yet; there is xl');
+  // A service that is just being started again is waited for, one that never was is not.
+  if (!existsSync(join(run, 'toolstack'))) throw new Fault(`no host runs in ${run}`);
+  return new RemoteToolstack(run);
+}
+
+function isControlDomain(): boolean {
+  try {
+    return readFileSync('/proc/xen/capabilities', 'latin1').includes('control_d');
+  } catch {
+    return false;
+  }
+}
+
+export class LocalSession implements Session {
+  readonly toolstack: Toolstack;
+  readonly role = 'admin';
+  readonly guest = undefined;
+  readonly who = 'local';
+  readonly directory: string = process.cwd();
+  readonly terminal: Terminal | undefined;
+  readonly signal: AbortSignal;
+  #stdio: Duplex | undefined;
+
+  constructor(toolstack: Toolstack) {
+    this.toolstack = toolstack;
+    const { stdin, stdout, stderr } = process;
+    this.terminal = stdin.isTTY && stdout.isTTY && stderr.isTTY ? new LocalTerminal() : undefined;
+    const ended = new AbortController();
+    this.signal = ended.signal;
+    for (const [name, number] of [
+      ['SIGINT', 2],
+      ['SIGTERM', 15],
+      ['SIGHUP', 1],
+    ] as const) {
+      process.on(name, () => {
+        // A command that has nothing to take back ends where it is; one that has is given the time, once.
+        const patient = !ended.signal.aborted && getEventListeners(ended.signal, 'abort').length > 0;
+        ended.abort();
+        if (!patient) process.exit(128 + number);
+      });
+    }
+    // A reader that went away (`| head -1`) is no mistake.
+    for (const stream of [stdout, stderr]) stream.on('error', () => process.exit(0));
+  }
+
+  out(text: string): void {
+    process.stdout.write(text);
+  }
+
+  err(text: string): void {
+    process.stderr.write(text);
+  }
+
+  async readFile(path: string): Promise<string> {
+    try {
+      return readFileSync(path === '-' ? 0 : resolve(this.directory, path), 'utf8');
+    } catch (error) {
+      throw new Fault(`${path}: ${whyNot(error)}`);
+    }
+  }
+
+  get stdio(): Duplex {
+    this.#stdio ??= Duplex.from({ readable: process.stdin, writable: process.stdout });
+    return this.#stdio;
+  }
+}
+
+class LocalTerminal implements Terminal {
+  get columns(): number {
+    return process.stdout.columns;
+  }
+
+  get rows(): number {
+    return process.stdout.rows;
+  }
+
+  setRaw(raw: boolean): void {
+    process.stdin.setRawMode(raw);
+  }
+}
+
+/** strerror's words for what happens to files. */
+function whyNot(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: 'No such file or directory',
+    EACCES: 'Permission denied',
+    EISDIR: 'Is a directory',
+  };
+  return words[code] ?? (error instanceof Error ? error.message : String(error));
+}
