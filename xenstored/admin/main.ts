@@ -1,61 +1,19 @@
 #!/usr/bin/env node
 /**
- * `xenstore-admin`: flags, the token, the client and the application, introduced to each other. Decides nothing about a request.
+ * `xenstore-admin`: flags, tokens, the audit log, the client and the application, introduced to each other. Decides nothing about a request.
  */
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Clock } from '../../osdep/clock.ts';
 import { connect } from '../client/index.ts';
 import { Tokens } from './access.ts';
 import { buildApp } from './app.ts';
+import { type Audit, auditFile } from './audit.ts';
+import { type Settings, settings, usage } from './flags.ts';
+import { listen } from './listen.ts';
+import { secretsOf } from './secrets.ts';
 import { storeOf } from './source.ts';
 import { soundToken, tokenFromFile } from './tokens.ts';
-
-const usage = `Usage: xenstore-admin [options]
-Serves a xenstore over REST on the loopback interface, read-only.
-
-  --run DIR          run directory of a host; its store is DIR/xenstored/socket (default: STUBDOM0_RUN)
-  --socket PATH      the store's socket or device (default: as Xen's own clients find it)
-  --port PORT        0: any that is free (default: 7380)
-  --token-file FILE  holds the bearer token; made, for its owner only, if it is not there
-                     (default: admin.token in the run directory; or the token itself in XENSTORE_ADMIN_TOKEN)
-  --help             this text
-`;
-
-interface Settings {
-  readonly run: string | undefined;
-  readonly socket: string | undefined;
-  readonly port: number;
-  readonly token: string;
-  /** Where the token is, for people. */
-  readonly tokenOrigin: string;
-}
-
-function settings(): Settings | undefined {
-  const { values } = parseArgs({
-    options: {
-      run: { type: 'string' },
-      socket: { type: 'string' },
-      port: { type: 'string', default: '7380' },
-      'token-file': { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) return undefined;
-  const { STUBDOM0_RUN, XENSTORE_ADMIN_TOKEN } = process.env;
-  const run = values.run ?? STUBDOM0_RUN;
-  const port = Number(values.port);
-  if (!/^\d{1,5}$/.test(values.port) || port > 65_535) throw new Error(`--port: ${values.port} is no port`);
-  const file = values['token-file'] ?? (run === undefined ? undefined : join(run, 'admin.token'));
-  const common = { run, socket: values.socket, port };
-  if (values['token-file'] === undefined && XENSTORE_ADMIN_TOKEN !== undefined) {
-    const token = soundToken(XENSTORE_ADMIN_TOKEN, 'XENSTORE_ADMIN_TOKEN');
-    return { ...common, token, tokenOrigin: 'XENSTORE_ADMIN_TOKEN' };
-  }
-  if (file === undefined)
-    throw new Error('say where the token is: --token-file FILE, --run DIR or XENSTORE_ADMIN_TOKEN');
-  return { ...common, token: tokenFromFile(file), tokenOrigin: file };
-}
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -66,8 +24,25 @@ const clock: Clock = {
   },
 };
 
+function failed(error: unknown): void {
+  console.error(error);
+}
+
+/** Its directory is made, too. */
+function audit({ auditLog }: Settings): { audit?: Audit } {
+  if (auditLog === undefined) return {};
+  try {
+    mkdirSync(dirname(auditLog), { recursive: true, mode: 0o700 });
+    return { audit: auditFile(auditLog, clock, failed) };
+  } catch (error) {
+    throw new Error(
+      `${auditLog}: the audit log cannot be written (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}
+
 async function main(): Promise<void> {
-  const chosen = settings();
+  const chosen = settings(process.argv.slice(2), process.env);
   if (chosen === undefined) {
     process.stdout.write(usage);
     return;
@@ -78,22 +53,28 @@ async function main(): Promise<void> {
   // Whoever started us holds the other end.
   if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => ending.abort()).resume();
 
+  const { run, socket, readToken, writeTokenFile, hosts, control } = chosen;
+  const read =
+    'file' in readToken ? tokenFromFile(readToken.file) : soundToken(readToken.value, 'XENSTORE_ADMIN_TOKEN');
+  const write = writeTokenFile === undefined ? undefined : tokenFromFile(writeTokenFile);
   const client = await connect({
-    ...(chosen.socket !== undefined
-      ? { path: chosen.socket }
-      : chosen.run !== undefined
-        ? { run: chosen.run }
-        : {}),
+    ...(socket !== undefined ? { path: socket } : run !== undefined ? { run } : {}),
     signal: ending.signal,
   });
   const app = await buildApp({
     store: storeOf(client),
-    tokens: new Tokens({ read: chosen.token }),
+    tokens: new Tokens({ read, write }),
     clock,
-    failed: (error) => console.error(error),
+    ...audit(chosen),
+    secrets: secretsOf(chosen.secretNames),
+    hosts,
+    control,
+    failed,
   });
-  const url = await app.listen({ host: '127.0.0.1', port: chosen.port });
-  console.log(`xenstore-admin is ready at ${url} (token: ${chosen.tokenOrigin})`);
+  const place = await listen(app, chosen.listen);
+  const link = place.startsWith('http') ? `${place}/#token=${read}` : place;
+  const origin = 'file' in readToken ? readToken.file : 'XENSTORE_ADMIN_TOKEN';
+  console.log(`xenstore-admin is ready at ${link} (token: ${origin})`);
   const end = async (): Promise<void> => {
     await app.close();
     await client.close();

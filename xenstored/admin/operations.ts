@@ -82,6 +82,8 @@ async function apply(tx: StoreChange, change: Change, show: Show): Promise<boole
       await tx.mkdir(path);
       break;
     case 'remove':
+      // oxenstored would take it for everything.
+      if (path === '/') throw new AdminError('store_refused', 'the root stays');
       if (before !== undefined) await tx.remove(path);
       break;
     case 'setPermissions':
