@@ -142,7 +142,7 @@ function withCfg(text = g1Cfg): { stack: FakeToolstack; session: FakeSession } {
 
 test('create: paths are from where the command is given, and words on the command line are further lines', async () => {
   const { stack, session } = withCfg();
-  expect(await runCommand(['create', 'g1.cfg', '-p', 'memory=64', 'name="g2"'], session)).toBe(0);
+  expect(await runCommand(['create', 'g1.cfg', '-p', 'memory=64', 'name=g2'], session)).toBe(0);
   expect(session.stderr).toBe('Parsing config from g1.cfg\n');
   const [{ config, start }] = stack.created as [(typeof stack.created)[0]];
   expect(start).toBe('paused');
@@ -162,7 +162,7 @@ test('create -v tells each step; -q tells nothing', async () => {
 
 test('create: mistakes are told by file and line, those of the command line as such, and nothing is created', async () => {
   const { stack, session } = withCfg('name="g1"\nmemory="lots"\ndisk=["a,raw,nonsense,w"]\n');
-  expect(await runCommand(['create', 'g1.cfg', 'vcpus="x"'], session)).toBe(1);
+  expect(await runCommand(['create', 'g1.cfg', 'vcpus=x'], session)).toBe(1);
   expect(session.stderr).toMatch(/^Parsing config from g1.cfg\n(.*\n)*g1\.cfg:2: .*\n(.*\n)*g1\.cfg:3: .*\n/);
   expect(session.stderr).toMatch(/^command line: .*$/m);
   expect(stack.created).toEqual([]);

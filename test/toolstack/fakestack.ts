@@ -42,7 +42,7 @@ export class FakeToolstack implements Toolstack {
   ];
   entries: DeviceEntry[] = [];
   fields: (readonly [string, string])[] = [];
-  nodes = new Map<string, string>();
+  nodes: Map<string, string> = new Map();
   steps: PlannedStep[] = [];
   /** What the next creation ends with instead. */
   refusal: Fault | undefined;
@@ -158,7 +158,7 @@ export class FakeSession implements Session {
   readonly terminal = undefined;
   readonly stdio: Duplex = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   readonly signal: AbortSignal = new AbortController().signal;
-  readonly files = new Map<string, string>();
+  readonly files: Map<string, string> = new Map();
   stdout = '';
   stderr = '';
 

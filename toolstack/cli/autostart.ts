@@ -1,41 +1,56 @@
-/** `stubdom0 autostart`: creates the domains of a directory's cfg files that are not there yet, in the order of the files' names. */
-import { readdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+/**
+ * Creates the domains of cfg files and of directories of them, but for those that are there already: `stubdom0 autostart`, and what a host file says. Paths in a
+ * cfg file are from where it is: nobody is anywhere when a host comes up.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { readConfig } from './cfg.ts';
 import type { Session } from './session.ts';
 
-/** Exit code 1: one could not be created; the others are. */
-export async function autostart(directory: string, session: Session): Promise<number> {
-  const from = resolve(session.directory, directory);
-  let names: string[];
-  try {
-    names = readdirSync(from).filter((name) => name.endsWith('.cfg'));
-  } catch (error) {
-    throw new Fault(reasonOf(error));
-  }
+/** For whom it is done, and to whom it is told: a line for each domain, and for each mistake. */
+export type Starter = Pick<Session, 'toolstack' | 'signal' | 'out' | 'err'>;
+
+/** `paths`: absolute; of a directory all NAME.cfg in the order of their names. 1: one could not be created; the others are. */
+export async function autostart(paths: readonly string[], starter: Starter): Promise<number> {
   let code = 0;
-  for (const name of names.sort()) {
-    if ((await start(join(from, name), session)) !== 0) code = 1;
+  for (const path of paths) {
+    try {
+      for (const file of filesAt(path)) if (!(await start(file, starter))) code = 1;
+    } catch (error) {
+      starter.err(`stubdom0: ${reasonOf(error)}\n`);
+      code = 1;
+    }
   }
   return code;
 }
 
-async function start(file: string, session: Session): Promise<number> {
+function filesAt(path: string): string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  const names = readdirSync(path).filter((name) => name.endsWith('.cfg'));
+  return names.sort().map((name) => join(path, name));
+}
+
+async function start(file: string, starter: Starter): Promise<boolean> {
+  const { toolstack, signal } = starter;
+  const reader = {
+    directory: dirname(file),
+    readFile: async () => readFileSync(file, 'utf8'),
+    err: (text: string) => starter.err(text),
+  };
   try {
-    // A cfg file's paths are from where it is: nobody is anywhere here.
-    const config = await readConfig(session, file, { quiet: true, directory: dirname(file) });
-    if (config === undefined) return 1;
-    if ((await session.toolstack.list()).some(({ name }) => name === config.name)) {
-      session.out(`${config.name} is there already\n`);
-      return 0;
+    const config = await readConfig(reader, file, { quiet: true });
+    if (config === undefined) return false;
+    if ((await toolstack.list()).some(({ name }) => name === config.name)) {
+      starter.out(`${config.name} is there already\n`);
+      return true;
     }
-    const domid = await session.toolstack.create({ config, start: 'running' }, () => {}, session.signal);
-    session.out(`${config.name} is domain ${domid}\n`);
-    return 0;
+    const domid = await toolstack.create({ config, start: 'running' }, () => {}, signal);
+    starter.out(`${config.name} is domain ${domid}\n`);
+    return true;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    session.err(`stubdom0: ${file}: ${error.message}\n`);
-    return 1;
+    starter.err(`stubdom0: ${file}: ${error.message}\n`);
+    return false;
   }
 }

@@ -11,15 +11,13 @@ export interface ReadOptions {
   readonly extra?: readonly string[];
   /** Says nothing but what is wrong. */
   readonly quiet?: boolean;
-  /** Where its paths are from; default: where the session is. */
-  readonly directory?: string;
 }
 
 /** `file`: `-` is standard input. Mistakes are written to the session; undefined: there were some. Throws Fault. */
 export async function readConfig(
-  session: Session,
+  session: Pick<Session, 'directory' | 'readFile' | 'err'>,
   file: string,
-  { extra = [], quiet = false, directory = session.directory }: ReadOptions,
+  { extra = [], quiet = false }: ReadOptions = {},
 ): Promise<DomainConfig | undefined> {
   let text: string;
   try {
@@ -40,5 +38,5 @@ export async function readConfig(
     parsed.errors.forEach(say);
     return undefined;
   }
-  return resolvedConfig(parsed.config, (path) => resolve(directory, path));
+  return resolvedConfig(parsed.config, (path) => resolve(session.directory, path));
 }

@@ -35,17 +35,19 @@ function isControlDomain(): boolean {
 }
 
 export class LocalSession implements Session {
-  readonly toolstack: Toolstack;
   readonly role = 'admin';
   readonly guest = undefined;
   readonly who = 'local';
   readonly directory: string = process.cwd();
   readonly terminal: Terminal | undefined;
   readonly signal: AbortSignal;
+  readonly #find: () => Toolstack;
+  #toolstack: Toolstack | undefined;
   #stdio: Duplex | undefined;
 
-  constructor(toolstack: Toolstack) {
-    this.toolstack = toolstack;
+  /** `find`: where the toolstack is; throws Fault. */
+  constructor(find: () => Toolstack) {
+    this.#find = find;
     const { stdin, stdout, stderr } = process;
     this.terminal = stdin.isTTY && stdout.isTTY && stderr.isTTY ? new LocalTerminal() : undefined;
     const ended = new AbortController();
@@ -64,6 +66,16 @@ export class LocalSession implements Session {
     }
     // A reader that went away (`| head -1`) is no mistake.
     for (const stream of [stdout, stderr]) stream.on('error', () => process.exit(0));
+  }
+
+  /** Only who asks for something needs a host. */
+  get toolstack(): Toolstack {
+    this.#toolstack ??= this.#find();
+    return this.#toolstack;
+  }
+
+  async close(): Promise<void> {
+    await this.#toolstack?.close();
   }
 
   out(text: string): void {

@@ -1,4 +1,5 @@
 /** Words of `stubdom0` that are a host's own affair, to be had at a shell of its machine alone. What each does stands in the file of its name. */
+import { resolve } from 'node:path';
 import { Fault } from '../io/fault.ts';
 import { completionScript, shells } from './completion.ts';
 import type { LocalSession } from './local.ts';
@@ -100,7 +101,7 @@ export const hostWords: readonly Word[] = [
     most: 1,
     run: async ({ words: [directory = AUTOSTART] }, shell) =>
       await inSession(shell, async (session) =>
-        (await import('./autostart.ts')).autostart(directory, session),
+        (await import('./autostart.ts')).autostart([resolve(directory)], session),
       ),
   },
   {
@@ -170,10 +171,10 @@ export async function inSession(
   act: (session: LocalSession) => Promise<number>,
 ): Promise<number> {
   const { LocalSession, toolstackOf } = await import('./local.ts');
-  const toolstack = toolstackOf(run, platform);
+  const session = new LocalSession(() => toolstackOf(run, platform));
   try {
-    return await act(new LocalSession(toolstack));
+    return await act(session);
   } finally {
-    await toolstack.close();
+    await session.close();
   }
 }

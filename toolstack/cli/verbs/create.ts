@@ -21,7 +21,7 @@ export const create: Verb = {
   synopsis: '<ConfigFile> [options] [key=value ...]',
   description: [
     'Reads what the domain is to be from a file of xl.cfg(5) (- is standard input), makes it, and starts it. Paths in the file are from the directory ' +
-      'where the command is given. Each key=value is a further line of the file.',
+      'where the command is given. Each key=value is a further line of the file; a plain word as a value needs no quotes.',
     'A creation is a list of steps, each of which can be taken back. If one fails, or the command is interrupted, those that were done are taken back ' +
       'and nothing is left.',
     'What becomes of the domain when it ends (on_poweroff, on_reboot, on_crash) the toolstack sees to; no process is left behind for it.',
@@ -61,7 +61,7 @@ export const create: Verb = {
 
 async function run(given: Given, session: Session): Promise<number> {
   const { flags } = given;
-  const extra = given.words.filter((word) => word.includes('='));
+  const extra = given.words.filter((word) => word.includes('=')).map(quoted);
   const files = [flags.defconfig, ...given.words.filter((word) => !word.includes('='))].filter(
     (file): file is string => typeof file === 'string',
   );
@@ -90,6 +90,11 @@ async function run(given: Given, session: Session): Promise<number> {
   if (flags.c) return await joinConsole(session, String(domid), { type: 'pv', number: 0 });
   if (flags.F) await untilGone(session, config, domid);
   return 0;
+}
+
+/** `name=carol`: at a shell, quotes within quotes are a nuisance. */
+function quoted(line: string): string {
+  return line.replace(/^(\s*\w+\s*\+?=\s*)([A-Za-z_./][^"'[\];,\n]*)$/, '$1"$2"');
 }
 
 async function make(order: CreateOrder, { flags, verbose }: Given, session: Session): Promise<number> {
