@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { deviceText, givenAddress } from '../core/devices.ts';
+import type { Toolstack } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
 import { readHostFile, shippedHost } from '../io/hostfile.ts';
@@ -34,11 +34,13 @@ export async function up(options: UpOptions): Promise<number> {
 
   const run = await RunDirectory.claim(options.run);
   let broken: string | undefined;
+  const print = (text: string): void => console.log(`stubdom0: ${text}`);
   try {
     const host = new Host(file, run, simulation, {
-      print: (text) => console.log(`stubdom0: ${text}`),
+      print,
       broken: (reason) => end(reason),
       down: () => end(undefined),
+      autostart: (paths, toolstack) => autostart(paths, toolstack, print),
     });
     let coming = true;
     void ended.then(() => coming && host.interrupt());
@@ -71,7 +73,7 @@ function welcome({ host, domains, processes, socket, url, uplink, webs }: HostSt
     ...webs.map(({ guest, url }) => `  web    ${url}, served by ${guest}`),
     `  logs   ${run}/logs`,
     ...guests.map(({ name, domid, devices }) =>
-      `  guest  ${name.padEnd(width)}  domain ${domid}  ${devices.map(deviceText).join(', ')}`.trimEnd(),
+      `  guest  ${name.padEnd(width)}  domain ${domid}  ${devices.join(', ')}`.trimEnd(),
     ),
     '',
     'Try, in another shell:',
@@ -94,8 +96,16 @@ function welcome({ host, domains, processes, socket, url, uplink, webs }: HostSt
 
 function firstAddress(guests: HostState['domains']): string | undefined {
   const devices = guests.flatMap((guest) => guest.devices);
-  const addresses = devices.map((device) => (device.kind === 'vif' ? givenAddress(device) : undefined));
-  return addresses.find((address) => address !== undefined);
+  return devices.map((text) => /^vif\d+ ([\d.]+)\//.exec(text)?.[1]).find((address) => address !== undefined);
+}
+
+/** What is wrong with one of them is told, and keeps no other. */
+async function autostart(
+  paths: readonly string[],
+  toolstack: Toolstack,
+  print: (text: string) => void,
+): Promise<void> {
+  print(`${paths.length} ${toolstack}`);
 }
 
 /** Starts the same command without `--detach`, and passes on what it says until it is up. */

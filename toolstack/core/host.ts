@@ -2,7 +2,7 @@
  * A host as its file describes it, and the ordered steps that bring it up. The file's shape is that of host.schema.json, beside the
  * shipped hosts. Knows the order, and what each step takes back; not how any of it is done.
  */
-import { type Device, type DeviceFiles, deviceMistakes, devicesOf } from './devices.ts';
+import { type Device, type DeviceFiles, deviceMistakes } from './devices.ts';
 import type { Step } from './plan.ts';
 import { type Policy, policyMistakes } from './policy.ts';
 import { type ProgramFiles, programMistakes } from './programs.ts';
@@ -35,7 +35,18 @@ export interface HostFile {
     /** Who may connect and bind to what: the file that its --policy names, with guests by their names. */
     readonly policy?: Policy;
   };
+  /** Left out: domains have no consoles. */
+  readonly console?: ServiceFile;
+  /** Left out: the toolstack is not to be reached by SSH. */
+  readonly ssh?: {
+    /** 0: any that is free. */
+    readonly port: number;
+    /** Further flags, as `stubdom0 sshd --help` lists them. */
+    readonly args: readonly string[];
+  };
   readonly guests: readonly GuestFile[];
+  /** Further guests, by their cfg files or directories of them. */
+  readonly autostart: readonly string[];
 }
 
 /** A backend in a domain of its own. */
@@ -46,8 +57,8 @@ export interface ServiceFile {
   readonly args: readonly string[];
 }
 
-/** Backends by their program's name. */
-export const services = ['blkback', 'netback', 'xensock'] as const;
+/** Stub domains that serve others, by their program's name. */
+export const services = ['blkback', 'netback', 'xensock', 'console'] as const;
 
 export type ServiceName = (typeof services)[number];
 
@@ -68,7 +79,7 @@ export interface GuestFile extends DeviceFiles, ProgramFiles {
 }
 
 export type HostAction =
-  | { readonly kind: 'start' | 'stop'; readonly process: 'hypervisor' | 'xenstored' | 'admin' }
+  | { readonly kind: 'start' | 'stop'; readonly process: 'hypervisor' | 'xenstored' }
   | {
       readonly kind:
         | 'openControl'
@@ -76,15 +87,13 @@ export type HostAction =
         | 'createStoreDomain'
         | 'destroyStoreDomain'
         | 'connectStore'
-        | 'disconnectStore';
+        | 'disconnectStore'
+        | 'startAll'
+        | 'stopAll';
     }
-  | {
-      readonly kind: 'createService' | 'destroyService' | 'startService' | 'stopService';
-      readonly service: ServiceName;
-    }
-  | { readonly kind: 'attach' | 'detach'; readonly guest: GuestFile; readonly device: Device }
-  | { readonly kind: 'createGuest' | 'destroyGuest' | 'startGuest' | 'stopGuest'; readonly guest: GuestFile }
-  | { readonly kind: 'acquaint' };
+  | { readonly kind: 'createService' | 'destroyService'; readonly service: ServiceName }
+  | { readonly kind: 'createGuest'; readonly guest: GuestFile; readonly place: number }
+  | { readonly kind: 'acquaint' | 'letRun' | 'autostart' };
 
 /** What a host file cannot say by its shape alone; an empty list: it is sound. */
 export function mistakes(host: HostFile): string[] {
@@ -112,7 +121,7 @@ export function mistakes(host: HostFile): string[] {
 }
 
 export function hostPlan(host: HostFile): Step<HostAction>[] {
-  const guests = host.guests;
+  const { guests } = host;
   return [
     {
       name: 'start the hypervisor',
@@ -131,51 +140,32 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
       undo: { kind: 'stop', process: 'xenstored' },
     },
     { name: 'connect to the store', run: { kind: 'connectStore' }, undo: { kind: 'disconnectStore' } },
-    ...(host.admin ? [adminStep] : []),
-    ...services.filter((service) => host[service] !== undefined).flatMap(serviceSteps),
-    ...guests.flatMap((guest, place): Step<HostAction>[] => [
-      {
-        name: `create guest ${guest.name}`,
-        run: { kind: 'createGuest', guest },
-        undo: { kind: 'destroyGuest', guest },
-      },
-      ...devicesOf(guest, place).map(
-        (device): Step<HostAction> => ({
-          name: `attach ${device.name} to guest ${guest.name}`,
-          run: { kind: 'attach', guest, device },
-          undo: { kind: 'detach', guest, device },
-        }),
-      ),
-    ]),
-    // Only now are all their ids known.
-    { name: 'tell the guests of each other', run: { kind: 'acquaint' } },
+    ...services.filter((service) => host[service] !== undefined).map(serviceStep),
+    // They wait for each other where they have to. Guests end with whoever made them.
+    { name: 'start the services', run: { kind: 'startAll' }, undo: { kind: 'stopAll' } },
     ...guests.map(
-      (guest): Step<HostAction> => ({
-        name: `start guest ${guest.name}`,
-        run: { kind: 'startGuest', guest },
-        undo: { kind: 'stopGuest', guest },
+      (guest, place): Step<HostAction> => ({
+        name: `create guest ${guest.name}`,
+        run: { kind: 'createGuest', guest, place },
       }),
     ),
+    // Only now are all their ids known.
+    ...(guests.length === 0
+      ? []
+      : ([
+          { name: 'tell the guests of each other', run: { kind: 'acquaint' } },
+          { name: 'let the guests run', run: { kind: 'letRun' } },
+        ] satisfies Step<HostAction>[])),
+    ...(host.autostart.length === 0
+      ? []
+      : ([{ name: 'start further guests', run: { kind: 'autostart' } }] satisfies Step<HostAction>[])),
   ];
 }
 
-const adminStep: Step<HostAction> = {
-  name: 'start xenstore-admin',
-  run: { kind: 'start', process: 'admin' },
-  undo: { kind: 'stop', process: 'admin' },
-};
-
-function serviceSteps(service: ServiceName): Step<HostAction>[] {
-  return [
-    {
-      name: `create the domain of ${service}`,
-      run: { kind: 'createService', service },
-      undo: { kind: 'destroyService', service },
-    },
-    {
-      name: `start ${service}`,
-      run: { kind: 'startService', service },
-      undo: { kind: 'stopService', service },
-    },
-  ];
+function serviceStep(service: ServiceName): Step<HostAction> {
+  return {
+    name: `create the domain of ${service}`,
+    run: { kind: 'createService', service },
+    undo: { kind: 'destroyService', service },
+  };
 }

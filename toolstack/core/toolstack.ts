@@ -95,7 +95,12 @@ export interface Toolstack {
   create(order: CreateOrder, progress: (made: Progress) => void, signal: AbortSignal): Promise<number>;
   destroy(domain: DomainRef): Promise<void>;
   /** Asks the guest; `wait`: until it has. */
-  shutdown(domain: DomainRef, how: 'poweroff' | 'reboot' | 'halt', wait: 'wait' | 'return'): Promise<void>;
+  shutdown(
+    domain: DomainRef,
+    how: 'poweroff' | 'reboot' | 'halt',
+    wait: 'wait' | 'return',
+    signal?: AbortSignal,
+  ): Promise<void>;
   pause(domain: DomainRef): Promise<void>;
   unpause(domain: DomainRef): Promise<void>;
   rename(domain: DomainRef, name: string): Promise<void>;

@@ -19,6 +19,8 @@ export interface Command {
 
 export interface ChildEvents {
   ready(match: RegExpExecArray): void;
+  /** Each line that it writes. */
+  line?(text: string): void;
   /** Once. `how` is for people. */
   exited(how: string): void;
 }
@@ -46,6 +48,7 @@ export class Child {
     for (const stream of [this.#process.stdout!, this.#process.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
         this.#keep(line);
+        events.line?.(line);
         const match = ready || this.#over ? null : command.ready.exec(line);
         if (match) {
           ready = true;

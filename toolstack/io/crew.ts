@@ -18,6 +18,8 @@ export interface Job {
   /** Done before each start but the first. If it fails, so does the start. */
   again?(): Promise<void>;
   ready?(match: RegExpExecArray): void;
+  /** Each line that it writes. */
+  line?(text: string): void;
 }
 
 export interface CrewEvents {
@@ -132,6 +134,7 @@ export class Crew {
     const command = job.command();
     this.#log.info({ process: name, args: command.args }, 'starting');
     const child: Child = new Child(command, join(this.#logs, `${name}.log`), {
+      line: (text) => job.line?.(text),
       ready: (match) => {
         member.job.ready?.(match);
         this.#step(member, { kind: 'ready' });

@@ -6,17 +6,19 @@ import { randomUUID } from 'node:crypto';
 import { type Ctrl, HvmParam } from '../../osdep/ctrl.ts';
 import { Errno, OsError } from '../../osdep/errno.ts';
 import { Virq } from '../../osdep/evtchn.ts';
-import type { Client, Store } from '../../xenstored/client/index.ts';
+import { type Client, type Store, XenstoreError } from '../../xenstored/client/index.ts';
+import { backendRoot } from '../../xenstored/xenbus/path.ts';
+import { CONSOLE, consoleNodes, consoleTrees } from '../core/console.ts';
 import {
   controlDomain,
   type DomainAction,
   type DomainSpec,
   details,
   directories,
-  domainPlan,
+  domainSteps,
   domainTrees,
   type NodeSpec,
-  type StoreRing,
+  type OwnRing,
 } from '../core/domain.ts';
 import { Plan } from '../core/plan.ts';
 import { carryOut } from './carry.ts';
@@ -25,18 +27,15 @@ const PAGES_PER_MB = 256;
 /** A hypercall takes a bounded list. */
 const PAGES_A_CALL = 32_768;
 
-export interface NewDomain {
-  readonly name: string;
-  readonly memoryMb: number;
-  readonly vcpus: number;
-  /** For its own use, below `vm-data`. */
-  readonly data?: Readonly<Record<string, string>>;
-}
-
-/** What remains to be known of a domain until it is destroyed. */
+/** What remains to be known of a service's domain until it is destroyed. */
 export interface Domain {
   readonly domid: number;
   readonly uuid: string;
+  readonly name: string;
+  readonly memoryMb: number;
+}
+
+export interface NewService {
   readonly name: string;
   readonly memoryMb: number;
 }
@@ -77,46 +76,38 @@ export class Domains {
     await store.transaction((tx) => writeAll(tx, controlDomain(storeDomid)));
   }
 
-  /** A paused domain that the store knows; if a step fails, nothing of it is left. */
-  async create(store: Client, storeDomid: number, wanted: NewDomain): Promise<Domain> {
+  /** A paused domain for a service, that the store knows; if a step fails, nothing of it is left. */
+  async createService(store: Client, storeDomid: number, wanted: NewService): Promise<Domain> {
     const uuid = randomUUID();
-    let domid = -1;
-    let ring: StoreRing = { port: 0, gfn: 0 };
-    const spec = (): DomainSpec => ({
-      domid,
+    const spec: Omit<DomainSpec, 'domid'> = {
       uuid,
       name: wanted.name,
+      type: 'pvh',
       memoryKb: wanted.memoryMb * 1024,
-      vcpus: wanted.vcpus,
-      data: wanted.data ?? {},
-    });
-    const perform: Record<DomainAction, () => Promise<void> | void> = {
-      create: () => {
-        domid = this.#ctrl.createDomain({ handle: uuid, maxVcpus: wanted.vcpus });
-      },
-      destroy: () => this.destroy(domid),
-      populate: () => {
-        this.#ctrl.setMaxMem(domid, wanted.memoryMb * 1024);
-        this.#populate(domid, wanted.memoryMb * PAGES_PER_MB);
-      },
-      directories: async () => {
-        await this.forget(store, domid, uuid);
-        await store.transaction((tx) => writeAll(tx, directories(spec())));
-      },
-      forget: () => this.forget(store, domid, uuid),
-      ring: () => {
-        ring = this.#makeRing(domid, storeDomid, storeGfn(wanted.memoryMb));
-      },
-      details: () => store.transaction((tx) => writeAll(tx, details(spec(), ring))),
-      introduce: () => store.introduce(domid, ring.gfn, ring.port),
+      maxmemKb: wanted.memoryMb * 1024,
+      vcpus: 1,
+      maxvcpus: 1,
+      driverDomain: true,
+      kernel: wanted.name,
+      cmdline: '',
+      startTime: startTime(),
+      data: {},
     };
-    await carryOut(new Plan(domainPlan), { perform: (action) => perform[action]() });
-    return { domid, uuid, name: wanted.name, memoryMb: wanted.memoryMb };
+    const builder = this.builder(store, { storeDomid, consoleDomid: undefined }, spec);
+    await carryOut(new Plan(domainSteps({ console: false })), {
+      perform: (action) => builder.perform(action),
+    });
+    return { domid: builder.domid!, uuid, name: wanted.name, memoryMb: wanted.memoryMb };
   }
 
-  /** Gives a domain whose process has ended a new way to its store. */
+  /** Carries out the steps of toolstack/core/domain.ts for one domain. */
+  builder(store: Client, serving: Serving, spec: Omit<DomainSpec, 'domid'>): DomainBuilder {
+    return new DomainBuilder(this, this.#ctrl, store, serving, spec);
+  }
+
+  /** Gives a service's domain whose process has ended a new way to its store. */
   async reconnect(store: Client, storeDomid: number, { domid, memoryMb }: Domain): Promise<void> {
-    const gfn = storeGfn(memoryMb);
+    const gfn = lastFrame(memoryMb * PAGES_PER_MB, 0);
     const port = this.#ctrl.evtchnAllocUnbound(domid, storeDomid);
     this.#ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
     await store.write(`/local/domain/${domid}/store/port`, `${port}`);
@@ -135,35 +126,137 @@ export class Domains {
 
   /** Removes what the store says of a domain. */
   async forget(store: Client, domid: number, uuid: string): Promise<void> {
-    await store.transaction(async (tx) => {
-      for (const tree of domainTrees(domid, uuid)) {
-        if (await tx.exists(tree)) await tx.rm(tree);
-      }
-    });
+    await store.transaction((tx) => removeAll(tx, domainTrees(domid, uuid)));
+  }
+}
+
+/** Who serves what every domain has. */
+export interface Serving {
+  readonly storeDomid: number;
+  /** undefined: domains have no console. */
+  readonly consoleDomid: number | undefined;
+}
+
+/** One domain while it is made. */
+export class DomainBuilder {
+  readonly #domains: Domains;
+  readonly #ctrl: Ctrl;
+  readonly #store: Client;
+  readonly #serving: Serving;
+  readonly #spec: Omit<DomainSpec, 'domid'>;
+  #domid: number | undefined;
+  #ring: OwnRing = { port: 0, gfn: 0 };
+
+  constructor(
+    domains: Domains,
+    ctrl: Ctrl,
+    store: Client,
+    serving: Serving,
+    spec: Omit<DomainSpec, 'domid'>,
+  ) {
+    this.#domains = domains;
+    this.#ctrl = ctrl;
+    this.#store = store;
+    this.#serving = serving;
+    this.#spec = spec;
   }
 
-  #populate(domid: number, pages: number): void {
+  /** undefined: it has none yet. */
+  get domid(): number | undefined {
+    return this.#domid;
+  }
+
+  async perform(action: DomainAction): Promise<void> {
+    await this.#actions[action]();
+  }
+
+  readonly #actions: Record<DomainAction, () => Promise<void> | void> = {
+    create: () => {
+      const { uuid, maxvcpus } = this.#spec;
+      this.#domid = this.#ctrl.createDomain({ handle: uuid, maxVcpus: maxvcpus });
+    },
+    destroy: () => this.#domains.destroy(this.#domid!),
+    populate: () => {
+      this.#ctrl.setMaxMem(this.#domid!, this.#spec.maxmemKb);
+      this.#populate(this.#pages);
+    },
+    directories: () =>
+      this.#store.transaction(async (tx) => {
+        await removeAll(tx, domainTrees(this.#domid!, this.#spec.uuid));
+        await writeAll(tx, directories(this.#whole));
+      }),
+    forget: () => this.#domains.forget(this.#store, this.#domid!, this.#spec.uuid),
+    ring: () => {
+      const gfn = lastFrame(this.#pages, 0);
+      const { storeDomid } = this.#serving;
+      const port = this.#ctrl.evtchnAllocUnbound(this.#domid!, storeDomid);
+      this.#ctrl.gnttabSeed(this.#domid!, { xenstoreGfn: gfn, xenstoreDomid: storeDomid });
+      this.#ctrl.hvmParamSet(this.#domid!, HvmParam.STORE_PFN, gfn);
+      this.#ctrl.hvmParamSet(this.#domid!, HvmParam.STORE_EVTCHN, port);
+      this.#ring = { port, gfn };
+    },
+    details: () => this.#store.transaction((tx) => writeAll(tx, details(this.#whole, this.#ring))),
+    introduce: () => this.#store.introduce(this.#domid!, this.#ring.gfn, this.#ring.port),
+    console: async () => {
+      const gfn = lastFrame(this.#pages, 1);
+      const backendDomid = this.#serving.consoleDomid!;
+      const port = this.#ctrl.evtchnAllocUnbound(this.#domid!, backendDomid);
+      this.#ctrl.gnttabSeed(this.#domid!, { consoleGfn: gfn, consoleDomid: backendDomid });
+      this.#ctrl.hvmParamSet(this.#domid!, HvmParam.CONSOLE_PFN, gfn);
+      this.#ctrl.hvmParamSet(this.#domid!, HvmParam.CONSOLE_EVTCHN, port);
+      const nodes = consoleNodes({ domid: this.#domid!, backendDomid, port, gfn });
+      await this.#store.transaction(async (tx) => {
+        await removeAll(tx, consoleTrees(this.#domid!, backendDomid));
+        await writeAll(tx, nodes);
+      });
+    },
+    forgetConsole: () =>
+      this.#store.transaction((tx) => removeConsole(tx, this.#domid!, this.#serving.consoleDomid!)),
+  };
+
+  get #whole(): DomainSpec {
+    return { ...this.#spec, domid: this.#domid! };
+  }
+
+  get #pages(): number {
+    return (this.#spec.memoryKb / 1024) * PAGES_PER_MB;
+  }
+
+  #populate(pages: number): void {
     for (let first = 0; first < pages; first += PAGES_A_CALL) {
       const length = Math.min(PAGES_A_CALL, pages - first);
       this.#ctrl.populatePhysmap(
-        domid,
+        this.#domid!,
         Array.from({ length }, (_, index) => first + index),
       );
     }
   }
+}
 
-  #makeRing(domid: number, storeDomid: number, gfn: number): StoreRing {
-    const port = this.#ctrl.evtchnAllocUnbound(domid, storeDomid);
-    this.#ctrl.gnttabSeed(domid, { xenstoreGfn: gfn, xenstoreDomid: storeDomid });
-    this.#ctrl.hvmParamSet(domid, HvmParam.STORE_PFN, gfn);
-    this.#ctrl.hvmParamSet(domid, HvmParam.STORE_EVTCHN, port);
-    return { port, gfn };
+/** Now, as libxl writes it. */
+export function startTime(): string {
+  return (Date.now() / 1000).toFixed(2);
+}
+
+function lastFrame(pages: number, before: number): number {
+  return pages - 1 - before;
+}
+
+/** What is not there is fine. */
+export async function removeAll(store: Store, trees: readonly string[]): Promise<void> {
+  for (const tree of trees) {
+    try {
+      await store.rm(tree);
+    } catch (error) {
+      if (!(error instanceof XenstoreError && error.code === 'ENOENT')) throw error;
+    }
   }
 }
 
-/** The last of its frames. */
-function storeGfn(memoryMb: number): number {
-  return memoryMb * PAGES_PER_MB - 1;
+/** With what is left empty above it: its server's directory of this domain. */
+export async function removeConsole(tx: Store, domid: number, consoleDomid: number): Promise<void> {
+  await removeAll(tx, consoleTrees(domid, consoleDomid));
+  await removeAll(tx, [`${backendRoot(consoleDomid, CONSOLE)}/${domid}`]);
 }
 
 /** In their order. */

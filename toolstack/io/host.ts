@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Platform } from '../../osdep/platform.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
-import { type HostAction, type HostFile, hostPlan, serviceOf } from '../core/host.ts';
+import { type HostAction, type HostFile, hostPlan, type ServiceName } from '../core/host.ts';
 import { Plan } from '../core/plan.ts';
 import { policyText } from '../core/policy.ts';
 import { defaultPolicy } from '../core/supervise.ts';
@@ -14,13 +14,15 @@ import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
 import { Crew } from './crew.ts';
 import { Domains } from './domains.ts';
-import { reasonOf } from './fault.ts';
-import { Guests, guestProcess } from './guests.ts';
+import { Fault, reasonOf } from './fault.ts';
+import { endGuests, guestProcesses, guestStates, HostGuests } from './hostguests.ts';
 import { type Log, openLog } from './log.ts';
-import { guest as guestProgram, xenstoreAdmin, xenstored } from './programs.ts';
+import { sshd, toolstack, xenstoreAdmin, xenstored } from './programs.ts';
+import { RemoteToolstack } from './remote.ts';
 import { type RunDirectory, self } from './rundir.ts';
 import { Services, type Surroundings } from './services.ts';
-import type { DomainState, HostState } from './state.ts';
+import { writeServices } from './servicesfile.ts';
+import type { DomainState, HostState, SshState } from './state.ts';
 
 export interface Hypervisor<P extends Platform = Platform> {
   /** How it is started. */
@@ -40,6 +42,8 @@ export interface HostEvents {
   broken(reason: string): void;
   /** Somebody asked over the control socket. */
   down(): void;
+  /** Creates guests from these cfg files and directories of them; what is wrong with one is told. */
+  autostart(paths: readonly string[], toolstack: RemoteToolstack): Promise<void>;
 }
 
 export class Host<P extends Platform> {
@@ -50,7 +54,8 @@ export class Host<P extends Platform> {
   readonly #log: Log;
   readonly #crew: Crew;
   readonly #plan: Plan<HostAction>;
-  readonly #guests: Guests;
+  readonly #toolstack: RemoteToolstack;
+  readonly #guests: HostGuests;
   readonly #services: Services;
   readonly #since = new Date().toISOString();
   readonly #ending = new AbortController();
@@ -61,8 +66,10 @@ export class Host<P extends Platform> {
   #closeCtrl: () => void = () => {};
   #storeDomid: number | undefined;
   #store: Client | undefined;
+  #admin: Promise<void> = Promise.resolve();
   #adminPort: number;
   #url: string | undefined;
+  #ssh: SshState | undefined;
 
   constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor<P>, events: HostEvents) {
     this.#file = file;
@@ -77,24 +84,19 @@ export class Host<P extends Platform> {
       },
       over: (name, phase, text) => this.#over(name, phase, text),
     });
-    const print = (text: string): void => events.print(text);
-    const leaving = (): boolean => this.#phase === 'stopping';
-    this.#guests = new Guests({
-      crew: this.#crew,
-      run: run.path,
-      command: (domid) => guestProgram(this.#environment(domid, 'ends with its process')),
-      changed: () => this.#changed(),
-      print,
-      leaving,
-    });
+    this.#toolstack = new RemoteToolstack(run.path);
+    this.#guests = new HostGuests(run.path, this.#toolstack);
     this.#services = new Services({
       file,
       run: run.path,
       crew: this.#crew,
-      policy: () => policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort }),
+      policy: async () => {
+        await this.#admin;
+        return policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort });
+      },
       environment: (domid) => this.#environment(domid, 'outlives its process'),
-      print,
-      leaving,
+      print: (text) => events.print(text),
+      leaving: () => this.#phase === 'stopping',
       ending: this.#ending.signal,
     });
     this.#plan = new Plan(hostPlan(file));
@@ -139,7 +141,7 @@ export class Host<P extends Platform> {
   }
 
   state(): HostState {
-    const guests = this.#guests.states();
+    const guests = guestStates(this.#run.path);
     return {
       version: 1,
       host: this.#file.name,
@@ -148,24 +150,27 @@ export class Host<P extends Platform> {
       since: this.#since,
       socket: this.socket,
       url: this.#url,
+      ssh: this.#ssh,
       uplink: this.#services.uplink,
       webs: this.#services.webs.filter(({ guest }) => guests.some(({ name }) => name === guest)),
-      processes: this.#crew.states(),
+      processes: [...this.#crew.states(), ...guestProcesses(this.#run.path)],
       domains: [...this.#ownDomains(), ...guests],
     };
   }
 
   /** All but the guests. */
   #ownDomains(): DomainState[] {
+    const control = { domid: 0, name: 'Domain-0', memoryMb: 0, role: 'control', devices: [] } as const;
+    return [control, ...this.#serviceDomains()];
+  }
+
+  #serviceDomains(): DomainState[] {
     const { memoryMb } = this.#file.xenstored;
     const store =
       this.#storeDomid === undefined ? [] : [{ domid: this.#storeDomid, name: 'xenstored', memoryMb }];
-    return [
-      { domid: 0, name: 'Domain-0', memoryMb: 0, role: 'control', devices: [] },
-      ...[...store, ...this.#services.all()].map(
-        ({ domid, name, memoryMb }): DomainState => ({ domid, name, memoryMb, role: 'service', devices: [] }),
-      ),
-    ];
+    return [...store, ...this.#services.all()].map(({ domid, name, memoryMb }) => {
+      return { domid, name, memoryMb, role: 'service', devices: [] };
+    });
   }
 
   #carryOut(): Promise<boolean> {
@@ -197,28 +202,20 @@ export class Host<P extends Platform> {
         return this.#store!.close();
       case 'createService':
         return this.#services.create(action.service, this.#there());
-      case 'startService':
-        return this.#services.start(action.service, this.#there());
-      case 'stopService':
-        return this.#crew.stop(action.service);
       case 'destroyService':
         return this.#services.destroy(action.service, this.#there());
+      case 'startAll':
+        return this.#startAll();
+      case 'stopAll':
+        return this.#stopAll();
       case 'createGuest':
-        return this.#guests.create(action.guest, this.#there());
-      case 'destroyGuest':
-        return this.#guests.destroy(action.guest.name, this.#there());
-      case 'attach': {
-        const { domid } = this.#services.domain(serviceOf[action.device.kind]);
-        return this.#guests.attach(action.guest.name, action.device, domid, this.#there());
-      }
-      case 'detach':
-        return this.#guests.detach(action.guest.name, action.device, this.#there());
-      case 'startGuest':
-        return this.#guests.start(action.guest.name, this.#there());
-      case 'stopGuest':
-        return this.#crew.stop(guestProcess(action.guest.name));
+        return this.#guests.create(action.guest, action.place, this.#ending.signal);
       case 'acquaint':
-        return this.#guests.acquaint(this.#file.guests, this.#there());
+        return this.#guests.acquaint(this.#file.guests, this.#store!);
+      case 'letRun':
+        return this.#guests.letRun(this.#ending.signal);
+      case 'autostart':
+        return this.#events.autostart(this.#file.autostart, this.#toolstack);
     }
   }
 
@@ -241,18 +238,71 @@ export class Host<P extends Platform> {
             this.#environment(this.#storeDomid!, 'outlives its process'),
           ),
       }),
-    admin: (): Promise<void> =>
-      this.#crew.start({
-        name: 'admin',
-        policy: defaultPolicy,
-        command: () => xenstoreAdmin(this.#run.path, this.#adminPort),
-        ready: (match) => {
-          this.#url = match[1];
-          // Its users keep their address when it is started again.
-          this.#adminPort = Number(new URL(match[1]!).port);
-        },
-      }),
   };
+
+  /** All at the same time; if one does not come up, none stays. */
+  async #startAll(): Promise<void> {
+    writeServices(this.#run.path, this.#serviceDomains());
+    this.#admin = this.#file.admin === undefined ? Promise.resolve() : this.#startAdmin();
+    const starting: [string, Promise<void>][] = [
+      ['admin', this.#admin],
+      ['toolstack', this.#startToolstack()],
+      ...(this.#file.ssh === undefined
+        ? []
+        : [['ssh', this.#startSsh(this.#file.ssh)] as [string, Promise<void>]]),
+      ...this.#services
+        .names()
+        .map((name): [string, Promise<void>] => [name, this.#services.start(name, this.#there())]),
+    ];
+    const ends = await Promise.allSettled(starting.map(([, start]) => start));
+    const bad = ends.findIndex(({ status }) => status === 'rejected');
+    if (bad < 0) return;
+    await this.#stopAll();
+    throw new Fault(`${starting[bad]![0]}: ${reasonOf((ends[bad] as PromiseRejectedResult).reason)}`);
+  }
+
+  /** Those first that would make what ends anew. */
+  async #stopAll(): Promise<void> {
+    await Promise.all(['ssh', 'toolstack'].map((name) => this.#crew.stop(name)));
+    await endGuests(this.#run.path);
+    const others: (ServiceName | 'admin')[] = ['admin', ...this.#services.names()];
+    await Promise.all(others.map((name) => this.#crew.stop(name)));
+  }
+
+  #startAdmin(): Promise<void> {
+    return this.#crew.start({
+      name: 'admin',
+      policy: defaultPolicy,
+      command: () => xenstoreAdmin(this.#run.path, this.#adminPort),
+      ready: (match) => {
+        this.#url = match[1];
+        // Its users keep their address when it is started again.
+        this.#adminPort = Number(new URL(match[1]!).port);
+      },
+    });
+  }
+
+  #startToolstack(): Promise<void> {
+    return this.#crew.start({
+      name: 'toolstack',
+      policy: defaultPolicy,
+      command: () => toolstack(this.#run.path),
+      line: (text) => {
+        if (this.#phase !== 'stopping' && text.startsWith('guest ')) this.#events.print(text);
+      },
+    });
+  }
+
+  #startSsh({ port, args }: NonNullable<HostFile['ssh']>): Promise<void> {
+    return this.#crew.start({
+      name: 'ssh',
+      policy: defaultPolicy,
+      command: () => sshd(this.#run.path, port, args),
+      ready: ([, address = '', answered = '', fingerprint = '']) => {
+        this.#ssh = { address, port: Number(answered), fingerprint };
+      },
+    });
+  }
 
   #openControl(): void {
     this.#platform = this.#hypervisor.open(this.#run.path);
@@ -279,17 +329,6 @@ export class Host<P extends Platform> {
       await store.close();
       throw error;
     }
-    void this.#watchReleases(store);
-  }
-
-  async #watchReleases(store: Client): Promise<void> {
-    try {
-      for await (const _ of store.watch('@releaseDomain')) {
-        if (this.#phase === 'up') await this.#guests.reap(this.#there());
-      }
-    } catch (error) {
-      this.#log.warn(`no longer watching for domains that end: ${reasonOf(error)}`);
-    }
   }
 
   /** What there is from the step that connects to the store on. */
@@ -307,7 +346,6 @@ export class Host<P extends Platform> {
       this.#events.broken(`the host cannot go on without its ${name}: ${text}`);
       return;
     }
-    if (this.#guests.ended(name, text, this.#there())) return;
     this.#events.print(`${name} does not come up (${text}); the host goes on without it`);
   }
 

@@ -42,7 +42,11 @@ export function readHostFile(path: string): HostFile {
   }
   const wrong = mistakes(host);
   if (wrong.length > 0) throw new Fault(`${path}: ${wrong.join('; ')}`);
-  return { ...host, guests: host.guests.map((guest) => ({ ...guest, disks: guest.disks.map(placed) })) };
+  return {
+    ...host,
+    guests: host.guests.map((guest) => ({ ...guest, disks: guest.disks.map(placed) })),
+    autostart: host.autostart.map((one) => resolve(dirname(path), one)),
+  };
 
   function placed(disk: DiskFile): DiskFile {
     return disk.archive === undefined

@@ -51,10 +51,12 @@ export class Hotplug {
 
   /** Decides what is still open of a device that is filled in (core/deviceset.ts): who serves it, and how. Throws Fault. */
   async place(domid: number, domainType: DomainType, config: DeviceConfig): Promise<PlacedDevice> {
+    const { kind } = config;
     const devid = devidOf(config);
     if (devid === undefined) throw new Fault('a device without a number');
+    const against = unserved(config);
+    if (against !== undefined) throw new Fault(`${labelOf(kind, devid, vdevOf(config))}: ${against}`);
     const backendDomid = await this.#backend(config);
-    const kind = config.kind;
     return { name: { backendDomid, kind, frontendDomid: domid, devid }, config, domainType };
   }
 
@@ -294,7 +296,24 @@ function addressPath({ frontendDomid, devid }: DeviceName): string {
 }
 
 function label({ name, config }: PlacedDevice): string {
-  return labelOf(config.kind, name.devid, config.kind === 'vbd' ? config.vdev : undefined);
+  return labelOf(config.kind, name.devid, vdevOf(config));
+}
+
+function vdevOf(config: DeviceConfig): string | undefined {
+  return config.kind === 'vbd' ? config.vdev : undefined;
+}
+
+/** What no backend of this project does, and nobody else is there for on the simulator; undefined: it is served. */
+function unserved(config: DeviceConfig): string | undefined {
+  if (config.kind === 'pvcalls') return undefined;
+  if (config.script !== undefined) return `script=${config.script}: there are no hotplug scripts here`;
+  if (config.kind === 'vif')
+    return config.type === 'ioemu' ? 'type=ioemu: there are no emulated interfaces' : undefined;
+  const { format, backendtype } = config;
+  if (format !== 'raw' && format !== 'empty') return `format=${format} is not served, raw is`;
+  return backendtype === undefined || backendtype === 'phy'
+    ? undefined
+    : `backendtype=${backendtype} is not served, phy is`;
 }
 
 function kindOf({ kind }: DeviceName): Kind {

@@ -2,10 +2,13 @@
  * The programs that a host consists of, as they are built into `dist`: their flags and the line by which each says that it serves. Knows
  * nothing of when they are started.
  */
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import type { DomainConfig } from '../core/config.ts';
 import type { HostFile, ServiceFile } from '../core/host.ts';
 import type { Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
+import { Fault } from './fault.ts';
 import { packageRoot } from './hostfile.ts';
 
 /** Domain's identity, or whatever else a process gets by its environment. */
@@ -33,8 +36,14 @@ export function xenstored(
 
 /** The match's first group is its URL. */
 export function xenstoreAdmin(run: string, port: number): Command {
-  const flags = ['--run', run, '--port', `${port}`, '--token-file', join(run, 'admin.token')];
-  return program('xenstored/admin/main.js', flags, lifeline, /xenstore-admin is ready at (\S+)/);
+  const tokens = [
+    '--token-file',
+    join(run, 'admin.token'),
+    '--write-token-file',
+    join(run, 'admin-write.token'),
+  ];
+  const flags = ['--run', run, '--port', `${port}`, ...tokens];
+  return program('xenstored/admin/main.js', flags, lifeline, /xenstore-admin is ready at (http:\/\/[^/\s]+)/);
 }
 
 export function blkback(run: string, { args }: ServiceFile, domain: Environment): Command {
@@ -57,11 +66,64 @@ export function xensock(run: string, { args }: ServiceFile, policy: string, doma
   return backend('netback/xensock/main.js', run, ['--policy', policy, ...args], domain);
 }
 
+export function consoled(run: string, { args }: ServiceFile, domain: Environment): Command {
+  return backend('toolstack/console/main.js', run, ['--log', join(run, 'logs/console'), ...args], domain);
+}
+
+/** The domain manager: a second process of the control domain. */
+export function toolstack(run: string): Command {
+  return program('toolstack/main.js', ['serve', '--run', run], lifeline, /toolstack is ready/);
+}
+
+/** The match's groups are its address, its port and its key's fingerprint. */
+export function sshd(run: string, port: number, args: readonly string[]): Command {
+  const flags = ['sshd', '--run', run, '--port', `${port}`, ...args];
+  return program('toolstack/main.js', flags, lifeline, /^sshd is ready on (\S+):(\d+) (\S+)/);
+}
+
 function backend(path: string, run: string, args: readonly string[], domain: Environment): Command {
   const flags = ['--platform', 'sim', '--run', run, ...args];
   return program(path, flags, { ...domain, ...lifeline }, /ready for domain/);
 }
 
-export function guest(domain: Environment): Command {
-  return program('toolstack/guest/main.js', [], { ...domain, ...lifeline }, /guest is ready/);
+/** Programs for a guest's domain by what a `kernel=` calls them; those of services serve other domains' devices from it. */
+const guests: Readonly<Record<string, string>> = {
+  guest: 'toolstack/guest/main.js',
+  serial: 'toolstack/guest/serial-main.js',
+};
+const drivers: Readonly<Record<string, string>> = {
+  blkback: 'blkback/main.js',
+  netback: 'netback/vif/main.js',
+  xensock: 'netback/xensock/main.js',
+};
+
+/** What runs in a domain. Throws Fault: there is no such program. */
+export function guestCommand(
+  { kernel = 'guest', cmdline }: Pick<DomainConfig, 'kernel' | 'cmdline'>,
+  run: string,
+  domain: Environment,
+): Omit<Command, 'ready'> {
+  const file = process.execPath;
+  const words = wordsOf(cmdline);
+  const [guest, driver] = [guests[kernel], drivers[kernel]];
+  if (guest !== undefined) return { file, args: [join(packageRoot, 'dist', guest), ...words], env: domain };
+  if (driver !== undefined) {
+    const flags = ['--platform', 'sim', '--run', run, ...words];
+    return { file, args: [join(packageRoot, 'dist', driver), ...flags], env: domain };
+  }
+  return { file, args: [kernel, ...words], env: domain };
+}
+
+/** Throws Fault: a kernel is neither one of ours nor a file. */
+export function checkKernel({ kernel = 'guest' }: Pick<DomainConfig, 'kernel'>): void {
+  const known = [...Object.keys(guests), ...Object.keys(drivers)];
+  if (known.includes(kernel)) return;
+  if (!isAbsolute(kernel) || statSync(kernel, { throwIfNoEntry: false })?.isFile() !== true)
+    throw new Fault(`kernel ${kernel}: no such file, and no program of ours (${known.join(', ')})`);
+}
+
+/** As a shell splits them, without anything else that a shell does. */
+function wordsOf(cmdline: string): string[] {
+  const words = cmdline.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) ?? [];
+  return words.map((word) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
 }

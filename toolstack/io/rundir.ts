@@ -17,21 +17,27 @@ import {
 import { dirname, join } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
 import { Fault, reasonOf } from './fault.ts';
+import { endGuests } from './hostguests.ts';
 import { ended, identify, isAlive, type ProcessId } from './identity.ts';
 import { type HostState, readState } from './state.ts';
 
 /** What a host puts there. A directory with anything else in it is not cleared, whatever it is. */
 const OURS: ReadonlySet<string> = new Set([
+  'admin-audit.log',
+  'admin-write.token',
   'admin.token',
   'blkback',
+  'console',
   'control',
   'disks',
   'hypervisor',
   'lock',
   'logs',
   'netback',
+  'ssh',
   'state.json',
   'state.json.new',
+  'toolstack',
   'xensock',
   'xensock.json',
   'xenstored',
@@ -102,6 +108,7 @@ export class RunDirectory {
     if (!names.every((name) => OURS.has(name) || CAPTURE.test(name))) throw foreign(this.path);
     const left = readState(this.path);
     if (left) await endLeftovers(left);
+    await endGuests(this.path);
     for (const name of readdirSync(this.path)) {
       if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
     }

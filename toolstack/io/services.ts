@@ -1,21 +1,19 @@
 /**
- * The backends of a host: each in a domain of its own, which outlives its process, so that a killed one goes on with its guests' devices when it is started
+ * The stub domains of a host that serve its guests: each outlives its process, so that a killed one goes on with its guests' devices when it is started
  * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
-import { devicesOf } from '../core/devices.ts';
-import { type HostFile, type ServiceName, serviceOf } from '../core/host.ts';
+import type { HostFile, ServiceName } from '../core/host.ts';
 import { reachedAt } from '../core/policy.ts';
-import { deviceQuotas, quotaOf } from '../core/quotas.ts';
 import { defaultPolicy } from '../core/supervise.ts';
 import { obstacle, type Uplink } from '../core/uplink.ts';
 import type { Command } from './child.ts';
 import type { Crew } from './crew.ts';
 import type { Domain, Domains } from './domains.ts';
 import { hasInterface, listenObstacle, readNetwork } from './network.ts';
-import { blkback, netback, xensock } from './programs.ts';
+import { blkback, consoled, netback, xensock } from './programs.ts';
 import type { WebState } from './state.ts';
 
 export interface ServicesOptions {
@@ -23,8 +21,8 @@ export interface ServicesOptions {
   /** The host's run directory. */
   readonly run: string;
   readonly crew: Crew;
-  /** Of sockets, as its file is to be. */
-  readonly policy: () => string;
+  /** Of sockets, as its file is to be; once everything that it speaks of is known. */
+  readonly policy: () => Promise<string>;
   /** What makes a process that domain. */
   readonly environment: (domid: number) => Record<string, string>;
   /** For people, a line. */
@@ -62,40 +60,24 @@ export class Services {
     return this.#webs;
   }
 
-  domain(service: ServiceName): Domain {
-    return this.#domains.get(service)!;
-  }
-
   /** In the order in which they were made. */
   all(): Domain[] {
     return [...this.#domains.values()];
   }
 
+  names(): ServiceName[] {
+    return [...this.#domains.keys()];
+  }
+
   async create(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
     const { memoryMb } = this.#options.file[service]!;
-    const wanted = { name: service, memoryMb, vcpus: 1 };
-    const domain = await domains.create(store, storeDomid, wanted);
-    try {
-      await this.#allow(service, domain, store);
-      domains.unpause(domain.domid);
-    } catch (error) {
-      domains.destroy(domain.domid);
-      await domains.forget(store, domain.domid, domain.uuid);
-      throw error;
-    }
+    const domain = await domains.createService(store, storeDomid, { name: service, memoryMb });
+    domains.unpause(domain.domid);
     this.#domains.set(service, domain);
   }
 
-  /** As much in the store as its devices will take. */
-  async #allow(service: ServiceName, { domid }: Domain, store: Client): Promise<void> {
-    const { guests } = this.#options.file;
-    const served = guests.flatMap(devicesOf).filter(({ kind }) => serviceOf[kind] === service);
-    for (const name of deviceQuotas)
-      await store.setQuota(name, quotaOf(name, await store.getQuota(name), served.length), domid);
-  }
-
   async destroy(service: ServiceName, { domains, store }: Surroundings): Promise<void> {
-    const { domid, uuid } = this.domain(service);
+    const { domid, uuid } = this.#domains.get(service)!;
     this.#domains.delete(service);
     domains.destroy(domid);
     // A store that is about to go with the host need not forget first.
@@ -119,7 +101,7 @@ export class Services {
 
   #startProcess(service: ServiceName, { domains, store, storeDomid }: Surroundings): Promise<void> {
     const { crew, ending } = this.#options;
-    const domain = this.domain(service);
+    const domain = this.#domains.get(service)!;
     return crew.start({
       name: service,
       policy: defaultPolicy,
@@ -138,6 +120,8 @@ export class Services {
         return netback(run, file.netback!, this.#uplink, environment(domid));
       case 'xensock':
         return xensock(run, file.xensock!, this.#policyFile, environment(domid));
+      case 'console':
+        return consoled(run, file.console!, environment(domid));
     }
   }
 
@@ -158,7 +142,7 @@ export class Services {
       else print(`${against}: map guest ${name}'s port to another in the host file`);
     }
     // Once: from then on it is whoever's it is who changes it.
-    writeFileSync(this.#policyFile, policy(), { mode: 0o600 });
+    writeFileSync(this.#policyFile, await policy(), { mode: 0o600 });
   }
 }
 

@@ -4,7 +4,6 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Device } from '../core/devices.ts';
 import type { Uplink } from '../core/uplink.ts';
 import type { ProcessId } from './identity.ts';
 
@@ -18,12 +17,21 @@ export interface HostState {
   readonly socket: string;
   /** Of xenstore-admin, once there is one. */
   readonly url: string | undefined;
+  /** Where the toolstack answers SSH, once it does. */
+  readonly ssh: SshState | undefined;
   /** The machine's way in to the guests, if there is one. */
   readonly uplink: Uplink | undefined;
   /** What guests serve, as far as this machine reaches it. */
   readonly webs: readonly WebState[];
   readonly processes: readonly ProcessState[];
   readonly domains: readonly DomainState[];
+}
+
+export interface SshState {
+  readonly address: string;
+  readonly port: number;
+  /** Of the host's key. */
+  readonly fingerprint: string;
 }
 
 export interface ProcessState {
@@ -45,7 +53,8 @@ export interface DomainState {
   readonly name: string;
   readonly memoryMb: number;
   readonly role: 'control' | 'service' | 'guest';
-  readonly devices: readonly Device[];
+  /** For people: `xvda alice.img`. */
+  readonly devices: readonly string[];
 }
 
 /** `--run`, STUBDOM0_RUN, or a place that fits who asks. */

@@ -1,0 +1,61 @@
+/**
+ * What a toolstack writes down of a domain that it makes, before it does anything, so that another one that comes after a kill knows what is to go on and
+ * what is to be taken back. Text in, a record out; knows no file and no process but by its number.
+ */
+import type { DomainConfig } from './config.ts';
+
+/**
+ * `creating`, `ending`: whoever finds it so undoes it. `restarting`: whoever finds it so undoes it and makes the domain anew. `running`: it was handed
+ * over to its user; what became of it since, the hypervisor tells. `preserved`: it ended, and was asked to stay to be looked at.
+ */
+export type RecordPhase = 'creating' | 'running' | 'restarting' | 'ending' | 'preserved';
+
+/** A process, and when it was born: numbers are used again. */
+export interface RecordedProcess {
+  readonly pid: number;
+  readonly born: string;
+}
+
+/** A domain with a process in it. */
+export interface RecordedDomain {
+  /** undefined: it is not made yet, or that was not written down; then its uuid finds it. */
+  readonly domid: number | undefined;
+  /** undefined: none of its own. */
+  readonly process: RecordedProcess | undefined;
+}
+
+export interface DomainRecord extends RecordedDomain {
+  readonly version: 1;
+  readonly uuid: string;
+  readonly phase: RecordPhase;
+  /** With everything filled in, as `create` was told or devices have been attached since. */
+  readonly config: DomainConfig;
+  readonly start: 'running' | 'paused';
+  /** Its device model, in a domain of its own. */
+  readonly model: (RecordedDomain & { readonly uuid: string }) | undefined;
+  /** Milliseconds since the epoch: when it was last made. */
+  readonly madeMs: number;
+  /** How often in a row it has ended soon after it was made. */
+  readonly quickEnds: number;
+  /** A ShutdownReason; of one that is preserved. */
+  readonly endedBy: number | undefined;
+}
+
+export function recordText(record: DomainRecord): string {
+  return `${JSON.stringify(record, undefined, 1)}\n`;
+}
+
+/** undefined: it is none, or one of another version. */
+export function parseRecord(text: string): DomainRecord | undefined {
+  try {
+    const record = JSON.parse(text) as Partial<DomainRecord> | null;
+    const complete =
+      record?.version === 1 &&
+      typeof record.uuid === 'string' &&
+      typeof record.phase === 'string' &&
+      typeof record.config?.name === 'string';
+    return complete ? (record as DomainRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}

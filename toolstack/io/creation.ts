@@ -1,0 +1,140 @@
+/**
+ * One domain while it is made: carries out the steps of toolstack/core/domainplan.ts, and writes down what a toolstack that comes after a kill has to know.
+ * Knows no other domain.
+ */
+import type { DeviceName } from '../../xenstored/xenbus/path.ts';
+import type { DeviceConfig, DomainConfig } from '../core/config.ts';
+import type { DomainSpec } from '../core/domain.ts';
+import { type Creation, type CreationAction, creationSteps } from '../core/domainplan.ts';
+import { Plan } from '../core/plan.ts';
+import type { DomainRecord } from '../core/record.ts';
+import type { Progress } from '../core/toolstack.ts';
+import { carryOut } from './carry.ts';
+import { type DomainBuilder, startTime } from './domains.ts';
+import { endProcess, guestLog, type Started, startProcess } from './guestprocess.ts';
+import type { Parts } from './parts.ts';
+import { guestCommand } from './programs.ts';
+
+export interface CreationOptions {
+  readonly parts: Parts;
+  /** What is written down before anything is done; its phase says what becomes of it after a kill. */
+  readonly blank: DomainRecord;
+  readonly creation: Creation;
+  readonly progress: (made: Progress) => void;
+  readonly signal: AbortSignal;
+  /** Something of it has been written down. */
+  readonly changed: (record: DomainRecord) => void;
+}
+
+export interface Made {
+  readonly record: DomainRecord;
+  readonly started: Started;
+}
+
+export class DomainCreation {
+  readonly #options: CreationOptions;
+  readonly #builder: DomainBuilder;
+  readonly #placed = new Map<DeviceConfig, DeviceName>();
+  #record: DomainRecord;
+  #started: Started | undefined;
+
+  constructor(options: CreationOptions) {
+    this.#options = options;
+    const { parts, blank, creation } = options;
+    this.#builder = parts.domains.builder(parts.store, parts, specOf(creation.config, blank.uuid));
+    this.#record = blank;
+  }
+
+  /** undefined: the signal came, and all is undone. Throws Fault, with all undone. */
+  async carryOut(): Promise<Made | undefined> {
+    const { parts, creation, progress, signal } = this.#options;
+    const { name } = creation.config;
+    const made = await carryOut(new Plan(creationSteps(creation)), {
+      perform: (action) => this.#perform(action),
+      interrupted: () => signal.aborted,
+      note: (text) => parts.log.info({ domain: name }, text),
+      progress,
+    });
+    if (!made) return undefined;
+    this.#save({ phase: 'running' });
+    return { record: this.#record, started: this.#started! };
+  }
+
+  #perform(action: CreationAction): Promise<void> | void {
+    const { parts } = this.#options;
+    switch (action.kind) {
+      case 'record':
+        return parts.records.save(this.#record);
+      case 'unrecord':
+        return parts.records.remove(this.#record.uuid);
+      case 'domain':
+        return this.#domain(action.action);
+      case 'start':
+        return this.#start();
+      case 'kill':
+        return this.#kill();
+      case 'unpause':
+        return parts.domains.unpause(this.#record.domid!);
+      case 'attach':
+        return this.#attach(action.device);
+      case 'detach':
+        return this.#detach(action.device);
+      case 'startModel':
+      case 'stopModel':
+        throw new Error('not yet');
+    }
+  }
+
+  async #domain(action: Parameters<DomainBuilder['perform']>[0]): Promise<void> {
+    await this.#builder.perform(action);
+    if (action === 'create') this.#save({ domid: this.#builder.domid });
+  }
+
+  async #attach(device: DeviceConfig): Promise<void> {
+    const { parts, creation, signal } = this.#options;
+    const placed = await parts.hotplug.place(this.#record.domid!, creation.config.type, device);
+    this.#placed.set(device, placed.name);
+    await parts.hotplug.attach(placed, signal);
+  }
+
+  /** Its domain has never run: nobody has to be asked. */
+  async #detach(device: DeviceConfig): Promise<void> {
+    await this.#options.parts.hotplug.detach(this.#placed.get(device)!, 'force');
+  }
+
+  #start(): void {
+    const { parts, creation } = this.#options;
+    const { config } = creation;
+    const command = guestCommand(config, parts.run, parts.environment(this.#record.domid!));
+    this.#started = startProcess(command, guestLog(parts.run, config.name));
+    this.#save({ process: this.#started.id });
+    this.#started.go();
+  }
+
+  async #kill(): Promise<void> {
+    if (this.#record.process !== undefined) await endProcess(this.#record.process);
+  }
+
+  #save(change: Partial<DomainRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    this.#options.parts.records.save(this.#record);
+    this.#options.changed(this.#record);
+  }
+}
+
+function specOf(config: DomainConfig, uuid: string): Omit<DomainSpec, 'domid'> {
+  return {
+    uuid,
+    name: config.name,
+    type: config.type,
+    memoryKb: config.memoryMb * 1024,
+    maxmemKb: config.maxmemMb * 1024,
+    vcpus: config.vcpus,
+    maxvcpus: config.maxvcpus,
+    driverDomain: config.driverDomain,
+    kernel: config.kernel ?? 'guest',
+    cmdline: config.cmdline,
+    startTime: startTime(),
+    data: config.data,
+  };
+}

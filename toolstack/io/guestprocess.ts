@@ -1,0 +1,84 @@
+/**
+ * The process in a guest's domain: started so that it outlives us and that nothing of it runs before it is written down; its output in a file of its own;
+ * and ended. Knows no domain.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, copyFileSync, mkdirSync, openSync, statSync, truncateSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { RecordedProcess } from '../core/record.ts';
+import type { Command } from './child.ts';
+import { Fault } from './fault.ts';
+import { ended, identify, isAlive } from './identity.ts';
+
+const LOG_MAX_BYTES = 1 << 20;
+/** Becomes the program at a word of ours; without one, when we are gone before, it ends. */
+const GATE = 'read -r go || exit 1; exec "$@" </dev/null';
+/** Ours alone, from whoever started us. */
+const NOT_THEIRS = ['STUBDOM0_LIFELINE', 'STUBDOM0_TOKEN', 'STUBDOM0_RUN'];
+
+/** Where a domain's process writes; a name may hold what a file's may not. */
+export function guestLog(run: string, name: string): string {
+  return join(run, 'logs', `guest-${name.replaceAll(/[^\w.@+-]/g, '_')}.log`);
+}
+
+export interface Started {
+  readonly id: RecordedProcess;
+  /** Lets the program begin, once it is written down. */
+  go(): void;
+  /** Its end, if we are there to see it; for people. */
+  readonly over: Promise<string>;
+}
+
+/** Throws Fault. */
+export function startProcess(command: Omit<Command, 'ready'>, log: string): Started {
+  mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+  const file = openSync(log, 'a', 0o600);
+  try {
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !NOT_THEIRS.includes(name)),
+    );
+    const child = spawn('/bin/sh', ['-c', GATE, 'sh', command.file, ...command.args], {
+      env: { ...env, ...command.env },
+      stdio: ['pipe', file, file],
+      detached: true,
+    });
+    const over = endOf(child);
+    child.stdin!.on('error', () => {});
+    const id = child.pid === undefined ? undefined : identify(child.pid);
+    if (id === undefined) throw new Fault('cannot start another process on this machine');
+    return { id, over, go: () => child.stdin!.end('go\n') };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `exit code ${code}` : `ended by ${signal}`),
+    );
+  });
+}
+
+/** Until it is gone; one that is gone already is fine. */
+export async function endProcess(id: RecordedProcess): Promise<void> {
+  if (!isAlive(id)) return;
+  try {
+    process.kill(-id.pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
+  }
+  await ended(id);
+}
+
+/** A log that has grown too long begins anew, and what it held is kept beside it. Whoever writes to it goes on. */
+export function boundLog(log: string): void {
+  try {
+    if ((statSync(log, { throwIfNoEntry: false })?.size ?? 0) <= LOG_MAX_BYTES) return;
+    copyFileSync(log, `${log}.1`);
+    truncateSync(log);
+  } catch {
+    // A full disk must cost nobody his guest.
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * How domains end, and what becomes of them then: looks whenever the hypervisor has something to tell, and does what their configuration says
+ * (toolstack/core/lifecycle.ts). Picks up what a manager that was killed has left. Knows no order.
+ */
+import { type DomainInfo, ShutdownReason } from '../../osdep/ctrl.ts';
+import { endText, type Fate, fateOf, recovery } from '../core/lifecycle.ts';
+import type { DomainRecord } from '../core/record.ts';
+import { reasonOf } from './fault.ts';
+import { boundLog, guestLog } from './guestprocess.ts';
+import { isAlive } from './identity.ts';
+import type { Keeper } from './keeper.ts';
+import type { Parts } from './parts.ts';
+import type { Entry, Table } from './table.ts';
+import { allDomains } from './wipe.ts';
+
+/** How often those are looked after of whom nobody tells. */
+const ROUND_MS = 2_000;
+
+export class Lives {
+  readonly #parts: Parts;
+  readonly #table: Table;
+  readonly #keeper: Keeper;
+  readonly #ending = new AbortController();
+  /** Those whose process is a child of ours: its end is told. */
+  readonly #children = new Set<string>();
+  /** How a process ended, for the line that tells of it. */
+  readonly #how = new Map<string, string>();
+  #round: NodeJS.Timeout | undefined;
+
+  constructor(parts: Parts, table: Table, keeper: Keeper) {
+    this.#parts = parts;
+    this.#table = table;
+    this.#keeper = keeper;
+  }
+
+  /** Takes up these, and looks after all from then on. */
+  begin(records: readonly DomainRecord[]): void {
+    const infos = this.#infos();
+    for (const record of records) {
+      this.#table.add(record);
+      void this.#recover(record, infos.get(record.uuid));
+    }
+    void this.#watch();
+    this.#round = setInterval(() => this.#makeRound(), ROUND_MS);
+  }
+
+  end(): void {
+    this.#ending.abort();
+    clearInterval(this.#round);
+  }
+
+  /** A domain was made by us, and this is how its process will have ended. */
+  begun(uuid: string, over: Promise<string>): void {
+    this.#children.add(uuid);
+    void over.then((how) => {
+      this.#children.delete(uuid);
+      this.#how.set(uuid, how);
+      this.#bury(uuid);
+    });
+  }
+
+  async #recover(record: DomainRecord, info: DomainInfo | undefined): Promise<void> {
+    const { uuid } = record;
+    const { name } = record.config;
+    switch (recovery(record.phase, info !== undefined && !isOver(info))) {
+      case 'go on':
+      case 'keep':
+        return;
+      case 'it ended':
+        return await this.#look(uuid);
+      case 'undo':
+        this.#parts.print(`guest ${name}: undoing what was left half done`);
+        return await this.#exclusive(uuid, () => this.#keeper.remove(record));
+      case 'restart':
+        return await this.#exclusive(uuid, () => this.#anew(record, 0));
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const { store, log } = this.#parts;
+    try {
+      for await (const _ of store.watch('@releaseDomain', { signal: this.#ending.signal })) this.#lookAtAll();
+    } catch (error) {
+      log.error(`no longer watching for domains that end: ${reasonOf(error)}`);
+    }
+  }
+
+  #lookAtAll(): void {
+    const infos = this.#infos();
+    for (const { record } of this.#table.all()) {
+      const info = infos.get(record.uuid);
+      if (record.phase === 'running' && (info === undefined || isOver(info))) void this.#look(record.uuid);
+    }
+  }
+
+  #makeRound(): void {
+    for (const { record } of this.#table.all()) {
+      boundLog(guestLog(this.#parts.run, record.config.name));
+      const { uuid, phase, process } = record;
+      if (phase !== 'running' || process === undefined || this.#children.has(uuid)) continue;
+      if (!isAlive(process)) this.#bury(uuid);
+    }
+  }
+
+  /** A domain whose process has ended before the hypervisor ever saw it would be there for ever. */
+  #bury(uuid: string): void {
+    const record = this.#table.get(uuid)?.record;
+    if (record?.phase !== 'running') return;
+    const info = this.#infoOf(record);
+    if (info !== undefined && !isOver(info)) this.#parts.ctrl.shutdown(info.domid, ShutdownReason.CRASH);
+    void this.#look(uuid);
+  }
+
+  #look(uuid: string): Promise<void> {
+    return this.#exclusive(uuid, async (entry) => {
+      const { record } = entry;
+      const info = this.#infoOf(record);
+      if (record.phase !== 'running' || (info !== undefined && !isOver(info))) return;
+      await this.#settle(entry, info);
+    });
+  }
+
+  async #settle({ record }: Entry, info: DomainInfo | undefined): Promise<void> {
+    const { uuid, config, domid, quickEnds } = record;
+    const reason = info?.shutdownReason;
+    const livedMs = Date.now() - record.madeMs;
+    const { fate, note } = fateOf(config, { reason, livedMs, quickEnds });
+    const how = this.#how.get(uuid);
+    this.#how.delete(uuid);
+    const crashed = reason === undefined || reason === ShutdownReason.CRASH;
+    const words = crashed && how !== undefined ? how : `it ${endText(reason)}`;
+    const more = note === undefined ? '' : `; ${note}`;
+    const who = `guest ${config.name} (domain ${domid})`;
+    switch (fate.kind) {
+      case 'stay':
+        return;
+      case 'preserve':
+        this.#keeper.save({ ...record, phase: 'preserved', endedBy: reason ?? ShutdownReason.CRASH });
+        this.#parts.print(`${who} is kept: ${words}${more}`);
+        return;
+      case 'destroy':
+        await this.#keeper.remove(record);
+        this.#parts.print(`${who} is gone: ${words}${more}`);
+        return;
+      case 'restart':
+        this.#parts.print(`${who} is made anew: ${words}${more}`);
+        await this.#restart(record, fate);
+    }
+  }
+
+  async #restart(record: DomainRecord, fate: Fate & { kind: 'restart' }): Promise<void> {
+    const next: DomainRecord = { ...record, phase: 'restarting', quickEnds: fate.quickEnds };
+    this.#keeper.save(next);
+    await this.#anew(next, fate.pauseMs);
+  }
+
+  /** Takes away what is left of it, and makes it again, the same in all but its number. */
+  async #anew(record: DomainRecord, pauseMs: number): Promise<void> {
+    const { uuid, config, quickEnds } = record;
+    const entry = this.#table.get(uuid);
+    if (entry === undefined) return;
+    const creating = new AbortController();
+    entry.creating = creating;
+    try {
+      await this.#keeper.clear(record);
+      await delay(pauseMs, creating.signal);
+      const making = { uuid, config, start: 'running', phase: 'restarting', quickEnds } as const;
+      const made = await this.#keeper.make({ ...making, progress: () => {}, signal: creating.signal });
+      this.#parts.print(`guest ${config.name} is domain ${made.domid} now`);
+    } catch (error) {
+      this.#parts.print(`guest ${config.name} is not made again: ${reasonOf(error)}`);
+    } finally {
+      entry.creating = undefined;
+    }
+  }
+
+  async #exclusive(uuid: string, work: (entry: Entry) => Promise<void>): Promise<void> {
+    try {
+      await this.#table.exclusive(uuid, async () => {
+        const entry = this.#table.get(uuid);
+        if (entry !== undefined) await work(entry);
+      });
+    } catch (error) {
+      const name = this.#table.get(uuid)?.record.config.name ?? uuid;
+      this.#parts.print(`guest ${name}: ${reasonOf(error)}`);
+    }
+  }
+
+  #infos(): Map<string, DomainInfo> {
+    return new Map(allDomains(this.#parts.ctrl).map((info) => [info.handle, info]));
+  }
+
+  #infoOf({ domid, uuid }: DomainRecord): DomainInfo | undefined {
+    const info = domid === undefined ? undefined : this.#parts.ctrl.getDomainInfo(domid);
+    return info?.handle === uuid ? info : undefined;
+  }
+}
+
+function isOver(info: DomainInfo): boolean {
+  return info.shutdown || info.dying;
+}
+
+function delay(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,293 @@
+/**
+ * The domain manager of a simulated host: what a Toolstack does, done. Orders for one domain are carried out one after the other, for several at the
+ * same time. Knows no transport and no command.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { DomainInfo } from '../../osdep/ctrl.ts';
+import type { DeviceConfig, DomainConfig } from '../core/config.ts';
+import { terminalNode } from '../core/console.ts';
+import { deviceClash, filledIn, withDevice, withoutDevice } from '../core/deviceset.ts';
+import { plannedSteps } from '../core/domainplan.ts';
+import type {
+  CreateOrder,
+  DeviceEntry,
+  DomainEntry,
+  DomainRef,
+  HostInfo,
+  PlannedStep,
+  Progress,
+  Swept,
+  Toolstack,
+} from '../core/toolstack.ts';
+import { Fault } from './fault.ts';
+import { hostInfo, hypervisorLog } from './hostinfo.ts';
+import { Keeper } from './keeper.ts';
+import { Lives } from './lives.ts';
+import type { Parts } from './parts.ts';
+import { checkKernel } from './programs.ts';
+import { readRecords } from './records.ts';
+import { sweep } from './sweep.ts';
+import type { Entry, Table } from './table.ts';
+import { allDomains } from './wipe.ts';
+
+/** Whom an order is about. */
+interface Target {
+  readonly domid: number;
+  readonly info: DomainInfo | undefined;
+  /** undefined: it is none of ours. */
+  readonly entry: Entry | undefined;
+}
+
+const CONTROL = 'Domain-0';
+
+export class Manager implements Toolstack {
+  readonly #parts: Parts;
+  readonly #table: Table;
+  readonly #keeper: Keeper;
+  readonly #lives: Lives;
+
+  /** `table`: empty; parts may know it already. Takes up what others have left. */
+  constructor(parts: Parts, table: Table) {
+    this.#parts = parts;
+    this.#table = table;
+    this.#keeper = new Keeper(parts, table, (uuid, over) => this.#lives.begun(uuid, over));
+    this.#lives = new Lives(parts, table, this.#keeper);
+    parts.records.removeFresh();
+    this.#lives.begin(readRecords(parts.run));
+  }
+
+  async list(): Promise<DomainEntry[]> {
+    const infos = allDomains(this.#parts.ctrl);
+    const there = await Promise.all(infos.map((info) => this.#entryOf(info)));
+    const uuids = new Set(there.map(({ uuid }) => uuid));
+    return [...there, ...this.#gone().filter(({ uuid }) => !uuids.has(uuid))];
+  }
+
+  async info(): Promise<HostInfo> {
+    return hostInfo(this.#parts.ctrl);
+  }
+
+  async plan(order: CreateOrder): Promise<PlannedStep[]> {
+    const config = this.#checked(order.config);
+    return plannedSteps(this.#keeper.creation(config, order.start));
+  }
+
+  async create(order: CreateOrder, progress: (made: Progress) => void, signal: AbortSignal): Promise<number> {
+    const config = this.#checked(order.config);
+    const uuid = config.uuid ?? randomUUID();
+    const creating = new AbortController();
+    const making = { uuid, config, start: order.start, phase: 'creating', quickEnds: 0 } as const;
+    this.#table.add(this.#keeper.blank(making), creating);
+    const ending = AbortSignal.any([signal, creating.signal]);
+    return await this.#table.exclusive(uuid, async () => {
+      const { domid } = await this.#keeper.make({ ...making, progress, signal: ending });
+      const entry = this.#table.get(uuid);
+      if (entry !== undefined) entry.creating = undefined;
+      return domid!;
+    });
+  }
+
+  async destroy(domain: DomainRef): Promise<void> {
+    const { entry } = await this.#ours(domain);
+    const { uuid } = entry.record;
+    // Whoever makes it, or makes it anew, undoes it first.
+    entry.creating?.abort();
+    await this.#table.exclusive(uuid, async () => {
+      const now = this.#table.get(uuid);
+      if (now !== undefined) await this.#keeper.remove(now.record);
+    });
+  }
+
+  async shutdown(
+    domain: DomainRef,
+    how: 'poweroff' | 'reboot' | 'halt',
+    wait: 'wait' | 'return',
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { entry, domid } = await this.#ours(domain);
+    await this.#parts.store.write(`/local/domain/${domid}/control/shutdown`, how);
+    if (wait === 'return') return;
+    const { uuid } = entry.record;
+    await this.#table.until(() => {
+      const record = this.#table.get(uuid)?.record;
+      return record === undefined || record.domid !== domid || record.phase === 'preserved';
+    }, signal);
+  }
+
+  async pause(domain: DomainRef): Promise<void> {
+    const { domid } = await this.#ours(domain);
+    this.#parts.ctrl.pause(domid);
+  }
+
+  async unpause(domain: DomainRef): Promise<void> {
+    const { domid, info } = await this.#ours(domain);
+    if (info?.paused === true) this.#parts.ctrl.unpause(domid);
+  }
+
+  async rename(domain: DomainRef, name: string): Promise<void> {
+    const { entry, domid } = await this.#ours(domain);
+    const { uuid } = entry.record;
+    await this.#table.exclusive(uuid, async () => {
+      const { record } = this.#table.get(uuid) ?? entry;
+      const config = { ...record.config, name };
+      this.#checkName(name, uuid);
+      await this.#parts.store.transaction(async (tx) => {
+        await tx.write(`/local/domain/${domid}/name`, name);
+        await tx.write(`/vm/${uuid}/name`, name);
+      });
+      this.#keeper.save({ ...record, config });
+    });
+  }
+
+  async sysrq(domain: DomainRef, letter: string): Promise<void> {
+    const { domid } = await this.#ours(domain);
+    await this.#parts.store.write(`/local/domain/${domid}/control/sysrq`, letter);
+  }
+
+  async devices(domain: DomainRef, kind: DeviceConfig['kind']): Promise<DeviceEntry[]> {
+    const { domid } = await this.#target(domain);
+    return await this.#parts.hotplug.list(domid, kind);
+  }
+
+  async attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry> {
+    const { entry, domid } = await this.#ours(domain);
+    const { uuid } = entry.record;
+    return await this.#table.exclusive(uuid, async () => {
+      const { record } = this.#table.get(uuid) ?? entry;
+      const more = withDevice(record.config, device, randomBytes);
+      const placed = await this.#parts.hotplug.place(domid, more.config.type, more.device);
+      const made = await this.#parts.hotplug.attach(placed);
+      this.#keeper.save({ ...record, config: more.config });
+      return made;
+    });
+  }
+
+  async detach(
+    domain: DomainRef,
+    kind: DeviceConfig['kind'],
+    device: string,
+    how: 'orderly' | 'force',
+  ): Promise<void> {
+    const { entry, domid } = await this.#ours(domain);
+    const { uuid } = entry.record;
+    await this.#table.exclusive(uuid, async () => {
+      const { record } = this.#table.get(uuid) ?? entry;
+      const { hotplug } = this.#parts;
+      const { devid, backendDomid } = await hotplug.find(domid, kind, device);
+      await hotplug.detach({ backendDomid, kind, frontendDomid: domid, devid }, how);
+      this.#keeper.save({ ...record, config: withoutDevice(record.config, kind, devid) });
+    });
+  }
+
+  async consoleNode(domain: DomainRef, type: 'pv' | 'serial', number: number): Promise<string> {
+    const { domid } = await this.#target(domain);
+    return terminalNode(domid, type, number);
+  }
+
+  async readNode(path: string): Promise<string | undefined> {
+    return await this.#parts.store.findText(path);
+  }
+
+  async dmesg(clear: 'clear' | 'keep'): Promise<string> {
+    return hypervisorLog(this.#parts.ctrl, clear);
+  }
+
+  async gc(): Promise<Swept> {
+    return await sweep(this.#parts, this.#table);
+  }
+
+  /** Waits for nothing that can be picked up again. */
+  async close(): Promise<void> {
+    this.#lives.end();
+  }
+
+  /** Filled in. Throws Fault. */
+  #checked(config: DomainConfig): DomainConfig {
+    this.#checkName(config.name, undefined);
+    checkKernel(config);
+    const whole = filledIn(config, randomBytes);
+    const clash = deviceClash(whole);
+    if (clash !== undefined) throw new Fault(`${config.name}: ${clash}`);
+    return whole;
+  }
+
+  #checkName(name: string, but: string | undefined): void {
+    if (name === '' || /^\d+$/.test(name)) throw new Fault(`"${name}" is no name of a domain`);
+    const other = this.#table.byName(name);
+    const service = this.#parts.services.some((one) => one.name === name) || name === CONTROL;
+    if (service || (other !== undefined && other.record.uuid !== but))
+      throw new Fault(`a domain named ${name} is there already`);
+  }
+
+  /** Throws Fault: there is none. */
+  async #target(domain: DomainRef): Promise<Target> {
+    const { ctrl, services } = this.#parts;
+    const number = /^\d{1,5}$/.test(domain) ? Number(domain) : undefined;
+    const named = this.#table.byName(domain);
+    const service = services.find(({ name }) => name === domain)?.domid;
+    const domid = number ?? named?.record.domid ?? service ?? (domain === CONTROL ? 0 : undefined);
+    const info = domid === undefined ? undefined : ctrl.getDomainInfo(domid);
+    const entry =
+      named ??
+      (info === undefined
+        ? this.#table.all().find(({ record }) => record.domid === domid && domid !== undefined)
+        : this.#table.get(info.handle));
+    if (info === undefined && entry === undefined)
+      throw new Fault(`${domain} is an invalid domain identifier`, { kind: 'no domain' });
+    return { domid: domid ?? -1, info, entry };
+  }
+
+  /** Throws Fault: there is none, or it is none of ours. */
+  async #ours(domain: DomainRef): Promise<Target & { readonly entry: Entry }> {
+    const { entry, ...target } = await this.#target(domain);
+    if (entry === undefined)
+      throw new Fault(`${domain} belongs to the host itself; "stubdom0 down" takes that down`);
+    return { ...target, entry };
+  }
+
+  async #entryOf(info: DomainInfo): Promise<DomainEntry> {
+    const { services, store } = this.#parts;
+    const config = this.#table.get(info.handle)?.record.config;
+    const service = services.find(({ domid }) => domid === info.domid)?.name;
+    const given = config?.name ?? service ?? (info.domid === 0 ? CONTROL : undefined);
+    const name = given ?? (await store.findText(`/local/domain/${info.domid}/name`)) ?? '(null)';
+    const role = info.domid === 0 ? 'control' : config === undefined ? 'service' : 'guest';
+    return {
+      domid: info.domid,
+      name,
+      uuid: info.handle,
+      memoryMb: Math.round(Math.min(info.totPages, info.maxPages) / 256),
+      maxmemMb: Math.round(info.maxPages / 256),
+      vcpus: config?.vcpus ?? info.nrOnlineVcpus,
+      running: info.running,
+      blocked: info.blocked,
+      paused: info.paused,
+      dying: info.dying,
+      shutdownReason: info.shutdownReason,
+      cpuTimeNs: info.cpuTimeNs,
+      role,
+      config,
+    };
+  }
+
+  /** Those that are kept though the hypervisor knows them no more. */
+  #gone(): DomainEntry[] {
+    const kept = this.#table.all().filter(({ record }) => record.phase === 'preserved');
+    return kept.map(({ record: { uuid, domid, config, endedBy } }) => ({
+      domid: domid ?? -1,
+      name: config.name,
+      uuid,
+      memoryMb: 0,
+      maxmemMb: config.maxmemMb,
+      vcpus: config.vcpus,
+      running: false,
+      blocked: false,
+      paused: false,
+      dying: true,
+      shutdownReason: endedBy,
+      cpuTimeNs: 0,
+      role: 'guest',
+      config,
+    }));
+  }
+}

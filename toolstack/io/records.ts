@@ -1,0 +1,68 @@
+/**
+ * The records of domains, each a file that is replaced whole: what is written is there after a kill, or what was there before is. Knows what
+ * none of it means.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DomainRecord, parseRecord, recordText } from '../core/record.ts';
+
+const SUFFIX = '.json';
+const FRESH = '.new';
+
+export class Records {
+  readonly #folder: string;
+
+  /** `run`: the host's run directory. */
+  constructor(run: string) {
+    this.#folder = join(run, 'toolstack', 'domains');
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+  }
+
+  save(record: DomainRecord): void {
+    const path = this.#path(record.uuid);
+    writeFileSync(path + FRESH, recordText(record), { mode: 0o600 });
+    renameSync(path + FRESH, path);
+  }
+
+  remove(uuid: string): void {
+    for (const path of [this.#path(uuid), this.#path(uuid) + FRESH]) rmSync(path, { force: true });
+  }
+
+  /** What somebody was about to write when he was killed. */
+  removeFresh(): void {
+    for (const name of readdirSync(this.#folder))
+      if (name.endsWith(FRESH)) rmSync(join(this.#folder, name), { force: true });
+  }
+
+  #path(uuid: string): string {
+    return join(this.#folder, `${uuid}${SUFFIX}`);
+  }
+}
+
+/** All that can be read, of the host in this run directory; in no order. */
+export function readRecords(run: string): DomainRecord[] {
+  const folder = join(run, 'toolstack', 'domains');
+  const records: DomainRecord[] = [];
+  for (const name of namesIn(folder)) {
+    const record = name.endsWith(SUFFIX) ? parseRecord(textOf(join(folder, name))) : undefined;
+    if (record !== undefined && name === `${record.uuid}${SUFFIX}`) records.push(record);
+  }
+  return records;
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It went meanwhile.
+    return '';
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Takes everything away that a record speaks of, however far its domain had come and whatever of it is gone already: the domain, its process, its
+ * devices, its nodes, the record. Knows no policy.
+ */
+import { rmSync } from 'node:fs';
+import type { DomainInfo } from '../../osdep/ctrl.ts';
+import { XenstoreError } from '../../xenstored/client/index.ts';
+import type { DomainRecord } from '../core/record.ts';
+import { removeConsole } from './domains.ts';
+import { endProcess, guestLog } from './guestprocess.ts';
+import type { Parts } from './parts.ts';
+
+/** `record`: the record goes last, so that whoever is killed on the way leaves it to the next one. */
+export async function wipe(
+  parts: Parts,
+  record: DomainRecord,
+  its: 'record' | 'but its record',
+): Promise<void> {
+  const { domid, uuid } = record;
+  const info = domid === undefined ? findByUuid(parts, uuid) : ofUuid(parts.ctrl.getDomainInfo(domid), uuid);
+  if (info !== undefined) parts.domains.destroy(info.domid);
+  if (record.process !== undefined) await endProcess(record.process);
+  const number = domid ?? info?.domid;
+  if (number !== undefined) await again(() => forget(parts, number, uuid));
+  if (its === 'but its record') return;
+  if (record.phase === 'creating') rmSync(guestLog(parts.run, record.config.name), { force: true });
+  parts.records.remove(uuid);
+}
+
+/** Numbers of domains are used again: what the store says of another domain is left alone. */
+async function forget(parts: Parts, domid: number, uuid: string): Promise<void> {
+  const { store, consoleDomid } = parts;
+  const now = await store.findText(`/local/domain/${domid}/vm`);
+  if (now !== undefined && now !== `/vm/${uuid}`) return;
+  await parts.hotplug.detachAll(domid);
+  if (consoleDomid !== undefined) await store.transaction((tx) => removeConsole(tx, domid, consoleDomid));
+  await parts.domains.forget(store, domid, uuid);
+}
+
+/** A store that is killed in the middle may or may not have done what it did not answer: once more, then. */
+async function again(work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!(error instanceof XenstoreError && error.code === 'ECONNRESET')) throw error;
+    }
+  }
+}
+
+function ofUuid(info: DomainInfo | undefined, uuid: string): DomainInfo | undefined {
+  return info?.handle === uuid ? info : undefined;
+}
+
+/** A domain that was made, and whose number nobody had written down yet. */
+function findByUuid({ ctrl }: Parts, uuid: string): DomainInfo | undefined {
+  return allDomains(ctrl).find(({ handle }) => handle === uuid);
+}
+
+const DOMAINS_A_CALL = 1024;
+
+/** In order of their numbers. */
+export function allDomains(ctrl: Parts['ctrl']): DomainInfo[] {
+  const all: DomainInfo[] = [];
+  for (let first = 0; ; ) {
+    const some = ctrl.getDomainInfoList(first, DOMAINS_A_CALL);
+    all.push(...some);
+    if (some.length < DOMAINS_A_CALL) return all;
+    first = some.at(-1)!.domid + 1;
+  }
+}
