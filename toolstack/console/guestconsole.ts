@@ -1,19 +1,16 @@
 /**
- * One domain's console: its ring on one side, a terminal and a log on the other. What the domain says goes into the log first, then to whoever has the
- * terminal open, and is kept for him, up to a limit, if nobody has; what he types goes to the domain, as much as it takes. The domain is hostile: indices
- * that cannot be are ignored, and it is heard so often and no more. Follows xen/include/public/io/console.h. Knows no store.
+ * One domain's console: its ring on one side, a terminal and a log on the other. What the domain says goes into the log first, then to the terminal; what is
+ * typed there goes to the domain, as much as it takes. The domain is hostile: indices that cannot be are ignored, and it is heard so often and no more. Follows
+ * xen/include/public/io/console.h. Knows no store.
  */
 import type { Clock } from '../../osdep/clock.ts';
-import type { Gnttab } from '../../osdep/gnttab.ts';
-import { ReservedGrant } from '../../osdep/gnttab.ts';
+import { type Gnttab, ReservedGrant } from '../../osdep/gnttab.ts';
 import type { Mapping } from '../../osdep/mapping.ts';
-import { type Poller, READABLE, WRITABLE } from '../../osdep/os/poll.ts';
-import { closePty, openPty, type Pty, waiting } from '../../osdep/os/pty.ts';
-import { read, write } from '../../osdep/os/sock.ts';
+import type { Poller } from '../../osdep/os/poll.ts';
 import type { Ports } from '../../osdep/ports.ts';
 import { consoleBackend, type RingEnd } from '../../osdep/ring/bytering.ts';
-import { ConsoleBuffer } from '../core/consolebuffer.ts';
 import { EventRate } from '../core/eventrate.ts';
+import { PtyEnd } from '../io/ptyend.ts';
 
 export interface ConsoleHost {
   readonly poller: Poller;
@@ -30,16 +27,8 @@ export interface GuestConsoleOptions extends ConsoleHost {
   readonly log: { write(bytes: Uint8Array): void; close(): void } | undefined;
 }
 
-/** The `out` half of the ring: what is there at a time. */
+/** The larger half of the ring. */
 const OUT_BYTES = 2048;
-const IN_BYTES = 1024;
-/**
- * For how long a terminal is kept after its domain: always, since what was just written is not seen to be waiting at its other end yet, and for one who has not
- * read it all.
- */
-const LEAST_MS = 500;
-const MOST_MS = 2000;
-const LOOK_MS = 50;
 
 interface Ring {
   readonly page: Mapping;
@@ -51,31 +40,21 @@ interface Ring {
 
 export class GuestConsole {
   readonly #options: GuestConsoleOptions;
-  readonly #pty: Pty;
-  readonly #buffer: ConsoleBuffer;
+  readonly #terminal: PtyEnd;
   readonly #rate = new EventRate();
   readonly #bytes = Buffer.alloc(OUT_BYTES);
   #ring: Ring | undefined;
   #cancelPause = (): void => {};
-  #interest = 0;
-  #closed = false;
 
   /** With a terminal and no domain yet. Throws OsError. */
   constructor(options: GuestConsoleOptions) {
     this.#options = options;
-    this.#buffer = new ConsoleBuffer(options.limit);
-    this.#pty = openPty();
-    try {
-      options.poller.add(this.#pty.master, 0, (events) => this.#onTerminal(events));
-    } catch (error) {
-      closePty(this.#pty);
-      throw error;
-    }
+    this.#terminal = new PtyEnd({ ...options, typed: () => this.#pass() });
   }
 
   /** The terminal's name. */
   get terminal(): string {
-    return this.#pty.name;
+    return this.#terminal.name;
   }
 
   /** The domain's port that it is bound to. */
@@ -106,48 +85,40 @@ export class GuestConsole {
     this.#ring = undefined;
     this.#options.ports.unbind(ring.port);
     ring.page.unmap();
-    this.#watch();
+    this.#terminal.listen('off');
   }
 
-  /** The domain is gone: whoever still reads what it said may do so to the end, for a while. Idempotent. */
+  /** The domain is gone; its terminal is kept for a moment. Idempotent. */
   async end(): Promise<void> {
     this.disconnect();
-    const { clock } = this.#options;
-    const since = clock.now();
-    const isRead = (): boolean => this.#buffer.empty && waiting(this.#pty.slave) === 0;
-    for (let passed = 0; !this.#closed && (passed < LEAST_MS || !isRead()); passed = clock.now() - since) {
-      if (passed > MOST_MS) break;
-      await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
-    }
-    this.close();
+    this.#options.log?.close();
+    await this.#terminal.end();
   }
 
   /** At once. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
     this.disconnect();
-    this.#options.poller.remove(this.#pty.master);
-    closePty(this.#pty);
     this.#options.log?.close();
+    this.#terminal.close();
   }
 
   #onEvent(): void {
-    const ring = this.#ring;
-    if (ring === undefined) return;
-    const { clock, ports } = this.#options;
+    if (this.#ring === undefined) return;
+    const pauseMs = this.#rate.take(this.#options.clock.now());
+    this.#serve();
+    if (pauseMs === 0) this.#open();
+    else this.#cancelPause = this.#options.clock.after(pauseMs, () => this.#open());
+  }
+
+  /** It may ring again. What it did while it could not is served then: a shut port remembers. */
+  #open(): void {
+    if (this.#ring !== undefined) this.#options.ports.open(this.#ring.port);
+  }
+
+  #serve(): void {
     this.#hear();
-    this.#watch();
-    const pauseMs = this.#rate.take(clock.now());
-    if (pauseMs === 0) {
-      ports.open(ring.port);
-      return;
-    }
-    this.#cancelPause = clock.after(pauseMs, () => {
-      this.#hear();
-      this.#watch();
-      ports.open(ring.port);
-    });
+    const room = this.#room();
+    this.#terminal.listen(room > 0 ? 'on' : 'off');
   }
 
   /**
@@ -165,48 +136,28 @@ export class GuestConsole {
     this.#options.log?.write(bytes);
     reader.advance(from + bytes.length);
     this.#options.ports.notify(this.#ring.port);
-    this.#buffer.append(bytes);
-    this.#flush();
-  }
-
-  /** As much as the terminal takes. */
-  #flush(): void {
-    while (!this.#buffer.empty) {
-      const count = write(this.#pty.master, this.#buffer.first());
-      if (count <= 0) return;
-      this.#buffer.take(count);
-    }
-  }
-
-  #onTerminal(events: number): void {
-    if ((events & WRITABLE) !== 0) this.#flush();
-    if ((events & READABLE) !== 0) this.#pass();
-    this.#watch();
+    this.#terminal.say(bytes);
   }
 
   /** From the terminal to the domain. */
   #pass(): void {
-    if (this.#ring === undefined) return;
-    const { writer } = this.#ring.end;
-    const at = writer.position;
-    const room = writer.room(at);
-    if (!room.ok || room.bytes === 0) return;
-    const count = read(this.#pty.master, this.#bytes, Math.min(room.bytes, IN_BYTES));
-    if (count <= 0) return;
-    writer.put(at, this.#bytes.subarray(0, count));
-    writer.advance(at + count);
-    this.#options.ports.notify(this.#ring.port);
+    const room = this.#room();
+    const count = room === 0 ? 0 : this.#terminal.take(this.#bytes.subarray(0, room));
+    if (count > 0) {
+      const { writer } = this.#ring!.end;
+      const at = writer.position;
+      writer.put(at, this.#bytes.subarray(0, count));
+      writer.advance(at + count);
+      this.#options.ports.notify(this.#ring!.port);
+    }
+    // Until it has taken some, and says so.
+    if (count === room) this.#terminal.listen('off');
   }
 
-  /** Looks at the terminal for what can be done now. */
-  #watch(): void {
-    if (this.#closed) return;
+  /** What the domain can hear now, bytes. */
+  #room(): number {
     const writer = this.#ring?.end.writer;
     const room = writer?.room(writer.position);
-    const hears = room?.ok === true && room.bytes > 0;
-    const interest = (hears ? READABLE : 0) | (this.#buffer.empty ? 0 : WRITABLE);
-    if (interest === this.#interest) return;
-    this.#interest = interest;
-    this.#options.poller.modify(this.#pty.master, interest);
+    return room?.ok ? room.bytes : 0;
   }
 }
