@@ -27,9 +27,10 @@ export interface HotplugOptions {
   readonly backendOf: (kind: Kind) => number | undefined;
   /** The domain of this name. */
   readonly domidOf: (name: string) => Promise<number | undefined>;
+  /** How long a backend may take to take a device on, or to let go of it; default: 10,000, as libxl's. */
+  readonly patienceMs?: number;
 }
 
-/** libxl's patience, with a backend that does not take a device on and with one that does not let go of it. */
 const PATIENCE_MS = 10_000;
 
 const kinds: readonly Kind[] = ['vbd', 'vif', 'pvcalls'];
@@ -43,10 +44,12 @@ const CLOSED = 6;
 export class Hotplug {
   readonly #store: Client;
   readonly #options: HotplugOptions;
+  readonly #patienceMs: number;
 
   constructor(options: HotplugOptions) {
     this.#store = options.store;
     this.#options = options;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
   /** Decides what is still open of a device that is filled in (core/deviceset.ts): who serves it, and how. Throws Fault. */
@@ -98,12 +101,12 @@ export class Hotplug {
     const who = `domain ${name.backendDomid}`;
     if (said !== undefined) throw new Fault(`${label(placed)}: ${who} says: ${said}`);
     if (state === undefined)
-      throw new Fault(`${label(placed)}: ${who} has not taken it on within ${PATIENCE_MS / 1000} s`);
+      throw new Fault(`${label(placed)}: ${who} has not taken it on within ${this.#patienceMs / 1000} s`);
     if (state >= CLOSING || state === 0) throw new Fault(`${label(placed)}: ${who} did not want it`);
   }
 
   /**
-   * Takes a device away. `orderly`: its guest is asked to let go, and after 10 s not any more; `force`: it is not asked. Nothing of it
+   * Takes a device away. `orderly`: its guest is asked to let go, and not any more when that takes too long; `force`: it is not asked. Nothing of it
    * is left in the store.
    */
   async detach(name: DeviceName, how: 'orderly' | 'force'): Promise<void> {
@@ -112,7 +115,7 @@ export class Hotplug {
     await this.#forget(name);
   }
 
-  /** Of a domain that is no more, or is about to be: at once, and its backends have ten seconds to let go. */
+  /** Of a domain that is no more, or is about to be: at once, and its backends have their time to let go. */
   async detachAll(domid: number): Promise<void> {
     const names = await this.#names(domid, kinds);
     await Promise.all(names.map((name) => this.detach(name, 'force')));
@@ -258,7 +261,7 @@ export class Hotplug {
     enough: (state: number, error: string | undefined) => boolean,
     signal?: AbortSignal,
   ): Promise<number | undefined> {
-    const limit = AbortSignal.timeout(PATIENCE_MS);
+    const limit = AbortSignal.timeout(this.#patienceMs);
     const ending = signal === undefined ? limit : AbortSignal.any([limit, signal]);
     const errors = this.#store.watch(errorPath(back), { signal: ending });
     const states = this.#store.watch(`${back}/state`, { signal: ending });
