@@ -1,6 +1,7 @@
 /**
  * Commands by rows: words in, what is printed and the exit code out, and what the toolstack was asked. The toolstack is an object.
  */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { complete } from '../../toolstack/cli/complete.ts';
 import { mayRun, neededRole } from '../../toolstack/cli/roles.ts';
@@ -278,4 +279,15 @@ test('completion offers nobody what they may not do, and nothing where the tools
   const stack = host();
   stack.list = () => Promise.reject(new Fault('gone'));
   expect(await complete(['pause', ''], new FakeSession(stack))).toEqual([]);
+});
+
+test('the README has each command with its role', () => {
+  const readme = readFileSync(new URL('../../toolstack/README.md', import.meta.url), 'utf8');
+  const told = new Map(
+    [...readme.matchAll(/^\| (`.*`) \| (read-only|operator|admin) \|/gm)].flatMap(([, words, role]) =>
+      [...words!.matchAll(/`([a-z-]+)/g)].map(([, verb]) => [verb!, role!] as const),
+    ),
+  );
+  const { help: _, ...needed } = neededRole;
+  expect(Object.fromEntries([...told].sort())).toEqual(Object.fromEntries(Object.entries(needed).sort()));
 });
