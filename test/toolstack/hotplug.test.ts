@@ -1,8 +1,12 @@
 // Devices of a domain through the store: who serves them, what a user is told when that fails, and that nothing is left of one that is gone. The backend is
 // this test; the nodes are compared with what libxl was seen to write on real Xen.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { parseCfg } from '../../toolstack/core/cfg.ts';
 import { parseDisk, parseSockets, parseVif } from '../../toolstack/core/cfgdevices.ts';
 import type { DeviceConfig } from '../../toolstack/core/config.ts';
+import type { PlacedDevice } from '../../toolstack/core/devicenodes.ts';
+import { devicesIn, filledIn } from '../../toolstack/core/deviceset.ts';
 import { Fault } from '../../toolstack/io/fault.ts';
 import { Hotplug } from '../../toolstack/io/hotplug.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
@@ -83,6 +87,26 @@ async function dump(top: string): Promise<string[]> {
   return lines;
 }
 
+async function ordered(plug: Hotplug, device: DeviceConfig): Promise<PlacedDevice> {
+  const placed = await plug.place(7, 'pv', device);
+  await plug.order(placed);
+  return placed;
+}
+
+/** As libxl makes them for a domain. */
+async function directoriesOf(domid: number): Promise<void> {
+  await store.write(`/local/domain/${domid}/device`, '');
+  await store.setPerms(`/local/domain/${domid}/device`, ['n0', `r${domid}`]);
+}
+
+/** As `xenstore-ls -fp`. */
+async function dumpPerms(top: string): Promise<string[]> {
+  const perms = (await store.getPerms(top)).map(({ letter, domid }) => `${letter}${domid}`).join(',');
+  const lines = [`${top} = "${await store.readText(top)}" (${perms})`];
+  for (const child of await store.directory(top)) lines.push(...(await dumpPerms(`${top}/${child}`)));
+  return lines;
+}
+
 test('a disk is taken on, listed, found, and leaves nothing', async () => {
   const before = await dump('/local');
   const backend = serve(BACK, willing);
@@ -145,21 +169,56 @@ test('what a backend says against a device is what its user hears, and the devic
   expect(await store.exists('/local/domain/2/error/backend')).toBe(false);
 });
 
-test('a backend that says nothing is waited for for a while, and then its device is taken away without it', async () => {
+test('a backend that says nothing is waited for for a while', async () => {
   const plug = hotplug(30);
   const placed = await plug.place(7, 'pv', disk('/d.img,raw,xvda'));
   await expect(plug.attach(placed)).rejects.toThrow('xvda: domain 2 has not taken it on within 0.03 s');
   expect(await plug.list(7)).toEqual([]);
-  await plug.order(placed);
-  const front = '/local/domain/7/device/vbd/51712';
-  const seen: string[] = [];
-  const watching = serve(BACK, {
-    5: async () => void seen.push((await store.exists(front)) ? 'asked' : 'not asked any more'),
-  });
-  await plug.detach(placed.name, 'orderly');
-  watching.stop();
-  expect([...new Set(seen)]).toEqual(['asked', 'not asked any more']);
-  expect(await store.exists(BACK)).toBe(false);
+});
+
+test('a guest that does not let go loses an interface after a while, and a disk by force alone', async () => {
+  const plug = hotplug(30);
+  const { name } = await ordered(plug, disk('/d.img,raw,xvda'));
+  await expect(plug.detach(name, 'orderly')).rejects.toThrow(
+    'domain 7 does not let go of disk 51712: by force it has to',
+  );
+  expect(await store.readText('/local/domain/7/device/vbd/51712/state')).toBe('1');
+  await plug.detach(name, 'force');
+  const card = await ordered(plug, { ...vif(), backend: '2' } as DeviceConfig);
+  await plug.detach(card.name, 'orderly');
+  expect(await dump('/local/domain/2/backend')).toEqual([
+    expect.any(String),
+    expect.any(String),
+    expect.any(String),
+  ]);
+  expect(await plug.list(7)).toEqual([]);
+});
+
+test('nodes are those that libxl writes', async () => {
+  const recorded = readFileSync(new URL('xl/nodes-4.17.txt', import.meta.url), 'utf8');
+  const lines = recorded.split('\n').filter((line) => /^\/.*= /.test(line));
+  const source = recorded.match(/^# {3}.*/gm)!.map((line) => line.slice(1));
+  const result = parseCfg(['name="g1"', ...source].join('\n'));
+  if (!result.ok) throw new Error(result.errors[0]!.text);
+  const ctrl = host.machine.platformFor(0).openCtrl();
+  ctrl.createDomain({ domid: 1 });
+  await directoriesOf(1);
+  const plug = new Hotplug({ store, backendOf: () => 0, domidOf: async () => undefined });
+  for (const device of devicesIn(filledIn(result.config, (length) => new Uint8Array(length)))) {
+    const placed = await plug.place(1, 'pv', device);
+    const script = `/etc/xen/scripts/${device.kind === 'vbd' ? 'block' : 'vif-bridge'}`;
+    await plug.order({ ...placed, config: { ...device, script } as DeviceConfig });
+  }
+  const tops = ['/libxl/1/device/', '/local/domain/1/device/', '/local/domain/0/backend/'];
+  const written = (await Promise.all(tops.map((top) => dumpPerms(top.slice(0, -1))))).flat();
+  const devices = written.filter(
+    (line) => tops.some((top) => line.startsWith(top)) && !/backend\/\w+ = /.test(line),
+  );
+  const directories = / = "" /;
+  const of = (all: string[]): string[] => all.filter((line) => !directories.test(line)).sort();
+  expect(of(devices)).toEqual(of(lines));
+  // Of directories, those of the devices themselves have their permissions.
+  expect(devices).toEqual(expect.arrayContaining(lines.filter((line) => /\/local.*\d = "" /.test(line))));
 });
 
 test('whoever wants no more of it does not wait', async () => {

@@ -106,12 +106,18 @@ export class Hotplug {
   }
 
   /**
-   * Takes a device away. `orderly`: its guest is asked to let go, and not any more when that takes too long; `force`: it is not asked. Nothing of it
-   * is left in the store.
+   * Takes a device away; nothing of it is left in the store. `orderly`: its guest is asked to let go. One that does not loses an interface and
+   * sockets all the same, and keeps a disk, as with xl: a Fault. `force`: it is not asked.
    */
   async detach(name: DeviceName, how: 'orderly' | 'force'): Promise<void> {
-    let closed = await this.#close(name, how);
-    if (!closed && how === 'orderly') closed = await this.#close(name, 'force');
+    const closed = await this.#close(name, how);
+    if (!closed && how === 'orderly') {
+      if (kindOf(name) === 'vbd')
+        throw new Fault(
+          `domain ${name.frontendDomid} does not let go of disk ${name.devid}: by force it has to`,
+        );
+      await this.#close(name, 'force');
+    }
     await this.#forget(name);
   }
 
