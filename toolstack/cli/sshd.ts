@@ -88,6 +88,8 @@ export async function sshd(options: SshdOptions, toolstack: Toolstack): Promise<
   await ending;
   await service.close();
   await toolstack.close();
+  // Else it would be waited for its end.
+  process.stdin.destroy();
   return 0;
 }
 
