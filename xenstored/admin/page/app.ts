@@ -6,13 +6,8 @@ import { type Api, ApiError } from './api.ts';
 import { Live, type LiveState } from './live.ts';
 import { Loader } from './loader.ts';
 import { StoreModel } from './model.ts';
+import type { Happened } from './timeline.ts';
 import type { Change, Session } from './types.ts';
-
-export interface Happened {
-  readonly change: Change;
-  /** On performance.now(). */
-  readonly at: number;
-}
 
 export interface Notice {
   readonly text: string;

@@ -105,26 +105,29 @@ export class Editor {
     this.#app.refresh();
   }
 
-  #valueFields(label: string): VNode {
-    return h(
-      'label',
-      {},
-      label,
-      h('textarea', {
-        rows: 3,
-        name: 'value',
-        spellcheck: 'false',
-        value: this.#text,
-        'aria-describedby': 'escapes',
-        ref: (element) => this.#form === 'value' && queueMicrotask(() => element.focus()),
-        on: {
-          input: (event) => {
-            this.#text = (event.target as HTMLTextAreaElement).value;
+  #valueFields(label: string): Child {
+    const input = (event: Event): void => {
+      this.#text = (event.target as HTMLTextAreaElement).value;
+    };
+    return [
+      h(
+        'label',
+        {},
+        label,
+        h('textarea', {
+          rows: 3,
+          name: 'value',
+          spellcheck: 'false',
+          value: this.#text,
+          'aria-describedby': 'escapes',
+          ref: (element) => {
+            if (this.#form === 'value') queueMicrotask(() => element.focus());
           },
-        },
-      }),
-      h('span', { class: 'faint', id: 'escapes' }, 'Bytes that are no text: \\n \\r \\t \\\\ \\xNN'),
-    );
+          on: { input },
+        }),
+      ),
+      h('p', { class: 'faint', id: 'escapes' }, 'Bytes that are no text: \\n \\r \\t \\\\ \\xNN'),
+    ];
   }
 
   #nameField(): VNode {

@@ -159,8 +159,15 @@ function timeline(device: Device, moments: readonly Moment[], authors: boolean):
   );
 }
 
-function saying(key: string, { value, gone }: Moment): Child {
-  if (gone) return h('em', {}, 'removed');
-  if (value === undefined) return h('span', { class: 'faint' }, '·');
+const deeds: Readonly<Record<string, string>> = {
+  write: 'written',
+  create: 'made',
+  rm: 'removed',
+  gone: 'gone with its domain',
+  perms: 'permissions set',
+};
+
+function saying(key: string, { value, what }: Moment): Child {
+  if (value === undefined || what === 'perms') return h('em', { class: 'faint' }, deeds[what] ?? what);
   return key === 'state' && /^\d$/.test(value) ? `${value} ${stateName(Number(value))}` : value;
 }

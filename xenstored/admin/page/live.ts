@@ -91,7 +91,8 @@ export class Live {
         this.#delayMs = RETRY_MIN_MS;
         clearTimeout(silence);
         silence = setTimeout(() => attempt.abort(), SILENCE_MAX_MS);
-        for (const { event, data, id } of parser.feed(value)) this.#take(event, data, id);
+        for (const { event, data } of parser.feed(value)) this.#take(event, data);
+        this.#lastId = parser.lastId || this.#lastId;
       }
     } catch (error) {
       return error instanceof ApiError ? error : new ApiError(0, 'lost', 'the connection was lost');
@@ -100,8 +101,7 @@ export class Live {
     }
   }
 
-  #take(event: string, data: string, id: string): void {
-    this.#lastId = id;
+  #take(event: string, data: string): void {
     const body = JSON.parse(data) as {
       readonly changes?: readonly Change[];
       readonly age_ms?: number;

@@ -49,11 +49,13 @@ export class Loader {
 
   /** Every directory on the way to a path, opened. Answers false if it is not there. */
   async reveal(path: string): Promise<boolean> {
-    const way = [];
-    for (let at = path; at !== '/'; at = parentPath(at)) way.unshift(parentPath(at));
+    const way: string[] = [];
+    for (let at = path; at !== '/'; at = parentPath(at)) way.unshift(at);
     for (const at of way) {
-      if (!this.#model.get(at)?.loaded) await this.children(at);
-      this.#model.open(at);
+      const parent = parentPath(at);
+      // Whoever has just made a node may know of it before the stream tells.
+      if (!this.#model.get(parent)?.loaded || !this.#model.get(at)) await this.children(parent);
+      this.#model.open(parent);
     }
     return this.#model.get(path) !== undefined;
   }

@@ -111,6 +111,7 @@ export class Shell {
   #role(): Child {
     const { session, mayWrite } = this.#app;
     if (!session) return undefined;
+    if (session.writable === false) return h('span', { class: 'faint' }, 'Read-only');
     return mayWrite
       ? h(
           'span',

@@ -5,8 +5,6 @@
 export interface ServerEvent {
   readonly event: string;
   readonly data: string;
-  /** Of this event, or of the last before it that had one. */
-  readonly id: string;
 }
 
 /** Characters that an unfinished event may hold: a server that never ends one is no server. */
@@ -17,6 +15,12 @@ export class SseParser {
   #data: string[] = [];
   #event = '';
   #id = '';
+  #lastId = '';
+
+  /** Of the last whole event that had one, even if it had nothing else. */
+  get lastId(): string {
+    return this.#lastId;
+  }
 
   /** The events that are whole now. Throws when one grows beyond all measure. */
   feed(piece: string): ServerEvent[] {
@@ -27,7 +31,8 @@ export class SseParser {
     for (const line of lines) {
       if (line === '') {
         if (this.#data.length > 0)
-          found.push({ event: this.#event || 'message', data: this.#data.join('\n'), id: this.#id });
+          found.push({ event: this.#event || 'message', data: this.#data.join('\n') });
+        this.#lastId = this.#id;
         this.#data = [];
         this.#event = '';
       } else this.#field(line);

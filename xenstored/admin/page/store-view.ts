@@ -7,6 +7,7 @@ import { NodePane } from './node-pane.ts';
 import { SearchBox } from './search-box.ts';
 import type { View } from './shell.ts';
 import { TreeGrid } from './treegrid.ts';
+import { isPath } from './words.ts';
 
 export class StoreView implements View {
   readonly title = 'Store';
@@ -35,8 +36,9 @@ export class StoreView implements View {
   }
 
   arrived(rest: string): void {
-    const path = rest === '' || rest === '/' ? undefined : rest.replace(/\/+$/, '');
-    if (path === undefined) {
+    const path = rest.replace(/\/+$/, '');
+    if (!isPath(path)) {
+      if (path !== '') this.#app.tell(`there is no ${path}`);
       this.#pane.show(this.#tree.active);
       return;
     }

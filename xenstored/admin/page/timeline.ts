@@ -2,8 +2,14 @@
  * What happened to one device, in order: changes seen by this page and entries of the daemon's own trace, told as one story. Pure; knows
  * neither service nor document.
  */
-import type { Happened } from './app.ts';
+import type { Change } from './types.ts';
 import { shownValue } from './words.ts';
+
+export interface Happened {
+  readonly change: Change;
+  /** On performance.now(). */
+  readonly at: number;
+}
 
 export interface Moment {
   readonly key: string;
@@ -11,9 +17,10 @@ export interface Moment {
   readonly at: number;
   readonly by: number | undefined;
   readonly path: string;
-  /** undefined: written, and nobody told what. */
+  /** In the trace's words: `write`, `create`, `rm`, `perms`, `gone`. */
+  readonly what: string;
+  /** What the node held then; undefined: nobody told. */
   readonly value: string | undefined;
-  readonly gone: boolean;
 }
 
 export interface Traced {
@@ -23,41 +30,38 @@ export interface Traced {
   readonly by: number;
   readonly path: string;
   readonly what: string;
-  readonly value: string | undefined;
 }
 
-/** How far the clocks of a change's report and of the trace may be apart. */
-const APART_MS = 400;
+/** How long after a write its report comes at most, and by how much their clocks differ. */
+const LATER_MS = 500;
+const CLOCKS_MS = 30;
 
 /**
- * Where the daemon traces, its entries are the story, and what this page saw only adds the values: a report of changes has the last of several
- * writes alone. Where it does not, what this page saw is all there is.
+ * Where the daemon traces, its entries are the story, and what this page saw adds the values: a report of changes has what the last of several
+ * writes left, and is put to that one. Where it does not, what this page saw is all there is.
  */
 export function story(
   happened: readonly Happened[],
   traced: readonly Traced[],
   isAbout: (path: string) => boolean,
 ): Moment[] {
-  const seen = happened.filter(({ change }) => isAbout(change.path));
-  const entries = traced.filter(({ path }) => isAbout(path));
-  const told = new Set<Happened>();
-  const moments = entries.map((entry, index): Moment => {
-    const { at, by, path, seq } = entry;
-    const later = entries.slice(index + 1).some((other) => other.path === path && other.at - at < APART_MS);
-    const report = seen.find((each) => each.change.path === path && Math.abs(each.at - at) < APART_MS);
-    if (report) told.add(report);
-    const node = later ? undefined : report?.change.node;
-    const gone = /^(rm|remove)/i.test(entry.what);
-    const value = entry.value ?? (node ? shownValue(node.value) : undefined);
-    return { key: `t${seq}`, at, by, path, value, gone };
-  });
-  seen.forEach((each, index) => {
-    const { change, at } = each;
-    const { path, by, node } = change;
-    const traceKnows = entries.some((entry) => entry.path === path && Math.abs(entry.at - at) < APART_MS);
-    if (told.has(each) || traceKnows) return;
+  const moments = new Map<string, Moment>();
+  for (const { seq, at, by, path, what } of traced) {
+    if (!isAbout(path)) continue;
+    const key = `t${seq}`;
+    moments.set(key, { key, at, by, path, what, value: undefined });
+  }
+  happened.forEach(({ change: { path, by, node }, at }, index) => {
+    if (!isAbout(path)) return;
     const value = node ? shownValue(node.value) : undefined;
-    moments.push({ key: `s${index}-${at}`, at, by, path, value, gone: node === null });
+    const entry = [...moments.values()].findLast(
+      (each) => each.path === path && each.at <= at + CLOCKS_MS && at - each.at < LATER_MS,
+    );
+    if (entry) moments.set(entry.key, { ...entry, value });
+    else {
+      const key = `s${index}-${at}`;
+      moments.set(key, { key, at, by, path, value, what: node === null ? 'rm' : 'write' });
+    }
   });
-  return moments.sort((a, b) => a.at - b.at);
+  return [...moments.values()].sort((a, b) => a.at - b.at);
 }

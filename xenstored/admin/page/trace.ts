@@ -63,7 +63,6 @@ export class Trace {
             by: domid,
             path,
             what: entry.what ?? entry.op ?? '',
-            value: undefined,
           };
         })
         .sort((a, b) => a.seq - b.seq);

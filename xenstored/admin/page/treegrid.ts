@@ -206,6 +206,7 @@ export class TreeGrid {
     else if (event.key.length === 1 && event.key !== '/' && event.key !== ' ')
       this.#type(event.key, rows, at);
     else return;
+    if (event.key.length > 1) this.#typed = '';
     event.preventDefault();
   }
 

@@ -40,7 +40,9 @@ export interface Change {
 
 export interface Session {
   readonly role: 'read' | 'write';
-  readonly daemon?: unknown;
+  readonly daemon?: string;
+  /** false: this service only shows. */
+  readonly writable?: boolean;
   readonly version?: string;
 }
 

@@ -38,6 +38,11 @@ export function childPath(parent: string, name: string): string {
   return parent === '/' ? `/${name}` : `${parent}/${name}`;
 }
 
+/** An absolute path as a store takes one, without a slash at its end. */
+export function isPath(text: string): boolean {
+  return /^\/(?:[\w\-@]+(?:\/[\w\-@]+)*)?$/.test(text);
+}
+
 export function parentPath(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf('/')));
 }

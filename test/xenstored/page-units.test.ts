@@ -1,0 +1,169 @@
+// What the web page thinks with, without a browser: events out of a stream in any pieces, typed values, the model of an open tree fed with
+// changes in any order, and the story of a device.
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { StoreModel } from '../../xenstored/admin/page/model.ts';
+import { SseParser } from '../../xenstored/admin/page/sse.ts';
+import { story } from '../../xenstored/admin/page/timeline.ts';
+import type { StoreNode } from '../../xenstored/admin/page/types.ts';
+import { fromBase64, hexDump, parseText, toBase64 } from '../../xenstored/admin/page/value.ts';
+import { encodeValue } from '../../xenstored/admin/value.ts';
+
+test('events come out of a stream however it is cut', () => {
+  const text =
+    ': hello\n\nretry: 1000\nid: e-0\n\nevent: changes\nid: e-1\ndata: {"a":\ndata: 1}\n\nevent: resync\r\ndata: {}\r\n\r\n';
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 20 })), (cuts) => {
+      const parser = new SseParser();
+      const events = [];
+      let at = 0;
+      for (const cut of [...cuts, text.length]) {
+        events.push(...parser.feed(text.slice(at, at + cut)));
+        at += cut;
+      }
+      expect(events).toEqual([
+        { event: 'changes', data: '{"a":\n1}' },
+        { event: 'resync', data: '{}' },
+      ]);
+      expect(parser.lastId).toBe('e-1');
+    }),
+  );
+});
+
+test('the id of an event without data counts', () => {
+  const parser = new SseParser();
+  expect(parser.feed('retry: 1000\nid: e-7\n\n')).toEqual([]);
+  expect(parser.lastId).toBe('e-7');
+});
+
+test('a value typed as it is shown is the same bytes', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (value) => {
+      const shown = encodeValue(value);
+      expect(parseText(shown.text)).toEqual(value);
+      expect(toBase64(value)).toBe(shown.base64);
+      expect(fromBase64(shown.base64)).toEqual(value);
+    }),
+  );
+  expect(() => parseText('abc\\q')).toThrow('character 4');
+  expect(parseText('é')).toEqual(Uint8Array.of(0xc3, 0xa9));
+  expect(hexDump(Buffer.from('xen\0'))).toBe(`0000  78 65 6e 00${' '.repeat(38)}xen.`);
+});
+
+function node(path: string, children: readonly string[] = [], value = ''): StoreNode {
+  return { path, value: { text: value, base64: '' }, permissions: [], children };
+}
+
+function opened(): StoreModel {
+  const model = new StoreModel();
+  model.putTree(
+    [node('/', ['a', 'b']), node('/a', ['x']), node('/a/x'), node('/b')],
+    (path) => path !== '/b',
+  );
+  model.open('/');
+  model.open('/a');
+  return model;
+}
+
+const shown = (model: StoreModel): string[] => model.rows().map(({ path, level }) => `${level}${path}`);
+
+test('an open tree shows what is open, siblings in natural order', () => {
+  const model = opened();
+  expect(shown(model)).toEqual(['1/', '2/a', '3/a/x', '2/b']);
+  for (const name of ['10', '9']) model.apply({ path: `/a/${name}`, node: node(`/a/${name}`) }, 1);
+  expect(shown(model)).toEqual(['1/', '2/a', '3/a/9', '3/a/10', '3/a/x', '2/b']);
+  model.apply({ path: '/a', node: null }, 2);
+  expect(shown(model)).toEqual(['1/', '2/b']);
+});
+
+test('a parent that a write has made appears, though nobody tells of it', () => {
+  const model = opened();
+  const entry = model.apply({ path: '/a/new/deep/leaf', by: 3, node: node('/a/new/deep/leaf') }, 5);
+  expect(entry).toMatchObject({ path: '/a/new', stale: true, changedAt: 5 });
+  expect(shown(model)).toContain('3/a/new');
+  // Below what is closed and not loaded only the parent is to be asked again.
+  expect(model.apply({ path: '/b/c', node: node('/b/c') }, 6)).toBeUndefined();
+  expect(model.get('/b')?.stale).toBe(true);
+});
+
+test('a list of children tells of those that came and went', () => {
+  const model = opened();
+  model.put(node('/a', ['y']));
+  expect(shown(model)).toEqual(['1/', '2/a', '3/a/y', '2/b']);
+  expect(model.get('/a/y')?.stale).toBe(true);
+  expect(model.get('/a/x')).toBeUndefined();
+});
+
+test('whatever order changes come in, the rows are those of the store in the end', () => {
+  const names = fc.constantFrom('a', 'b', 'c');
+  const steps = fc.array(
+    fc.record({ path: fc.array(names, { minLength: 1, maxLength: 3 }), gone: fc.boolean() }),
+    { maxLength: 40 },
+  );
+  fc.assert(
+    fc.property(steps, (list) => {
+      const store = new Set<string>(['/']);
+      const childrenOf = (path: string): string[] =>
+        [...store]
+          .filter((other) => other !== '/' && (other.replace(/\/[^/]*$/, '') || '/') === path)
+          .map((other) => other.split('/').at(-1)!);
+      const model = new StoreModel();
+      const settle = (): void => {
+        // What is stale is asked for, as the loader does, until nothing is.
+        for (let asked = true; asked; ) {
+          asked = false;
+          for (const { path } of model.rows()) {
+            const entry = model.get(path)!;
+            if (entry.node !== undefined && !entry.stale && entry.loaded) continue;
+            asked = true;
+            if (!store.has(path)) model.remove(path);
+            else {
+              model.put(node(path, childrenOf(path)));
+              model.putTree([node(path, childrenOf(path))], () => true);
+              model.open(path);
+            }
+            break;
+          }
+        }
+      };
+      model.put(node('/', []));
+      settle();
+      for (const { path, gone } of list) {
+        const at = `/${path.join('/')}`;
+        if (gone) {
+          if (!store.has(at)) continue;
+          for (const other of [...store]) if (other === at || other.startsWith(`${at}/`)) store.delete(other);
+          model.apply({ path: at, node: null }, 0);
+        } else {
+          for (let end = 1; end <= path.length; end++) store.add(`/${path.slice(0, end).join('/')}`);
+          model.apply({ path: at, node: node(at, childrenOf(at)) }, 0);
+        }
+        if (path.length % 2 === 0) settle();
+      }
+      settle();
+      expect(new Set(model.rows().map(({ path }) => path))).toEqual(store);
+    }),
+  );
+});
+
+test('the story of a device: the trace says who and when, reports say what', () => {
+  const state = '/local/domain/1/device/vbd/1/state';
+  const traced = [
+    { seq: 1, at: 100, by: 0, path: state, what: 'create' },
+    { seq: 2, at: 110, by: 1, path: state, what: 'write' },
+    { seq: 3, at: 900, by: 1, path: state, what: 'write' },
+    { seq: 4, at: 905, by: 1, path: '/elsewhere', what: 'write' },
+  ];
+  const report = (at: number, value: string) => ({
+    at,
+    change: { path: state, node: node(state, [], value) },
+  });
+  const told = story([report(150, '3'), report(950, '4')], traced, (path) => path === state);
+  expect(told.map(({ at, by, value }) => [at, by, value])).toEqual([
+    [100, 0, undefined],
+    [110, 1, '3'],
+    [900, 1, '4'],
+  ]);
+  const alone = story([report(150, '3')], [], () => true);
+  expect(alone).toMatchObject([{ at: 150, by: undefined, value: '3', what: 'write' }]);
+});
