@@ -2,6 +2,7 @@
 // end and come back. What it serves of the page itself is the real thing.
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { servePage } from '../../xenstored/admin/page.ts';
 import { encodeValue } from '../../xenstored/admin/value.ts';
@@ -118,7 +119,7 @@ export class PageServer {
     this.#routes(app);
     await servePage(app);
     await app.listen({ host: '127.0.0.1', port: this.port });
-    this.port = app.addresses()[0]!.port;
+    this.port = (app.server.address() as AddressInfo).port;
   }
 
   async stop(): Promise<void> {

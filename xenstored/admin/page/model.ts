@@ -31,7 +31,7 @@ export interface Row {
 }
 
 /** Most children of one node that get rows. */
-export const CHILDREN_MAX = 20_000;
+const CHILDREN_MAX = 20_000;
 
 const natural = new Intl.Collator('en', { numeric: true }).compare;
 

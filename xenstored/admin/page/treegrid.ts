@@ -7,7 +7,7 @@ import { type Child, h, type VNode } from './dom.ts';
 import type { Entry, Row } from './model.ts';
 import { baseName, childPath, parentPath, shownValue } from './words.ts';
 
-export const ROW_PX = 26;
+const ROW_PX = 26;
 /** Rows beyond what is in view, so that a scroll shows no gap before the next frame. */
 const SPARE = 8;
 const FLASH_MS = 1_600;
