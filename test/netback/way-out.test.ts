@@ -80,6 +80,9 @@ describe.skipIf(noNamespaces !== undefined)(`a way out${whyNot}`, () => {
     const first = await start(...flags);
     await guest('10.53.0.2');
     expect(await ping('-c', '3', '-i', '0.01', '-s', '1400', '10.53.0.2')).toBe(0);
+    // What libxl writes for an interface that names no bridge.
+    await guest('10.53.0.3', { bridge: 'xenbr0' });
+    expect(await ping('-c', '1', '-w', '10', '-i', '0.1', '10.53.0.3')).toBe(0);
     await first.end('SIGKILL');
     expect(devices()).not.toContain('sd0');
     const second = await start(...flags);

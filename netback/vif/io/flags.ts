@@ -23,7 +23,7 @@ export const flags: ProgramFlags = {
                       hotplug scripts; default on Xen
   --scripts yes|no    with tap: whether somebody runs the hotplug script that is ordered; if not, or where none is, the device
                       becomes a port of \`bridge\`, if that is named, and goes up; default: yes
-  --uplink NAME       with switch: interfaces without a \`bridge\` key also reach this machine, by a TAP device of this name
+  --uplink NAME       with switch: interfaces whose \`bridge\` is xenbr0 or none also reach this machine, by a TAP device of this name
   --uplink-address A  its IPv4 address and prefix: 10.53.0.1/24
   --uplink-bridge B   the bridge of this machine that it becomes a port of
 `,

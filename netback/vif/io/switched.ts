@@ -1,6 +1,6 @@
 /**
  * Interfaces on switches of ours: those that name the same bridge, or none, reach each other without leaving the process. The network of those
- * that name none may have a way out, a TAP device of this process that goes with it. Knows no device of this machine else.
+ * that name none, or toolstacks' usual one, may have a way out, a TAP device of this process that goes with it. Knows no device of this machine else.
  */
 import { createHash } from 'node:crypto';
 import { OsError } from '../../../osdep/errno.ts';
@@ -8,6 +8,9 @@ import { type Address, addToBridge, setAddress, setMac, setUp } from '../../../o
 import type { Exchange } from './exchange.ts';
 import type { Lan, Places } from './lan.ts';
 import type { Outlet, Outlets } from './outlet.ts';
+
+/** What toolstacks write where their user names no bridge. */
+const USUAL_BRIDGE = 'xenbr0';
 
 export interface UplinkOrder {
   /** The TAP device's name. */
@@ -56,7 +59,8 @@ export function switched({ exchange, outlets, uplink, log }: SwitchedOptions): S
   // Its network stays, with nobody on it.
   const outlet = uplink && openUplink(enter('').lan, uplink, outlets, log);
   return {
-    async places(_, { bridge }) {
+    async places(_, order) {
+      const bridge = order.bridge === USUAL_BRIDGE ? '' : order.bridge;
       const used = enter(bridge);
       return {
         lan: used.lan,
