@@ -17,7 +17,7 @@ import { NetNamespace, noNamespaces, whyNot } from './netns.ts';
 const READY = 'ready for domain';
 
 async function attach(dom0: Client, domid: number, keys: Readonly<Record<string, string>>): Promise<void> {
-  const mac = '00:16:3e:00:00:02';
+  const { mac = '00:16:3e:00:00:02' } = keys;
   const nodes = deviceNodes({
     device: { backendDomid: 0, kind: 'vif', frontendDomid: domid, devid: 0 },
     backend: { handle: '0', type: 'vif', mac, ...keys },
@@ -81,7 +81,7 @@ describe.skipIf(noNamespaces !== undefined)(`a way out${whyNot}`, () => {
     await guest('10.53.0.2');
     expect(await ping('-c', '3', '-i', '0.01', '-s', '1400', '10.53.0.2')).toBe(0);
     // What libxl writes for an interface that names no bridge.
-    await guest('10.53.0.3', { bridge: 'xenbr0' });
+    await guest('10.53.0.3', { bridge: 'xenbr0', mac: '00:16:3e:00:00:03' });
     expect(await ping('-c', '1', '-w', '10', '-i', '0.1', '10.53.0.3')).toBe(0);
     await first.end('SIGKILL');
     expect(devices()).not.toContain('sd0');
