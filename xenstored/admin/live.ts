@@ -86,6 +86,7 @@ export class Live {
     await Promise.all([tree.ready, this.trace.update()]);
     if (tree.over) throw new AdminError('store_unavailable', 'the watch ended');
     tree.subscribers.add(subscriber);
+    if (subscriber.nodes) tree.mirror.keepNews();
     const { clock } = this.#options;
     return {
       seq: this.#seq,

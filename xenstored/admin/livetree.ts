@@ -103,10 +103,22 @@ export class LiveTree {
     const mine = [...changes.values()].filter((change) => isWithin(path, change.path));
     if (mine.length === 0) return { seq, data: '' };
     const resets = this.#resets;
-    const found = new Map<string, RawNode | null>();
-    if (nodes && mine.length <= NODES_MAX) {
-      for (const change of mine) found.set(change.path, (await this.mirror.node(change.path)) ?? null);
+    if (!nodes) return { seq, data: this.#data(mine, undefined, clock.now()) };
+    // Some were logged while nobody looked at what else they changed: their parents may have.
+    for (const { path: below } of [...mine]) {
+      for (let above = below; above !== path && above !== '/'; ) {
+        above = parentOf(above);
+        if (!changes.has(above)) {
+          const change = { path: above, by: undefined };
+          changes.set(above, change);
+          mine.push(change);
+        }
+      }
     }
+    if (mine.length > NODES_MAX) return { seq, data: undefined };
+    mine.sort((a, b) => (a.path < b.path ? -1 : 1));
+    const found = new Map<string, RawNode | null>();
+    for (const change of mine) found.set(change.path, (await this.mirror.node(change.path)) ?? null);
     if (resets !== this.#resets) return { seq: lastSeq(), data: undefined };
     return { seq, data: this.#data(mine, found, clock.now()) };
   }
@@ -179,6 +191,7 @@ export class LiveTree {
     this.#touched = new Set();
     // Only a reader who is there, or who was there a moment ago, makes more work than this.
     if (this.subscribers.size === 0) {
+      for (const path of this.mirror.takeNews()) touched.add(path);
       this.#log.add(
         nextSeq(),
         [...touched].map((path) => ({ path, by: undefined })),
@@ -188,7 +201,7 @@ export class LiveTree {
     this.#expose(touched);
     const [found] = await Promise.all([this.#found(touched), trace.update()]);
     if (this.over || resets !== this.#resets) return;
-    const paths = found === undefined ? [...touched] : [...found.keys()];
+    const paths = found === undefined ? [...touched, ...this.mirror.takeNews()] : [...found.keys()];
     const changes = paths.map((path) => ({ path, by: trace.authorOf(path) }));
     const seq = nextSeq();
     this.#log.add(seq, changes);

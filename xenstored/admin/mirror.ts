@@ -7,7 +7,7 @@
  * event below a node in doubt puts what lies between in doubt, since it may have been made again on the way.
  */
 import type { Clock } from '../../osdep/clock.ts';
-import { childOf, isWithin, type Permission, type StoreView } from './store.ts';
+import { childOf, type Permission, type StoreView } from './store.ts';
 
 export interface RawNode {
   readonly path: string;
@@ -40,17 +40,23 @@ const CHUNK = 128;
 /** After that many looks at something that changes all the time, what was seen last will do. */
 const ROUNDS_MAX = 8;
 
-const DOUBTS_MAX = 1_000;
-
 /** `undefined`: it is not there. */
 type Found = RawNode | undefined;
 
+/** A node that is kept, and which of its children are; what is kept hangs together up to the root. */
+interface Entry {
+  raw: RawNode;
+  readonly kids: Set<string>;
+}
+
 export class Mirror {
   readonly #options: MirrorOptions;
-  #nodes = new Map<string, RawNode>();
+  #entries = new Map<string, Entry>();
   readonly #doubted = new Set<string>();
   /** Being read at this moment, by how many. */
   readonly #reading = new Map<string, number>();
+  /** While somebody keeps a picture: what may be different in it now, beside what events name. */
+  #news: Set<string> | undefined;
   #bytes = 0;
   #generation = 0;
   #overflows = 0;
@@ -60,7 +66,7 @@ export class Mirror {
   }
 
   get size(): number {
-    return this.#nodes.size;
+    return this.#entries.size;
   }
 
   /** How often it was too large, and emptied. */
@@ -68,35 +74,50 @@ export class Mirror {
     return this.#overflows;
   }
 
-  /** As far as it is known and not in doubt. */
+  /** As far as it is known and not in doubt itself; whether all above it still is there, is the caller's to know. */
   peek(path: string): Found {
-    return this.#doubted.has(path) ? undefined : this.#nodes.get(path);
+    return this.#doubted.has(path) ? undefined : this.#entries.get(path)?.raw;
+  }
+
+  /** From now on `refresh` answers all that is different, whoever has read it meanwhile. Idempotent. */
+  keepNews(): void {
+    if (this.#news !== undefined) return;
+    this.clear();
+    this.#news = new Set();
+  }
+
+  /** What is to be told beside what events named, as far as that is known without reading. */
+  takeNews(): ReadonlySet<string> {
+    const news = this.#news;
+    if (news === undefined) return new Set();
+    this.#news = new Set();
+    return news;
   }
 
   /** Something happened to this node. */
   touch(path: string): void {
-    if (this.#nodes.size === 0 && this.#reading.size === 0) return;
+    if (this.#news !== undefined && !this.#entries.has(path)) this.#suspectAbove(path, this.#news);
+    if (this.#entries.size === 0 && this.#reading.size === 0) return;
     this.#doubtBetween(path);
-    if (this.#nodes.has(path) || this.#reading.has(path)) {
+    if (this.#isHere(path)) {
       this.#doubted.add(path);
       return;
     }
-    for (let below = path; below !== this.#options.root; ) {
-      const cut = below.lastIndexOf('/');
-      const above = cut === 0 ? '/' : below.slice(0, cut);
-      const known = this.#nodes.get(above);
-      if (known !== undefined || this.#reading.has(above)) {
-        if (below === path || !known?.children.includes(below.slice(cut + 1))) this.#doubted.add(above);
+    for (let below = path; below !== this.#options.root && below !== '/'; ) {
+      const above = parentOf(below);
+      if (this.#isHere(above)) {
+        const listed = this.#entries.get(above)?.raw.children.includes(nameOf(below));
+        if (below === path || !listed) this.#doubted.add(above);
         return;
       }
-      if (above === '/') return;
       below = above;
     }
   }
 
   /** All that is known counts no more. */
   clear(): void {
-    this.#nodes = new Map();
+    for (const path of this.#doubted) this.#news?.add(path);
+    this.#entries = new Map();
     this.#doubted.clear();
     this.#bytes = 0;
     this.#generation++;
@@ -104,14 +125,13 @@ export class Mirror {
 
   /** The node as it is now. */
   async node(path: string): Promise<Found> {
-    const known = this.peek(path);
-    if (known !== undefined) return known;
-    const [found] = await this.#read([path]);
-    return found;
+    if (!(await this.#settleAbove(path))) return undefined;
+    return this.peek(path) ?? (await this.#readOne(path));
   }
 
   /** Makes sure of what is at `path` and `depth` levels below, level by level, as far as `limit` nodes go. */
   async load(path: string, depth: number, limit: number): Promise<void> {
+    if (!(await this.#settleAbove(path))) return;
     const seen: string[] = [];
     let level = [path];
     for (let at = 0; at <= depth && level.length > 0 && seen.length < limit; at++) {
@@ -120,7 +140,7 @@ export class Mirror {
       await this.#read(level.filter((each) => this.peek(each) === undefined));
       const next: string[] = [];
       for (const each of level) {
-        for (const name of this.#nodes.get(each)?.children ?? []) next.push(childOf(each, name));
+        for (const name of this.#entries.get(each)?.raw.children ?? []) next.push(childOf(each, name));
       }
       level = next;
     }
@@ -129,49 +149,86 @@ export class Mirror {
   }
 
   /**
-   * Reads what events named, and above it what that puts in doubt. Answers each of them and every other node that is different now, parents
-   * first; `null`: it is gone, and all below it.
+   * Reads what events named, and what that puts in doubt. Answers each of them and every other node that is different now, parents first;
+   * `null`: it is gone, and all below it.
    */
   async refresh(touched: Iterable<string>): Promise<Map<string, RawNode | null>> {
-    // Doubts from a time when nobody wanted to be told.
-    if (this.#doubted.size > DOUBTS_MAX) this.clear();
-    const changes = new Map<string, RawNode | null>();
-    let wanted = new Set([...touched, ...this.#doubted]);
-    const asked = new Set(touched);
+    const told = new Set(touched);
+    const found = new Map<string, Found>();
+    let wanted = new Set([...told, ...this.#doubted]);
     for (let round = 0; wanted.size > 0 && round < ROUNDS_MAX; round++) {
-      const paths = [...wanted];
-      wanted = new Set();
-      const before = paths.map((path) => this.#nodes.get(path));
-      const found = await this.#read(paths);
-      for (const [index, path] of paths.entries()) {
-        const now = found[index];
-        const known = before[index];
-        if (asked.has(path) || now !== known) changes.set(path, now ?? null);
-        if (path !== this.#options.root && this.#isNews(path, now)) wanted.add(parentOf(path));
+      for (const path of this.takeNews()) {
+        told.add(path);
+        wanted.add(path);
       }
+      for (const level of this.#levels(wanted)) {
+        const nodes = await this.#read(level);
+        for (const [index, path] of level.entries()) found.set(path, nodes[index]);
+      }
+      wanted = new Set([...this.#doubted, ...(this.#news ?? [])]);
     }
-    return new Map([...changes].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return consistent(found, told);
   }
 
-  /** Does the parent, as it is known, say otherwise? */
-  #isNews(path: string, now: Found): boolean {
-    const parent = this.peek(parentOf(path));
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    return parent === undefined || parent.children.includes(name) !== (now !== undefined);
+  /** A node that was not known may be new: then so is its name in its parent's list, and whatever lies on the way to what is known. */
+  #suspectAbove(path: string, news: Set<string>): void {
+    for (let below = path; below !== this.#options.root && below !== '/'; below = parentOf(below)) {
+      const above = parentOf(below);
+      const known = this.#entries.get(above);
+      if (known?.raw.children.includes(nameOf(below)) && !this.#doubted.has(above)) return;
+      news.add(above);
+      if (known !== undefined) return;
+    }
+  }
+
+  /** These and what is not known above them, from the root down. */
+  #levels(wanted: Iterable<string>): string[][] {
+    const all = new Set<string>();
+    for (const path of wanted) {
+      all.add(path);
+      for (const above of this.#above(path)) if (this.peek(above) === undefined) all.add(above);
+    }
+    const levels: string[][] = [];
+    for (const path of all) {
+      const depth = path === '/' ? 0 : path.split('/').length - 1;
+      levels[depth] ??= [];
+      levels[depth].push(path);
+    }
+    return levels.filter((level) => level !== undefined);
+  }
+
+  /** Nodes above this one that are not known, or in doubt, may be gone, and it with them, untold. Are they all there? */
+  async #settleAbove(path: string): Promise<boolean> {
+    for (const above of this.#above(path).reverse()) {
+      if (this.peek(above) === undefined && (await this.#readOne(above)) === undefined) return false;
+    }
+    return true;
+  }
+
+  /** Up to the root. */
+  #above(path: string): string[] {
+    const found: string[] = [];
+    for (let above = path; above !== this.#options.root && above !== '/'; ) {
+      above = parentOf(above);
+      found.push(above);
+    }
+    return found;
+  }
+
+  #isHere(path: string): boolean {
+    return this.#entries.has(path) || this.#reading.has(path);
   }
 
   /** All nodes between one in doubt and the one that an event names. */
   #doubtBetween(path: string): void {
-    const { root } = this.#options;
     if (this.#doubted.size === 0 && this.#reading.size === 0) return;
     let between: string[] = [];
     const doubted: string[] = [];
-    for (let above = path; above !== root && above !== '/'; ) {
-      above = parentOf(above);
+    for (const above of this.#above(path)) {
       if (this.#doubted.has(above) || this.#reading.has(above)) {
         doubted.push(...between);
         between = [];
-      } else if (this.#nodes.has(above)) between.push(above);
+      } else if (this.#entries.has(above)) between.push(above);
     }
     for (const each of doubted) this.#doubted.add(each);
   }
@@ -187,89 +244,133 @@ export class Mirror {
   }
 
   async #readOne(path: string): Promise<Found> {
-    const { view, clock } = this.#options;
     const generation = this.#generation;
     this.#doubted.delete(path);
     this.#reading.set(path, (this.#reading.get(path) ?? 0) + 1);
-    let node: Found;
     let failed = true;
+    let node: Found;
     try {
-      const [value, permissions, children] = await Promise.all([
-        view.read(path),
-        view.permissions(path),
-        view.directory(path),
-      ]);
-      node = { path, value, permissions, children, readAt: clock.now() };
-      failed = false;
-    } catch (error) {
-      // One that may not be read is as good as none.
-      const { code } = error as { code?: unknown };
-      if (code !== 'ENOENT' && code !== 'EACCES') throw error;
+      node = await this.#fetch(path);
       failed = false;
     } finally {
       const readers = this.#reading.get(path)! - 1;
       if (readers > 0) this.#reading.set(path, readers);
       else this.#reading.delete(path);
-      if (failed && generation === this.#generation && this.#nodes.has(path)) this.#doubted.add(path);
+      if (failed && this.#entries.has(path)) this.#doubted.add(path);
     }
     // What was asked of a store that is another one now tells nothing of this one.
     if (generation !== this.#generation) return node;
     return node === undefined ? this.#gone(path) : this.#keep(node);
   }
 
+  /** One that may not be read is as good as none. */
+  async #fetch(path: string): Promise<Found> {
+    const { view, clock } = this.#options;
+    try {
+      const [value, permissions, children] = await Promise.all([
+        view.read(path),
+        view.permissions(path),
+        view.directory(path),
+      ]);
+      return { path, value, permissions, children, readAt: clock.now() };
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      if (code === 'ENOENT' || code === 'EACCES') return undefined;
+      throw error;
+    }
+  }
+
   #gone(path: string): undefined {
     this.#forget(path);
-    if (path !== this.#options.root) {
-      const above = this.#nodes.get(parentOf(path));
-      if (above?.children.includes(path.slice(path.lastIndexOf('/') + 1))) this.#doubted.add(above.path);
-    }
+    const above = path === this.#options.root ? undefined : this.#entries.get(parentOf(path));
+    if (above?.raw.children.includes(nameOf(path))) this.#doubted.add(above.raw.path);
     return undefined;
   }
 
   #keep(node: RawNode): RawNode {
-    const known = this.#nodes.get(node.path);
-    if (known !== undefined && isSame(known, node)) {
-      // The same object, so that what was made of it can be kept as well.
-      (known as { readAt: number }).readAt = node.readAt;
-      return known;
-    }
+    const { path } = node;
+    const known = this.#entries.get(path);
     if (known !== undefined) {
-      this.#bytes -= weight(known);
+      if (isSame(known.raw, node)) {
+        // The same object, so that what was made of it can be kept as well.
+        (known.raw as { readAt: number }).readAt = node.readAt;
+        return known.raw;
+      }
+      this.#bytes += weight(node) - weight(known.raw);
+      if (this.#news !== undefined) tellNews(this.#news, known.raw, node);
+      known.raw = node;
       const names = new Set(node.children);
-      for (const name of known.children) if (!names.has(name)) this.#forget(childOf(node.path, name));
+      for (const name of known.kids) if (!names.has(name)) this.#forget(childOf(path, name));
+    } else {
+      if (!this.#hang(path)) return node;
+      this.#entries.set(path, { raw: node, kids: new Set() });
+      this.#bytes += weight(node);
     }
-    this.#nodes.set(node.path, node);
-    this.#bytes += weight(node);
     const { nodes, bytes } = this.#options.bounds ?? mirrorBounds;
-    if (this.#nodes.size > nodes || this.#bytes > bytes) {
+    if (this.#entries.size > nodes || this.#bytes > bytes) {
       this.#overflows++;
       this.clear();
     }
     return node;
   }
 
+  /** Below its parent; where that is not kept, this is not either. */
+  #hang(path: string): boolean {
+    if (path === this.#options.root) return true;
+    const above = this.#entries.get(parentOf(path));
+    if (above === undefined) return false;
+    const name = nameOf(path);
+    above.kids.add(name);
+    if (!above.raw.children.includes(name)) this.#doubted.add(above.raw.path);
+    return true;
+  }
+
   /** With all below it. */
   #forget(path: string): void {
+    this.#entries.get(parentOf(path))?.kids.delete(nameOf(path));
     const left = [path];
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const entry = this.#entries.get(next);
+      if (entry === undefined) continue;
+      this.#entries.delete(next);
       this.#doubted.delete(next);
-      const node = this.#nodes.get(next);
-      if (node === undefined) continue;
-      this.#nodes.delete(next);
-      this.#bytes -= weight(node);
-      for (const name of node.children) left.push(childOf(next, name));
+      this.#bytes -= weight(entry.raw);
+      for (const name of entry.kids) left.push(childOf(next, name));
     }
   }
+}
+
+/** What was read at different moments, parents first, as of one: nothing is there that the node above it does not name. */
+function consistent(
+  found: ReadonlyMap<string, Found>,
+  told: ReadonlySet<string>,
+): Map<string, RawNode | null> {
+  const changes = new Map<string, RawNode | null>();
+  const gone = new Set<string>();
+  for (const path of [...found.keys()].sort()) {
+    const above = path === '/' ? path : parentOf(path);
+    const named = !found.has(above) || above === path || found.get(above)?.children.includes(nameOf(path));
+    const node = named && !gone.has(above) ? found.get(path) : undefined;
+    if (node === undefined) gone.add(path);
+    if (told.has(path)) changes.set(path, node ?? null);
+  }
+  return changes;
+}
+
+/** The node, and children that it did not have. */
+function tellNews(news: Set<string>, before: RawNode, now: RawNode): void {
+  news.add(now.path);
+  const names = new Set(before.children);
+  for (const name of now.children) if (!names.has(name)) news.add(childOf(now.path, name));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 export function parentOf(path: string): string {
   const cut = path.lastIndexOf('/');
   return cut <= 0 ? '/' : path.slice(0, cut);
-}
-
-/** Is there anything of `path` that a change of `changed` may concern: below it, itself, or above it? */
-export function concerns(path: string, changed: string): boolean {
-  return isWithin(path, changed) || isWithin(changed, path);
 }
 
 function weight(node: RawNode): number {
