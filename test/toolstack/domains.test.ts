@@ -7,7 +7,7 @@ import { liveHost } from '../../osdep/sim/local.ts';
 import { Domains } from '../../toolstack/io/domains.ts';
 import type { Client, PermText } from '../../xenstored/client/index.ts';
 
-const wanted = { name: 'alice', memoryMb: 4, vcpus: 2 };
+const wanted = { name: 'alice', memoryMb: 4 };
 
 /** As much of a store as making domains needs. */
 class FakeStore {
@@ -68,7 +68,7 @@ function machine(): {
 test('a new domain can be reached by its store, and the store by it', async () => {
   const { host, domains, store, client } = machine();
   const storeDomid = domains.createStoreDomain(32);
-  const { domid } = await domains.create(client, storeDomid, wanted);
+  const { domid } = await domains.createService(client, storeDomid, wanted);
   domains.unpause(domid);
 
   const own = host.platformFor(domid).store.ring();
@@ -84,7 +84,7 @@ test('a new domain can be reached by its store, and the store by it', async () =
 
 test('the store says of it what libxl would', async () => {
   const { domains, store, client } = machine();
-  const { domid, uuid } = await domains.create(client, domains.createStoreDomain(32), wanted);
+  const { domid, uuid } = await domains.createService(client, domains.createStoreDomain(32), wanted);
   const home = `/local/domain/${domid}`;
   const expected = {
     [home]: ['', `n0 r${domid}`],
@@ -96,7 +96,7 @@ test('the store says of it what libxl would', async () => {
     [`${home}/control/shutdown`]: ['', `n${domid}`],
     [`${home}/control/platform-feature-xs_reset_watches`]: ['1', undefined],
     [`${home}/memory/static-max`]: ['4096', undefined],
-    [`${home}/cpu/1/availability`]: ['online', undefined],
+    [`${home}/cpu/0/availability`]: ['online', undefined],
     [`/vm/${uuid}/uuid`]: [uuid, undefined],
     [`/libxl/${domid}`]: ['', 'n0'],
   };
@@ -110,7 +110,7 @@ test('whichever step fails, nothing of the domain is left', async () => {
     const { ctrl, domains, store, client } = machine();
     const storeDomid = domains.createStoreDomain(32);
     store.refuses = refused;
-    await expect(domains.create(client, storeDomid, wanted)).rejects.toThrow(/^could not /);
+    await expect(domains.createService(client, storeDomid, wanted)).rejects.toThrow(/^could not /);
     expect([...store.values.keys()]).toEqual([]);
     expect(ctrl.getDomainInfoList(0, 10).map(({ domid }) => domid)).toEqual([0, storeDomid]);
   }
@@ -119,7 +119,7 @@ test('whichever step fails, nothing of the domain is left', async () => {
 test('more memory than the machine has is refused, and costs nothing', async () => {
   const { ctrl, domains, client } = machine();
   const storeDomid = domains.createStoreDomain(32);
-  await expect(domains.create(client, storeDomid, { ...wanted, memoryMb: 65_536 })).rejects.toThrow(
+  await expect(domains.createService(client, storeDomid, { ...wanted, memoryMb: 65_536 })).rejects.toThrow(
     'could not give it memory',
   );
   expect(ctrl.getDomainInfoList(0, 10).map(({ domid }) => domid)).toEqual([0, storeDomid]);
@@ -127,7 +127,7 @@ test('more memory than the machine has is refused, and costs nothing', async () 
 
 test('a domain that ended by itself is over; destroying one that is gone is fine', async () => {
   const { host, ctrl, domains, client } = machine();
-  const { domid } = await domains.create(client, domains.createStoreDomain(32), wanted);
+  const { domid } = await domains.createService(client, domains.createStoreDomain(32), wanted);
   domains.unpause(domid);
   expect(domains.isOver(domid)).toBe(false);
   host.platformFor(domid).guest.shutdown(0);

@@ -31,6 +31,7 @@ const state: HostState = {
   since: '2026-01-01T00:00:00.000Z',
   socket: '/s',
   url: undefined,
+  ssh: undefined,
   uplink: undefined,
   webs: [],
   processes: [],

@@ -53,6 +53,10 @@ const another = {
   XENSTORE_ADMIN_TOKEN: 'another-hosts-token',
 };
 
+/** Keys of these hosts' SSH services; not those of whoever runs the tests. */
+const state = mkdtempSync(join(tmpdir(), 'stubdom0-state-'));
+process.once('exit', () => rmSync(state, { recursive: true, force: true }));
+
 export class UpHost {
   /** A directory of the test's own; the run directory is below it. */
   readonly top: string = mkdtempSync(join(tmpdir(), 'stubdom0-up-'));
@@ -71,7 +75,7 @@ export class UpHost {
     this.child = spawn(words[0]!, words.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
-      env: { ...process.env, ...another },
+      env: { ...process.env, ...another, STUBDOM0_STATE: state },
     });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {

@@ -3,13 +3,15 @@
  * itself again without a terminal. Exit code 0 after being asked to end, 1 otherwise.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Toolstack } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
-import { readHostFile, shippedHost } from '../io/hostfile.ts';
+import { hosts, readHostFile, shippedHost } from '../io/hostfile.ts';
 import { RunDirectory } from '../io/rundir.ts';
 import type { HostState } from '../io/state.ts';
+import { autostart } from './autostart.ts';
 import { simulation } from './simulation.ts';
 
 export interface UpOptions {
@@ -40,7 +42,10 @@ export async function up(options: UpOptions): Promise<number> {
       print,
       broken: (reason) => end(reason),
       down: () => end(undefined),
-      autostart: (paths, toolstack) => autostart(paths, toolstack, print),
+      autostart: async (paths, toolstack, signal) => {
+        const say = (text: string): void => print(text.trimEnd().replace(/^stubdom0: /, ''));
+        await autostart(paths, { toolstack, signal, out: say, err: say });
+      },
     });
     let coming = true;
     void ended.then(() => coming && host.interrupt());
@@ -59,16 +64,20 @@ export async function up(options: UpOptions): Promise<number> {
   return 0;
 }
 
-function welcome({ host, domains, processes, socket, url, uplink, webs }: HostState, run: string): string {
+function welcome(state: HostState, run: string): string {
+  const { host, domains, processes, socket, url, ssh, uplink, webs } = state;
   const guests = domains.filter(({ role }) => role === 'guest');
   const width = Math.max(0, ...guests.map(({ name }) => name.length));
   const reached = uplink === undefined ? undefined : firstAddress(guests);
   const first = guests[0];
-  const home = `/local/domain/${first?.domid}`;
+  const enter = `ssh -F ${run}/ssh/config stubdom0`;
   const lines = [
     `stubdom0: host ${host} is up: ${processes.length} processes, ${guests.length} guests`,
+    ...(url === undefined ? [] : [`  admin  ${url}/#token=${token(run)}`]),
+    ...(ssh === undefined
+      ? []
+      : [`  ssh    ${enter}   (or with a key of your own: ssh -p ${ssh.port} admin@localhost)`]),
     `  store  ${socket}`,
-    ...(url === undefined ? [] : [`  admin  ${url} (token in ${run}/admin.token)`]),
     ...(uplink === undefined ? [] : [`  net    ${uplink.name}, ${uplink.address}`]),
     ...webs.map(({ guest, url }) => `  web    ${url}, served by ${guest}`),
     `  logs   ${run}/logs`,
@@ -78,13 +87,15 @@ function welcome({ host, domains, processes, socket, url, uplink, webs }: HostSt
     '',
     'Try, in another shell:',
     `  export XENSTORED_PATH=${socket} STUBDOM0_RUN=${run}`,
-    '  xenstore-ls -f                                  # or: npx xenstore ls -f',
+    '  npx stubdom0 list                               # its domains, as xl list',
+    `  truncate -s 16M carol.img && npx stubdom0 create ${example}`,
+    ...(first === undefined ? [] : [`  npx stubdom0 console ${first.name.padEnd(26)} # Ctrl-] leaves`]),
+    ...(ssh === undefined ? [] : [`  ${enter} list`]),
     '  npx stubdom0 status                             # its processes; kill -9 one of them',
-    ...(first === undefined ? [] : [`  xenstore-watch ${home}/data`]),
+    '  xenstore-ls -f                                  # or: npx xenstore ls -f',
     ...(reached === undefined ? [] : [`  ping ${reached}`]),
     ...webs.map(({ url }) => `  curl ${url}`),
     ...(webs.length === 0 ? [] : ["  npx xensock list                                # guests' sockets"]),
-    ...(first === undefined ? [] : [`  xenstore-write ${home}/control/shutdown poweroff`]),
     ...(url === undefined
       ? []
       : [`  curl -H "Authorization: Bearer $(cat ${run}/admin.token)" "${url}/v1/tree?path=/local/domain"`]),
@@ -94,18 +105,16 @@ function welcome({ host, domains, processes, socket, url, uplink, webs }: HostSt
   return lines.join('\n');
 }
 
+/** As far as a relative path tells it to who reads it. */
+const example = relative(process.cwd(), join(hosts, 'carol.cfg'));
+
+function token(run: string): string {
+  return readFileSync(join(run, 'admin.token'), 'utf8').trim();
+}
+
 function firstAddress(guests: HostState['domains']): string | undefined {
   const devices = guests.flatMap((guest) => guest.devices);
   return devices.map((text) => /^vif\d+ ([\d.]+)\//.exec(text)?.[1]).find((address) => address !== undefined);
-}
-
-/** What is wrong with one of them is told, and keeps no other. */
-async function autostart(
-  paths: readonly string[],
-  toolstack: Toolstack,
-  print: (text: string) => void,
-): Promise<void> {
-  print(`${paths.length} ${toolstack}`);
 }
 
 /** Starts the same command without `--detach`, and passes on what it says until it is up. */

@@ -86,6 +86,8 @@ export class DomainCreation {
   }
 
   async #domain(action: Parameters<DomainBuilder['perform']>[0]): Promise<void> {
+    const { consoleDomid, makeRoom } = this.#options.parts;
+    if (action === 'console' && consoleDomid !== undefined) await makeRoom(consoleDomid);
     await this.#builder.perform(action);
     if (action === 'create') this.#save({ domid: this.#builder.domid });
   }
@@ -94,6 +96,7 @@ export class DomainCreation {
     const { parts, creation, signal } = this.#options;
     const placed = await parts.hotplug.place(this.#record.domid!, creation.config.type, device);
     this.#placed.set(device, placed.name);
+    await parts.makeRoom(placed.name.backendDomid);
     await parts.hotplug.attach(placed, signal);
   }
 

@@ -9,6 +9,7 @@ import { type HostAction, type HostFile, hostPlan, type ServiceName } from '../c
 import { Plan } from '../core/plan.ts';
 import { policyText } from '../core/policy.ts';
 import { defaultPolicy } from '../core/supervise.ts';
+import type { Toolstack } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
@@ -43,7 +44,7 @@ export interface HostEvents {
   /** Somebody asked over the control socket. */
   down(): void;
   /** Creates guests from these cfg files and directories of them; what is wrong with one is told. */
-  autostart(paths: readonly string[], toolstack: RemoteToolstack): Promise<void>;
+  autostart(paths: readonly string[], toolstack: Toolstack, signal: AbortSignal): Promise<void>;
 }
 
 export class Host<P extends Platform> {
@@ -215,7 +216,7 @@ export class Host<P extends Platform> {
       case 'letRun':
         return this.#guests.letRun(this.#ending.signal);
       case 'autostart':
-        return this.#events.autostart(this.#file.autostart, this.#toolstack);
+        return this.#events.autostart(this.#file.autostart, this.#toolstack, this.#ending.signal);
     }
   }
 
@@ -275,9 +276,10 @@ export class Host<P extends Platform> {
       policy: defaultPolicy,
       command: () => xenstoreAdmin(this.#run.path, this.#adminPort),
       ready: (match) => {
-        this.#url = match[1];
+        const { origin, port } = new URL(match[1]!);
+        this.#url = origin;
         // Its users keep their address when it is started again.
-        this.#adminPort = Number(new URL(match[1]!).port);
+        this.#adminPort = Number(port);
       },
     });
   }

@@ -15,7 +15,8 @@ export const packageRoot: string = (() => {
   return here.endsWith(join('dist', 'toolstack', 'io')) ? join(here, '../../..') : join(here, '../..');
 })();
 
-const hosts = join(packageRoot, 'toolstack/hosts');
+/** What comes with the package: hosts, guests. */
+export const hosts: string = join(packageRoot, 'toolstack/hosts');
 
 /** The host that comes with the package. */
 export const shippedHost: string = join(hosts, 'small.json');

@@ -79,7 +79,7 @@ export async function endGuests(run: string): Promise<void> {
       // It was quicker.
     }
   }
-  await Promise.race([Promise.all(alive.map(ended)), delay(GRACE_MS)]);
+  await Promise.race([Promise.all(alive.map(ended)), delay(GRACE_MS, undefined, { ref: false })]);
   await Promise.all(processes(run).map(endProcess));
 }
 

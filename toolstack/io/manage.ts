@@ -12,6 +12,7 @@ import { logToOutput } from './log.ts';
 import { Manager } from './manager.ts';
 import type { Parts } from './parts.ts';
 import { Records } from './records.ts';
+import { Room } from './room.ts';
 import { readServices } from './servicesfile.ts';
 import { Table } from './table.ts';
 
@@ -38,6 +39,7 @@ export function manage({ run, ctrl, store, environment, print }: ManageOptions):
     backendOf: (kind) => domidOf(serviceOf[kind]),
     domidOf: async (name) => table.byName(name)?.record.domid ?? (name === 'Domain-0' ? 0 : domidOf(name)),
   });
+  const room = new Room(store);
   const parts: Parts = {
     run,
     ctrl,
@@ -47,6 +49,7 @@ export function manage({ run, ctrl, store, environment, print }: ManageOptions):
     consoleDomid: domidOf('console'),
     services,
     hotplug,
+    makeRoom: (domid) => room.make(domid, table.devices()),
     records: new Records(run),
     environment: (domid) => environment(domid, 'ends with its process'),
     log: logToOutput(),

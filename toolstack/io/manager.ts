@@ -156,6 +156,7 @@ export class Manager implements Toolstack {
       const { record } = this.#table.get(uuid) ?? entry;
       const more = withDevice(record.config, device, randomBytes);
       const placed = await this.#parts.hotplug.place(domid, more.config.type, more.device);
+      await this.#parts.makeRoom(placed.name.backendDomid);
       const made = await this.#parts.hotplug.attach(placed);
       this.#keeper.save({ ...record, config: more.config });
       return made;

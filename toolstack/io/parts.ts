@@ -21,6 +21,8 @@ export interface Parts {
   /** The host's own stub domains. */
   readonly services: readonly ServiceDomain[];
   readonly hotplug: Hotplug;
+  /** Until that domain has room in the store for what it is to serve. */
+  makeRoom(domid: number): Promise<void>;
   readonly records: Records;
   /** What makes a process that domain, and the domain end with it. */
   environment(domid: number): Record<string, string>;

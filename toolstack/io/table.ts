@@ -2,6 +2,7 @@
  * The domains that a manager knows: by uuid, by name, and who is at work on each. Names and uuids are taken before the first step and given back after the
  * last, whoever asks meanwhile. Knows no domain's insides.
  */
+import { devicesIn } from '../core/deviceset.ts';
 import type { DomainRecord } from '../core/record.ts';
 import { Fault } from './fault.ts';
 
@@ -65,6 +66,11 @@ export class Table {
 
   all(): Entry[] {
     return [...this.#rows.values()];
+  }
+
+  /** How many there are of all, consoles among them. */
+  devices(): number {
+    return this.all().reduce((sum, { record }) => sum + 1 + devicesIn(record.config).length, 0);
   }
 
   /** One at a time for each domain, in the order of asking. */
