@@ -66,4 +66,5 @@ export const Virq = {
   ENOMEM: 12,
   XENPMU: 13,
   ARCH_0: 16,
+  ARCH_1: 17,
 } as const;

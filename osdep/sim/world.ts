@@ -56,7 +56,7 @@ export class World {
     const maps: Maps = new Maps(state, frames, grants, events);
     const devices = new Devices(frames, grants, maps);
     const foreign = new Foreign(state, frames, grants, maps);
-    const emulation = new Emulation(state);
+    const emulation = new Emulation(state, events);
     const ioreq = new Ioreq(state, frames, events, (domain) => lifecycle.crashed(domain));
     const lifecycle: Lifecycle = new Lifecycle(state, { events, files, frames, grants, maps, ioreq });
     const memory = { frames, grants, maps, foreign, devices };

@@ -5,15 +5,15 @@
  * In the creation of a domain with `device_model="serial"`, after the domain has its nodes and before it is unpaused:
  *
  *   step                                                      undo
- *   create the domain `modelName(name)`: 1 vCPU, 8 MiB or     destroy it, forget its trees
- *     less, its store ring and nodes as any domain's
+ *   create the domain `modelName(name)`: 1 vCPU, a MiB, its   destroy it, forget its trees
+ *     store ring and nodes as any domain's, frame 0 its own
  *   Ctrl.setTarget(model, domid), and the store's SET_TARGET  (ends with either)
  *   write `modelNodes` in one transaction                     remove `modelTrees`
  *   unpause it; start `dist/toolstack/model/main.js` with     end the process
  *     its token, restartable
  *   wait until `modelState` says `running`                    -
  *
- * Both are destroyed together, the guest first. The token is restartable, so that a model's process that was killed costs the guest nothing but time if
+ * The guest itself is created with `hvm: true`, whatever its type: others have no emulated devices. Both are destroyed together, the guest first. The token is restartable, so that a model's process that was killed costs the guest nothing but time if
  * it is started again: the hypervisor keeps its ioreq server and the guest's access that is under way, and the next process goes on with them.
  */
 import type { PermEntry } from '../../xenstored/wire/reply.ts';

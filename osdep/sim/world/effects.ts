@@ -31,5 +31,5 @@ export type Effect =
       readonly domid: number;
       readonly what: 'created' | 'paused' | 'unpaused' | 'shutdown' | 'resumed' | 'dead' | 'gone';
     }
-  /** An interrupt that an emulator asserted in the guest: nothing in the simulated guest takes it by itself. */
+  /** An interrupt line of the guest's that an emulator has set; the guest itself hears of it by a VIRQ. */
   | { readonly kind: 'interrupt'; readonly domid: number; readonly line: string; readonly level: number };

@@ -1,9 +1,11 @@
 /**
  * What an emulator asks about a guest other than its ioreq server: interrupt lines, written pages, memory types. A
- * simulated guest has no processor, so interrupts go out as effects, and cache or memory types are only checked.
+ * simulated guest has no processor, so an interrupt is a VIRQ to whoever wants to know, and cache or memory types are only checked.
  */
 import type { FrameRun, InjectedEvent } from '../../devicemodel.ts';
 import { Errno } from '../../errno.ts';
+import { Virq } from '../../evtchn.ts';
+import type { Events } from './events.ts';
 import { done, fail, nothing, type Outcome } from './outcome.ts';
 import type { Domain, State } from './state.ts';
 
@@ -14,13 +16,19 @@ const MEM_TYPES = 3;
 
 export class Emulation {
   readonly #state: State;
+  readonly #events: Events;
 
-  constructor(state: State) {
+  constructor(state: State, events: Events) {
     this.#state = state;
+    this.#events = events;
   }
 
+  /** A line that is raised is VIRQ ARCH_1: which one it was is for the guest to find out, from its devices. */
   interrupt(domain: Domain, line: string, level: number): Outcome<Empty> {
     this.#state.effect({ kind: 'interrupt', domid: domain.domid, line, level });
+    if (level !== 0) {
+      this.#events.raiseVirq(domain, Virq.ARCH_1);
+    }
     return nothing;
   }
 
