@@ -117,7 +117,7 @@ class Reader {
 
   fetch(): Promise<void> {
     this.#fetching = this.#fetching.then(async () => {
-      const mirrored = (await this.#live.mirrored(this.#root, 64))!;
+      const mirrored = (await this.#live.mirrored(this.#root, { depth: 64 }))!;
       this.picture.clear();
       const left = [this.#root];
       for (let path = left.pop(); path !== undefined; path = left.pop()) {
@@ -286,7 +286,7 @@ for (const [name, start, missing] of daemons) {
         await Promise.all(clients.slice(0, 3).map((client) => change(client, below, '/data')));
         const root = ['/data', '/data/a', '/data/a/b'][round % 3]!;
         const expected = await dump(clients[0]!, root).catch(() => ({}));
-        const mirrored = (await live.mirrored(root, 64))!;
+        const mirrored = (await live.mirrored(root, { depth: 64 }))!;
         const found = new Map<string, Node>();
         const left = [root];
         for (let path = left.pop(); path !== undefined; path = left.pop()) {

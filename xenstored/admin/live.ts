@@ -38,6 +38,8 @@ export const IDLE_MS = 30_000;
 const TREES_MAX = 192;
 /** Nodes that are read ahead for one question. */
 const LOAD_MAX = 20_000;
+/** Fewer levels than that are read without setting a watch for them. */
+const DEPTH_MIN = 2;
 
 export class Live {
   readonly trace: Trace;
@@ -65,16 +67,20 @@ export class Live {
 
   /**
    * The subtree out of memory, down to `depth`; what is not at hand is read first. Everything that had happened when this was called is in it.
-   * `undefined`: it is too large to be kept, or too many are; read the store. Rejects with the store's errors, and store_unavailable.
+   * `undefined`: it is too large to be kept, or too many are, or not worth it; read the store. Rejects with the store's errors, and
+   * store_unavailable. `limit`: no more will be needed.
    */
-  async mirrored(path: string, depth: number): Promise<Mirrored | undefined> {
-    const tree = this.#tree(path);
+  async mirrored(
+    path: string,
+    { depth, limit = LOAD_MAX }: { readonly depth: number; readonly limit?: number | undefined },
+  ): Promise<Mirrored | undefined> {
+    const tree = this.#tree(path, depth);
     if (tree === undefined) return undefined;
     await tree.ready;
     await this.#sync();
     const { mirror } = tree;
     const { overflows } = mirror;
-    await mirror.load(path, depth, LOAD_MAX);
+    await mirror.load(path, depth, Math.min(limit, LOAD_MAX));
     if (mirror.overflows !== overflows) return undefined;
     return { node: (at) => mirror.peek(at) ?? mirror.node(at) };
   }
@@ -125,7 +131,7 @@ export class Live {
     return entry;
   }
 
-  #tree(path: string): LiveTree | undefined {
+  #tree(path: string, depth = Number.POSITIVE_INFINITY): LiveTree | undefined {
     const { store, clock, bounds } = this.#options;
     if (!store.connected)
       throw new AdminError('store_unavailable', 'the store cannot be reached at the moment');
@@ -138,6 +144,7 @@ export class Live {
         if (best === undefined || tree.root.length > best.root.length) best = tree;
     }
     if (best === undefined) {
+      if (depth < DEPTH_MIN) return undefined;
       if (this.#trees.size >= TREES_MAX && !this.#evict()) return undefined;
       best = new LiveTree({
         root: path,

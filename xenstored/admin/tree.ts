@@ -22,7 +22,7 @@ export interface Bounds {
 }
 
 /** Bytes of values and names that one reply carries at most. */
-const BYTES_MAX = 4 << 20;
+export const BYTES_MAX: number = 4 << 20;
 
 export async function readSubtree(
   view: StoreView,
