@@ -13,8 +13,9 @@
  *     its token, restartable
  *   wait until `modelState` says `running`                    -
  *
- * The guest itself is created with `hvm: true`, whatever its type: others have no emulated devices. Both are destroyed together, the guest first. The token is restartable, so that a model's process that was killed costs the guest nothing but time if
- * it is started again: the hypervisor keeps its ioreq server and the guest's access that is under way, and the next process goes on with them.
+ * The guest itself is created with `hvm: true`, whatever its type: others have no emulated devices. Both are destroyed together, the guest first. The token
+ * is restartable, so that a model's process that was killed costs the guest nothing but time if it is started again: the hypervisor keeps its ioreq server and
+ * the guest's access that is under way, and the next process goes on with them.
  */
 import type { PermEntry } from '../../xenstored/wire/reply.ts';
 import { terminalNode } from './console.ts';

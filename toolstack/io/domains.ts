@@ -204,10 +204,14 @@ export class DomainBuilder {
       this.#ctrl.gnttabSeed(this.#domid!, { consoleGfn: gfn, consoleDomid: backendDomid });
       this.#ctrl.hvmParamSet(this.#domid!, HvmParam.CONSOLE_PFN, gfn);
       this.#ctrl.hvmParamSet(this.#domid!, HvmParam.CONSOLE_EVTCHN, port);
-      const nodes = consoleNodes({ domid: this.#domid!, backendDomid, port, gfn });
+      const { name } = this.#spec;
+      const nodes = consoleNodes({ domid: this.#domid!, backendDomid, port, gfn, name });
       await this.#store.transaction(async (tx) => {
         await removeAll(tx, consoleTrees(this.#domid!, backendDomid));
         await writeAll(tx, nodes);
+        // Its server calls what it keeps by that name.
+        const perms = [`n0`, `r${this.#domid!}`, `r${backendDomid}`] as const;
+        await tx.setPerms(`/local/domain/${this.#domid!}/name`, perms);
       });
     },
     forgetConsole: () =>
