@@ -113,9 +113,9 @@ export class Connection implements Line {
     return key.expiresMs !== undefined && key.expiresMs <= Date.now() ? undefined : key;
   }
 
-  #refuse(context: AuthContext, what: string): void {
+  #refuse(context: AuthContext, offered: string): void {
     context.reject(['publickey']);
-    this.#ways.host.log('refused', { user: context.username.slice(0, 64), from: this.#address, what });
+    this.#ways.host.log('refused', { user: context.username.slice(0, 64), from: this.#address, offered });
     if (this.#tries >= this.#ways.limits.tries || this.#asked > this.#ways.limits.tries) this.#end();
   }
 

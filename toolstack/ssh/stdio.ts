@@ -29,6 +29,12 @@ export class Stdio extends Duplex {
     this.push(bytes ?? null);
   }
 
+  /** Everything that the command wrote is on its way, or never will be. */
+  async finish(): Promise<void> {
+    if (!this.destroyed) await new Promise<void>((resolve) => this.end(() => resolve()));
+    this.destroy();
+  }
+
   override _read(): void {
     this.#wants = true;
     this.#ways.wanted();

@@ -2,6 +2,7 @@
  * One session of a client: the command it asks for, or a prompt for many. Words are run by the toolstack's commands, which see a session as they see a
  * shell of this machine. Knows nothing of keys and connections.
  */
+import { getEventListeners } from 'node:events';
 import { open } from 'node:fs/promises';
 import type { ServerChannel } from 'ssh2';
 import type { Session } from '../cli/session.ts';
@@ -34,6 +35,7 @@ export class Visit {
   readonly #keyboard: Keyboard;
   readonly #text = new TextEncoder();
   #running: AbortController | undefined;
+  #leave = (): void => {};
   #prompt: Prompt | undefined;
   #gone = false;
 
@@ -68,7 +70,12 @@ export class Visit {
 
   /** The client asks for the command's end. */
   interrupt(): void {
-    this.#running?.abort(new Fault('interrupted', { exitCode: INTERRUPTED }));
+    if (this.#running === undefined) return;
+    const { signal } = this.#running;
+    // A command that has nothing to take back is left where it is; one that listens is given the time, once.
+    const patient = !signal.aborted && getEventListeners(signal, 'abort').length > 0;
+    this.#running.abort(new Fault('interrupted', { exitCode: INTERRUPTED }));
+    if (!patient) this.#leave();
   }
 
   /** The client is gone. */
@@ -169,24 +176,27 @@ export class Visit {
     const abort = new AbortController();
     const { terminal, host } = this.#ways;
     this.#running = abort;
-    if (this.#gone) this.interrupt();
     const session = this.#makeSession(abort);
+    const left = new Promise<number>((resolve) => {
+      this.#leave = () => resolve(INTERRUPTED);
+    });
     try {
-      return await host.commands.run(words, session);
+      return await Promise.race([host.commands.run(words, session), left]);
     } catch (error) {
       if (!(error instanceof Fault))
         host.log('mistake', { words, error: error instanceof Error ? error.stack : error });
       this.#say('err', `stubdom0: ${reasonOf(error)}\n`);
       return error instanceof Fault ? error.exitCode : 1;
     } finally {
+      await session.stdio.finish();
       terminal?.setRaw(false);
       this.#running = undefined;
       this.#keyboard.give(undefined);
-      session.stdio.destroy();
+      if (terminal !== undefined) terminal.rawChanged = () => {};
     }
   }
 
-  #makeSession(abort: AbortController): Session {
+  #makeSession(abort: AbortController): Session & { readonly stdio: Stdio } {
     const { visitor, terminal, host } = this.#ways;
     const stdio = new Stdio({
       wanted: () => this.#keyboard.more(),
@@ -198,8 +208,9 @@ export class Visit {
       role: visitor.role,
       guest: visitor.guest,
       who: `ssh:${visitor.user}@${visitor.address}`,
-      out: (text) => this.#say('out', text),
-      err: (text) => this.#say('err', text),
+      // One that was left behind at Ctrl-C has nothing more to say.
+      out: (text) => abort !== this.#running || this.#say('out', text),
+      err: (text) => abort !== this.#running || this.#say('err', text),
       readFile: (path) => (path === '-' ? readAll(stdio) : readNamed(path, visitor)),
       directory: process.cwd(),
       terminal,
