@@ -161,6 +161,8 @@ export const doors: Readonly<Record<string, string | readonly string[]>> = {
   fastify: ['xenstored/admin/app.ts', 'netback/xensock/io/control.ts'],
   '@fastify/static': 'xenstored/admin/page.ts',
   '@fastify/swagger': 'xenstored/admin/app.ts',
+  'openapi-fetch': 'xenstored/admin/client/index.ts',
+  'eventsource-parser': 'xenstored/admin/client/events.ts',
   '@fastify/swagger-ui': 'xenstored/admin/app.ts',
   '@fastify/compress': 'xenstored/admin/app.ts',
   '@fastify/rate-limit': 'xenstored/admin/app.ts',

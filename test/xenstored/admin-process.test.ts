@@ -1,7 +1,7 @@
 // xenstore-admin as a process, on a real xenstored, asked by curl: its token file, its loopback address, live changes, and its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -48,12 +48,12 @@ beforeAll(async () => {
   await start('xenstored/main.js', ['-N', '--database', 'memory'], daemon, /xenstored is ready/);
   const ready = await start(
     'xenstored/admin/main.js',
-    ['--run', run, '--port', '0'],
+    ['--run', run, '--port', '0', '--write-token-file', join(run, 'admin-write.token')],
     {},
-    /ready at (\S+) \(token: (\S+)\)/,
+    /ready at (\S+)\/#token=(\S+) \(token: (\S+)\)/,
   );
   url = ready[1]!;
-  expect(ready[2]).toBe(join(run, 'admin.token'));
+  expect(ready.slice(2)).toEqual([token(), join(run, 'admin.token')]);
   store = await connect({ run });
 });
 
@@ -67,7 +67,7 @@ afterAll(async () => {
   rmSync(run, { recursive: true, force: true });
 });
 
-const token = (): string => readFileSync(join(run, 'admin.token'), 'utf8').trim();
+const token = (name = 'admin'): string => readFileSync(join(run, `${name}.token`), 'utf8').trim();
 
 function ask(args: readonly string[]): ChildProcess & { stdout: NodeJS.ReadableStream } {
   const child = spawn('curl', ['-sS', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -81,9 +81,11 @@ async function text(stream: NodeJS.ReadableStream): Promise<string> {
   return all;
 }
 
-test('it listens on the loopback interface, and its token is for its owner only', () => {
+test('it listens on the loopback interface, and its tokens are for their owner only', () => {
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
-  expect(statSync(join(run, 'admin.token')).mode & 0o777).toBe(0o600);
+  for (const name of ['admin.token', 'admin-write.token', 'logs/admin-audit.log'])
+    expect(statSync(join(run, name)).mode & 0o777).toBe(0o600);
+  expect(token()).not.toBe(token('admin-write'));
 });
 
 test.skipIf(!curl)('curl reads what the store holds, byte for byte', async () => {
@@ -99,18 +101,48 @@ test.skipIf(!curl)('curl reads what the store holds, byte for byte', async () =>
   expect(JSON.parse(await text(ask([`${url}/v1/node?path=/demo`]).stdout)).code).toBe('unauthorized');
 });
 
-test.skipIf(!curl)('curl sees changes as they happen', async () => {
-  const child = ask(['-N', '-H', `Authorization: Bearer ${token()}`, `${url}/v1/events?path=/demo`]);
-  const pieces = child.stdout[Symbol.asyncIterator]();
-  let seen = '';
-  const until = async (wanted: string): Promise<void> => {
-    while (!seen.includes(wanted)) seen += (await pieces.next()).value;
-  };
-  await until('data: {"path":"/demo"}');
-  await store.write('/demo/now', '1');
-  await until('event: change\ndata: {"path":"/demo/now"}');
-  child.kill();
+test.skipIf(!curl)('curl changes it with the write token, and the audit log says so', async () => {
+  const put = (name: string): readonly string[] => [
+    ...['-X', 'PUT', '-H', `Authorization: Bearer ${token(name)}`, '-H', 'Content-Type: application/json'],
+    ...['-d', '{"value": {"text": "from curl"}}', `${url}/v1/node?path=/demo/curl`],
+  ];
+  expect(JSON.parse(await text(ask(put('admin')).stdout)).code).toBe('write_token_needed');
+  expect(JSON.parse(await text(ask(put('admin-write')).stdout))).toMatchObject({ path: '/demo/curl' });
+  expect(await store.readText('/demo/curl')).toBe('from curl');
+  const lines = readFileSync(join(run, 'logs/admin-audit.log'), 'utf8').trim().split('\n');
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { role: 'read', action: 'putNode', what: { path: '/demo/curl' }, status: 403 },
+    { role: 'write', action: 'putNode', what: { path: '/demo/curl', value: 'from curl' }, status: 201 },
+  ]);
 });
+
+test.skipIf(!curl)('curl gets a large reply compressed', async () => {
+  await store.write('/demo/large', 'x'.repeat(2_000));
+  const flags = ['-D', '-', '-o', '/dev/null', '--compressed', '-H', `Authorization: Bearer ${token()}`];
+  const headers = await text(ask([...flags, `${url}/v1/node?path=/demo/large`]).stdout);
+  expect(headers).toMatch(/content-encoding: gzip/i);
+});
+
+test.skipIf(!curl)(
+  'on a unix socket it is for its owner alone, and takes the place of one that was killed',
+  async () => {
+    const socket = join(run, 'admin.socket');
+    const flags = ['--run', run, '--listen-unix', socket];
+    const first = children.length;
+    await start('xenstored/admin/main.js', flags, {}, /ready at unix:/);
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    children[first]!.kill('SIGKILL');
+    await once(children[first]!, 'exit');
+    await start('xenstored/admin/main.js', flags, {}, /ready at unix:/);
+    const authorized = ['--unix-socket', socket, '-H', `Authorization: Bearer ${token()}`];
+    expect(JSON.parse(await text(ask([...authorized, 'http://localhost/v1/session']).stdout))).toMatchObject({
+      role: 'read',
+      daemon: 'stubdom0',
+      writable: false,
+    });
+    expect(await failure(flags)).toEqual({ code: 1, said: `xenstore-admin: ${socket} is in use\n` });
+  },
+);
 
 test('its manual lists every error code, with its status', () => {
   const manual = readFileSync(new URL('../../xenstored/admin/README.md', import.meta.url), 'utf8');
@@ -121,19 +153,48 @@ test('its manual lists every error code, with its status', () => {
   expect(rows).toEqual(Object.entries(errorCodes).map(([code, { status }]) => [code, status]));
 });
 
-test('wrong flags and a store that is not there end with one line and exit code 1', async () => {
+/** How it ends that cannot start. */
+async function failure(args: readonly string[]): Promise<{ code: number; said: string }> {
+  const child = spawn(process.execPath, [built('xenstored/admin/main.js'), ...args], {
+    env: { PATH: process.env.PATH },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  return { code, said };
+}
+
+test('what cannot start ends with one line and exit code 1', async () => {
+  const open = join(run, 'open.token');
+  writeFileSync(open, 'a-token-that-all-can-read', { mode: 0o644 });
+  const short = join(run, 'short.token');
+  writeFileSync(short, 'short', { mode: 0o600 });
   const rows: [string[], RegExp][] = [
-    [['--nonsense'], /^xenstore-admin: .*--nonsense/],
+    [['--nonsense'], /^xenstore-admin: .*--nonsense.*\n$/],
     [['--run', run, '--port', '70000'], /^xenstore-admin: --port: 70000 is no port\n$/],
+    [
+      ['--run', run, '--port', new URL(url).port],
+      /^xenstore-admin: 127\.0\.0\.1:\d+ is in use; --port 0 takes .*\n$/,
+    ],
+    [['--run', run, '--listen', '0.0.0.0'], /^xenstore-admin: --listen: .*--allowed-host NAME\n$/],
+    [['--run', run, '--listen', 'localhost'], /^xenstore-admin: --listen: localhost is no address\n$/],
     [['--socket', join(run, 'none'), '--token-file', join(run, 't')], /^xenstore-admin: .*ENOENT.*\n$/],
+    [['--run', run, '--token-file', open], /^xenstore-admin: .*open\.token: others can read.*\n$/],
+    [['--run', run, '--token-file', short], /^xenstore-admin: .*short\.token: a token is 16 to .*\n$/],
+    [
+      ['--run', run, '--token-file', join(run, 'no/such')],
+      /^xenstore-admin: .*cannot be written \(ENOENT\)\n$/,
+    ],
+    [
+      ['--run', run, '--port', '0', '--write-token-file', join(run, 'admin.token')],
+      /^xenstore-admin: the read token and the write token are the same\n$/,
+    ],
+    [
+      ['--token-file', join(run, 't'), '--write-token-file', join(run, 'w')],
+      /^xenstore-admin: say where changes are recorded/,
+    ],
     [[], /^xenstore-admin: say where the token is/],
   ];
-  for (const [args, message] of rows) {
-    const child = spawn(process.execPath, [built('xenstored/admin/main.js'), ...args], {
-      env: { PATH: process.env.PATH },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
-    expect({ args, code, said }).toEqual({ args, code: 1, said: expect.stringMatching(message) });
-  }
+  const answers = await Promise.all(rows.map(([args]) => failure(args)));
+  for (const [at, [args, message]] of rows.entries())
+    expect({ args, ...answers[at] }).toEqual({ args, code: 1, said: expect.stringMatching(message) });
 });

@@ -1,5 +1,6 @@
 // xenstore-admin as its user sees it: what each resource answers, who is turned away and how, and that a store of any size costs it only
 // so much. The store is a small fake.
+import { type AddressInfo, connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { errorCodes } from '../../xenstored/admin/errors.ts';
 import { decodeText, encodeValue } from '../../xenstored/admin/value.ts';
@@ -77,7 +78,7 @@ test('a subtree in its order, as deep and as large as asked, and the rest page b
 
 test('a reply stays small however much the store holds', async () => {
   const { ask, store } = await startApp();
-  for (let node = 0; node < 2_000; node++)
+  for (let node = 0; node < 600; node++)
     store.nodes.set(`/${node}`, { value: Buffer.alloc(4000, 255), permissions: [{ domid: 0, letter: 'n' }] });
   const reply = await ask('GET', '/v1/tree?path=/&limit=10000');
   expect(reply.body!.truncated).toBe('bytes');
@@ -188,4 +189,67 @@ test("the store's errors have codes, and what is inside stays inside", async () 
     }
   }
   expect(mistakes).toHaveLength(2);
+});
+
+test('what is no request, or too much of one, is answered and costs only itself', async () => {
+  const { app, ask } = await startApp();
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const send = async (bytes: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(bytes);
+    let reply = '';
+    for await (const piece of socket) reply += piece;
+    return reply;
+  };
+  const rows: [string, string][] = [
+    ['\x16\x03\x01 TLS?\r\n\r\n', 'bad_request'],
+    [`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`, 'headers_too_large'],
+    ['GET /v1/node?path=/ HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n', 'forbidden_origin'],
+    ['GET http://evil/v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', ''],
+  ];
+  for (const [bytes, code] of rows) expect(await send(bytes)).toContain(code);
+  expect((await ask('GET', '/v1/node?path=/')).status).toBe(200);
+});
+
+test('beyond the rate it says when to come back', async () => {
+  const { ask } = await startApp({ limits: { reads: 5, writes: 2 } });
+  const statuses = async (method: 'GET' | 'PUT', role: 'read' | 'write'): Promise<number[]> => {
+    const all: number[] = [];
+    for (let times = 0; times < 7; times++) all.push((await ask(method, '/v1/node?path=/', { role })).status);
+    return all;
+  };
+  expect((await statuses('GET', 'read')).filter((status) => status === 200)).toHaveLength(5);
+  // Another token has its own.
+  expect((await statuses('GET', 'write')).filter((status) => status === 200)).toHaveLength(5);
+  expect((await statuses('PUT', 'write')).filter((status) => status === 400)).toHaveLength(2);
+  expect(await ask('GET', '/v1/node?path=/')).toMatchObject({
+    status: 429,
+    headers: { 'retry-after': expect.anything() },
+    body: { code: 'rate_limited' },
+  });
+});
+
+test('the OpenAPI document describes every resource, names only listed errors, and has a page without the network', async () => {
+  const { ask } = await startApp();
+  const { text } = await ask('GET', '/openapi.json', { role: 'none' });
+  const document = JSON.parse(text) as { openapi: string; paths: Record<string, object> };
+  expect(document.openapi).toMatch(/^3\.1/);
+  for (const path of [
+    'session',
+    'node',
+    'permissions',
+    'transactions',
+    'tree',
+    'search',
+    'control',
+    'events',
+  ])
+    expect(Object.keys(document.paths)).toContain(`/v1/${path}`);
+  for (const [, code] of text.matchAll(/([a-z]+(?:_[a-z]+)+): [A-Z]/g))
+    expect(Object.keys(errorCodes)).toContain(code);
+  const page = await ask('GET', '/docs/', { role: 'none' });
+  expect(page.text).toContain('swagger');
+  expect(page.headers['content-security-policy']).not.toMatch(/https?:/);
 });

@@ -2,13 +2,14 @@
  * The REST service as a fastify application that listens to nothing yet: who may use it, how much of it, what errors look like, and the
  * OpenAPI document with its page. The only importer of fastify and of its plugins; knows no resource: routes/ has them.
  */
+import { STATUS_CODES } from 'node:http';
 import compress from '@fastify/compress';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { fastify } from 'fastify';
 import type { Clock } from '../../osdep/clock.ts';
-import { checkOrigin, Failures, type Tokens } from './access.ts';
+import { checkOrigin, Failures, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { App, Context, Reply, Request } from './context.ts';
 import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
@@ -45,6 +46,17 @@ export interface Limits {
 
 export type { App };
 
+/** Of the OpenAPI document's page: nothing from elsewhere. Its sheet has images in it, and its script sets styles. */
+const DOCS_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
 const BODY_MAX_BYTES = 1 << 20;
 const HEADERS_MAX_BYTES = 8192;
 const CONNECTIONS_MAX = 512;
@@ -62,6 +74,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     forceCloseConnections: true,
     http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: 10_000 },
     routerOptions: { maxParamLength: 128 },
+    clientErrorHandler: (error, socket) => {
+      if (socket.writable) socket.end(unparsed(error.code));
+    },
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.decorateRequest('caller');
@@ -110,12 +125,28 @@ export async function buildApp(options: AppOptions): Promise<App> {
       route.config = { ...route.config, open: true };
       route.schema = { ...route.schema, hide: true };
     });
-    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: DOCS_POLICY,
+      uiConfig: { validatorUrl: null },
+    });
     scope.get('/openapi.json', () => app.swagger());
   });
   for (const group of groups) await group(app, context);
   await servePage(app);
   return app;
+}
+
+/** The document without a service: for those who make something of it. */
+export async function openapiDocument(): Promise<object> {
+  const unused = new Proxy({}, { get: () => undefined }) as Store;
+  const tokens = new Tokens({ read: 'none' });
+  const clock: Clock = { now: () => 0, wallNow: () => 0, after: () => () => {} };
+  const app = await buildApp({ store: unused, tokens, clock, failed: () => {} });
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
 }
 
 function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
@@ -159,6 +190,18 @@ function rateLimits({ reads, writes }: Limits): object {
     },
     errorResponseBuilder: () => new AdminError('rate_limited', 'more requests than this service takes'),
   };
+}
+
+/** The whole reply to what is no request. */
+function unparsed(code: string): string {
+  const error =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? new AdminError('headers_too_large', 'the headers are too large')
+      : new AdminError('bad_request', 'that is no HTTP request, or it did not arrive in time');
+  const body = JSON.stringify(problemOf(error));
+  const { status } = errorCodes[error.code];
+  const headers = `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}\r\nConnection: close\r\n\r\n${body}`;
 }
 
 function record(request: Request, reply: Reply, audit: Audit): void {

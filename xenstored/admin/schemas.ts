@@ -322,10 +322,11 @@ export const Problem: TSchema = Type.Object(
     type: Type.String({ description: 'urn:stubdom0:error:CODE' }),
     title: Type.String(),
     status: Type.Integer(),
-    code: Type.Union(
-      Object.keys(errorCodes).map((code) => Type.Literal(code)),
-      { description: 'Never changes.' },
-    ),
+    code: Type.Unsafe({
+      type: 'string',
+      enum: Object.keys(errorCodes),
+      description: 'Never changes.',
+    }),
     detail: Type.String({ description: 'For people.' }),
     where: Type.Optional(Type.String({ description: 'The field that is wrong, such as query.limit.' })),
     operation: Type.Optional(Type.Integer({ description: 'Index of the operation that failed.' })),
