@@ -33,6 +33,7 @@ export class PageServer {
   domains: unknown[] = [];
   daemon: Record<string, unknown> = {};
   port = 0;
+  connected = true;
   #app: FastifyInstance | undefined;
   readonly #children = new Map<string, Set<string>>();
   readonly #streams = new Set<ServerResponse>();
@@ -130,7 +131,10 @@ export class PageServer {
 
   #routes(app: FastifyInstance): void {
     const query = (request: FastifyRequest): Query => request.query as Query;
-    app.get('/v1/session', (request) => ({ role: this.#role(request), daemon: 'stubdom0', version: '1' }));
+    app.get('/v1/session', (request) => {
+      const { connected } = this;
+      return { role: this.#role(request), daemon: 'stubdom0', version: '1', writable: true, connected };
+    });
     app.get('/v1/node', (request) => this.node(query(request).path!));
     app.put('/v1/node', (request) => this.#change(request, 'write'));
     app.delete('/v1/node', (request) => this.#change(request, 'remove'));

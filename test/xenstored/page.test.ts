@@ -278,6 +278,14 @@ browsing('the service goes away and comes back: the page says so, and goes on', 
   expect(await row('/local/domain/1/name').getAttribute('aria-selected')).toBe('true');
 });
 
+browsing('a daemon that the service cannot reach is told, and its return', async () => {
+  await open();
+  server.connected = false;
+  await status('Daemon away');
+  server.connected = true;
+  await status('Live');
+});
+
 browsing('secrets stay masked, and markup that guests write stays text', async () => {
   const markup = '<img src=x onerror=alert(1)><script>alert(2)</script>';
   populate(server, 1, 6);

@@ -16,6 +16,8 @@ export interface Notice {
 
 /** Changes kept for timelines. */
 const KEPT = 4_000;
+const QUIET_MS = 5_000;
+const AWAY_MS = 1_000;
 
 export class App {
   readonly api: Api;
@@ -24,6 +26,8 @@ export class App {
   readonly live: Live;
   liveState: LiveState = { how: 'connecting' };
   session: Session | undefined;
+  /** The service is there, and its store is not. */
+  away = false;
   notice: Notice | undefined;
   /** The last changes, oldest first. */
   readonly happened: Happened[] = [];
@@ -31,6 +35,7 @@ export class App {
   readonly #listeners = new Set<(changes: readonly Change[] | undefined) => void>();
   #drawing = false;
   #fading = 0;
+  #asking = 0;
 
   constructor(api: Api, draw: () => void) {
     this.api = api;
@@ -43,10 +48,12 @@ export class App {
       state: (state) => {
         this.liveState = state;
         if (state.how === 'live') void this.#greet();
+        this.#pulse();
         this.refresh();
       },
       changes: (changes, ageMs) => this.#changed(changes, ageMs),
       resync: () => {
+        this.#present(true);
         this.model.doubt();
         void this.#root();
         for (const listener of this.#listeners) listener(undefined);
@@ -75,6 +82,10 @@ export class App {
   }
 
   tell(what: string | Error): void {
+    if (what instanceof ApiError && what.code === 'store_unavailable') {
+      this.#lookAgain();
+      return;
+    }
     this.notice =
       typeof what === 'string' ? { text: what, bad: false } : { text: `${what.message}`, bad: true };
     this.refresh();
@@ -116,7 +127,29 @@ export class App {
   async #greet(): Promise<void> {
     await this.attempt(async () => {
       this.session = await this.api.get<Session>('/v1/session');
+      this.#present(this.session.connected !== false);
     });
+  }
+
+  /** A stream is silent when nothing changes and when its store is gone: after a while without a word somebody asks. */
+  #pulse(): void {
+    clearTimeout(this.#asking);
+    const pause = this.away ? AWAY_MS : QUIET_MS;
+    this.#asking = setTimeout(() => {
+      if (this.liveState.how === 'live' && !document.hidden) void this.#greet().finally(() => this.#pulse());
+      else this.#pulse();
+    }, pause);
+  }
+
+  #lookAgain(): void {
+    this.#present(false);
+    this.#pulse();
+  }
+
+  #present(there: boolean): void {
+    if (this.away === !there) return;
+    this.away = !there;
+    this.refresh();
   }
 
   async #root(): Promise<void> {
@@ -131,6 +164,8 @@ export class App {
 
   #changed(changes: readonly Change[], ageMs: number): void {
     const at = performance.now();
+    this.#present(true);
+    this.#pulse();
     for (const change of changes) {
       this.model.apply(change, at);
       this.happened.push({ change, at: at - ageMs });

@@ -133,8 +133,19 @@ export class DomainsView implements View {
     return `${kind} ${devid} ${names.join(' ')}`.toLowerCase().includes(this.#filter.trim().toLowerCase());
   }
 
+  /** Domains at neither end of any device. */
+  #idle(): Domain[] {
+    const busy = new Set(this.#devices.flatMap(({ frontend, backend }) => [frontend.domid, backend.domid]));
+    const sought = this.#filter.trim().toLowerCase();
+    return this.#domains.filter(
+      ({ domid }) =>
+        !busy.has(domid) && `${domid} ${domainName(this.#domains, domid)}`.toLowerCase().includes(sought),
+    );
+  }
+
   #drawing(devices: readonly Device[]): VNode {
-    const none = this.#known ? 'No devices.' : 'Loading…';
+    const none = this.#known ? 'No domains.' : 'Loading…';
+    const idle = this.#idle().map(({ domid }) => domid);
     return h(
       'div',
       {
@@ -145,12 +156,13 @@ export class DomainsView implements View {
             this.#app.refresh();
           }).observe(element),
       },
-      devices.length === 0
+      devices.length + idle.length === 0
         ? h('p', { class: 'faint' }, none)
         : picture({
             width: this.#width,
             domains: this.#domains,
             devices: devices.slice(0, DRAWN),
+            idle: idle.slice(0, Math.max(0, DRAWN - devices.length)),
             chosen: this.#chosen,
           }),
       devices.length > DRAWN &&
@@ -172,12 +184,6 @@ export class DomainsView implements View {
   }
 
   #table(devices: readonly Device[]): VNode {
-    const withDevices = new Set(devices.map(({ frontend }) => frontend.domid));
-    const others = this.#domains.filter(
-      ({ domid, name }) =>
-        !withDevices.has(domid) &&
-        `${domid} ${name ?? ''}`.toLowerCase().includes(this.#filter.trim().toLowerCase()),
-    );
     const heads = ['domain', 'device', 'frontend', 'backend', 'served by'];
     const pill = (state: number): VNode =>
       h('span', { class: `pill ${tone(state)}` }, `${state} ${stateName(state)}`);
@@ -213,7 +219,7 @@ export class DomainsView implements View {
               h('td', {}, `${backend.domid} ${domainName(this.#domains, backend.domid)}`),
             );
           }),
-          others.map(({ domid }) =>
+          this.#idle().map(({ domid }) =>
             h(
               'tr',
               { key: `d${domid}` },

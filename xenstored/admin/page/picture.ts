@@ -24,6 +24,8 @@ export interface PictureOptions {
   readonly width: number;
   readonly domains: readonly Domain[];
   readonly devices: readonly Device[];
+  /** Domains that get a box though no device is theirs. */
+  readonly idle: readonly number[];
   readonly chosen: string | undefined;
 }
 
@@ -37,10 +39,10 @@ export function domainName(domains: readonly Domain[], domid: number): string {
   return name === undefined || name === null || name === '' ? (domid === 0 ? 'Domain-0' : 'no name') : name;
 }
 
-export function picture({ width, domains, devices, chosen }: PictureOptions): VNode {
+export function picture({ width, domains, devices, idle, chosen }: PictureOptions): VNode {
   const boxWidth = Math.min(300, Math.max(132, Math.floor(width * 0.36)));
   const backs = column(devices, 'backend', 0.5, boxWidth);
-  const fronts = column(devices, 'frontend', width - boxWidth - 0.5, boxWidth);
+  const fronts = column(devices, 'frontend', width - boxWidth - 0.5, boxWidth, idle);
   const height = Math.max(...[...backs, ...fronts].map((box) => box.y + box.height), 40) + 1;
   const place = (boxes: readonly Box[], device: Device): number => {
     const box = boxes.find((each) => each.devices.includes(device))!;
@@ -94,9 +96,16 @@ export function picture({ width, domains, devices, chosen }: PictureOptions): VN
       { key: `${side}${box.domid}`, class: 'box' },
       h('rect', { x: box.x, y: box.y + 0.5, width: box.width, height: box.height, rx: 6 }),
       h(
-        'text',
-        { x: box.x + PAD, y: box.y + 20, class: 'box-name' },
-        cut(`${box.domid}  ${name}`, box.width - 2 * PAD, 7.4),
+        'a',
+        {
+          href: `#/store/local/domain/${box.domid}`,
+          'aria-label': `Domain ${box.domid} ${name} in the store`,
+        },
+        h(
+          'text',
+          { x: box.x + PAD, y: box.y + 20, class: 'box-name' },
+          cut(`${box.domid}  ${name}`, box.width - 2 * PAD, 7.4),
+        ),
       ),
     );
   }
@@ -126,14 +135,20 @@ function end(device: Device, side: 'frontend' | 'backend', x: number, y: number,
   );
 }
 
-function column(devices: readonly Device[], side: 'frontend' | 'backend', x: number, width: number): Box[] {
-  const byDomain = new Map<number, Device[]>();
+function column(
+  devices: readonly Device[],
+  side: 'frontend' | 'backend',
+  x: number,
+  width: number,
+  idle: readonly number[] = [],
+): Box[] {
+  const byDomain = new Map<number, Device[]>(idle.map((domid) => [domid, []]));
   for (const device of devices)
     byDomain.set(device[side].domid, [...(byDomain.get(device[side].domid) ?? []), device]);
   const boxes: Box[] = [];
   let y = 0;
   for (const [domid, own] of [...byDomain].sort(([a], [b]) => a - b)) {
-    const height = HEAD + own.length * ROW + 6;
+    const height = HEAD + own.length * ROW + (own.length > 0 ? 6 : 0);
     boxes.push({ domid, devices: own, x, y, width, height });
     y += height + GAP;
   }

@@ -88,7 +88,8 @@ export class Shell {
   }
 
   #status(): VNode {
-    const state = this.#app.liveState;
+    const { liveState, away } = this.#app;
+    const state = away && liveState.how === 'live' ? storeAway : liveState;
     const words = {
       connecting: 'Connecting',
       live: 'Live',
@@ -269,6 +270,8 @@ export class Shell {
     );
   }
 }
+
+const storeAway = { how: 'away', why: 'the service cannot reach its store' } as const;
 
 const icon = new URL('./icon.svg', import.meta.url).pathname;
 

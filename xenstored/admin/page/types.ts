@@ -41,6 +41,8 @@ export interface Change {
 export interface Session {
   readonly role: 'read' | 'write';
   readonly daemon?: string;
+  /** false: its store cannot be reached. */
+  readonly connected?: boolean;
   /** false: this service only shows. */
   readonly writable?: boolean;
   readonly version?: string;
