@@ -12,6 +12,7 @@ import type { Progress } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import { type DomainBuilder, startTime } from './domains.ts';
 import { endProcess, guestLog, type Started, startProcess } from './guestprocess.ts';
+import { removeModel, startModel } from './model.ts';
 import type { Parts } from './parts.ts';
 import { guestCommand } from './programs.ts';
 
@@ -29,6 +30,7 @@ export interface CreationOptions {
 export interface Made {
   readonly record: DomainRecord;
   readonly started: Started;
+  readonly model: Started | undefined;
 }
 
 export class DomainCreation {
@@ -37,6 +39,7 @@ export class DomainCreation {
   readonly #placed = new Map<DeviceConfig, DeviceName>();
   #record: DomainRecord;
   #started: Started | undefined;
+  #model: Started | undefined;
 
   constructor(options: CreationOptions) {
     this.#options = options;
@@ -57,7 +60,7 @@ export class DomainCreation {
     });
     if (!made) return undefined;
     this.#save({ phase: 'running' });
-    return { record: this.#record, started: this.#started! };
+    return { record: this.#record, started: this.#started!, model: this.#model };
   }
 
   #perform(action: CreationAction): Promise<void> | void {
@@ -80,8 +83,9 @@ export class DomainCreation {
       case 'detach':
         return this.#detach(action.device);
       case 'startModel':
+        return this.#startModel();
       case 'stopModel':
-        throw new Error('not yet');
+        return removeModel(parts, this.#record);
     }
   }
 
@@ -105,10 +109,26 @@ export class DomainCreation {
     await this.#options.parts.hotplug.detach(this.#placed.get(device)!, 'force');
   }
 
+  async #startModel(): Promise<void> {
+    const { parts, creation } = this.#options;
+    try {
+      this.#model = await startModel(parts, creation.config, this.#record.domid!, (model) =>
+        this.#save({ model }),
+      );
+    } catch (error) {
+      await removeModel(parts, this.#record);
+      throw error;
+    }
+  }
+
   #start(): void {
     const { parts, creation } = this.#options;
     const { config } = creation;
-    const command = guestCommand(config, parts.run, parts.environment(this.#record.domid!));
+    const command = guestCommand(
+      config,
+      parts.run,
+      parts.environment(this.#record.domid!, 'ends with its process'),
+    );
     this.#started = startProcess(command, guestLog(parts.run, config.name));
     this.#save({ process: this.#started.id });
     this.#started.go();

@@ -79,20 +79,7 @@ export class Domains {
   /** A paused domain for a service, that the store knows; if a step fails, nothing of it is left. */
   async createService(store: Client, storeDomid: number, wanted: NewService): Promise<Domain> {
     const uuid = randomUUID();
-    const spec: Omit<DomainSpec, 'domid'> = {
-      uuid,
-      name: wanted.name,
-      type: 'pvh',
-      memoryKb: wanted.memoryMb * 1024,
-      maxmemKb: wanted.memoryMb * 1024,
-      vcpus: 1,
-      maxvcpus: 1,
-      driverDomain: true,
-      kernel: wanted.name,
-      cmdline: '',
-      startTime: startTime(),
-      data: {},
-    };
+    const spec = serviceSpec(wanted.name, uuid, wanted.memoryMb);
     const builder = this.builder(store, { storeDomid, consoleDomid: undefined }, spec);
     await carryOut(new Plan(domainSteps({ console: false })), {
       perform: (action) => builder.perform(action),
@@ -235,6 +222,25 @@ export class DomainBuilder {
       );
     }
   }
+}
+
+/** A small domain that serves others. */
+export function serviceSpec(name: string, uuid: string, memoryMb: number): Omit<DomainSpec, 'domid'> {
+  const memoryKb = memoryMb * 1024;
+  return {
+    uuid,
+    name,
+    type: 'pvh',
+    memoryKb,
+    maxmemKb: memoryKb,
+    vcpus: 1,
+    maxvcpus: 1,
+    driverDomain: true,
+    kernel: name,
+    cmdline: '',
+    startTime: startTime(),
+    data: {},
+  };
 }
 
 /** Now, as libxl writes it. */

@@ -7,7 +7,7 @@ import { devicesIn, devidOf, labelOf } from '../core/deviceset.ts';
 import type { Creation } from '../core/domainplan.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Progress } from '../core/toolstack.ts';
-import { DomainCreation } from './creation.ts';
+import { DomainCreation, type Made } from './creation.ts';
 import { Fault } from './fault.ts';
 import type { Parts } from './parts.ts';
 import type { Table } from './table.ts';
@@ -26,10 +26,10 @@ export interface Making {
 export class Keeper {
   readonly #parts: Parts;
   readonly #table: Table;
-  readonly #begun: (uuid: string, over: Promise<string>) => void;
+  readonly #begun: (made: Made) => void;
 
-  /** `begun`: a domain was made, and this is how its process will have ended. */
-  constructor(parts: Parts, table: Table, begun: (uuid: string, over: Promise<string>) => void) {
+  /** `begun`: a domain was made. */
+  constructor(parts: Parts, table: Table, begun: (made: Made) => void) {
     this.#parts = parts;
     this.#table = table;
     this.#begun = begun;
@@ -65,7 +65,7 @@ export class Keeper {
       const made = await creation.carryOut();
       if (made === undefined) throw new Fault(`the creation of ${config.name} was broken off, and is undone`);
       record = made.record;
-      this.#begun(uuid, made.started.over);
+      this.#begun(made);
     } catch (error) {
       // An undo that failed leaves the record to whoever sweeps; its name is not given back before.
       this.#table.remove(uuid);

@@ -5,16 +5,20 @@
 import { type DomainInfo, ShutdownReason } from '../../osdep/ctrl.ts';
 import { endText, type Fate, fateOf, recovery } from '../core/lifecycle.ts';
 import type { DomainRecord } from '../core/record.ts';
+import type { Made } from './creation.ts';
 import { reasonOf } from './fault.ts';
 import { boundLog, guestLog } from './guestprocess.ts';
 import { isAlive } from './identity.ts';
 import type { Keeper } from './keeper.ts';
+import { startModelAgain } from './model.ts';
 import type { Parts } from './parts.ts';
 import type { Entry, Table } from './table.ts';
 import { allDomains } from './wipe.ts';
 
 /** How often those are looked after of whom nobody tells. */
 const ROUND_MS = 2_000;
+/** Before one that ends again and again is started again. */
+const MODEL_PAUSE_MS = 1_000;
 
 export class Lives {
   readonly #parts: Parts;
@@ -49,13 +53,32 @@ export class Lives {
     clearInterval(this.#round);
   }
 
-  /** A domain was made by us, and this is how its process will have ended. */
-  begun(uuid: string, over: Promise<string>): void {
+  /** A domain was made by us: how its processes end is told. */
+  begun({ record: { uuid }, started, model }: Made): void {
     this.#children.add(uuid);
-    void over.then((how) => {
+    void started.over.then((how) => {
       this.#children.delete(uuid);
       this.#how.set(uuid, how);
       this.#bury(uuid);
+    });
+    void model?.over.then(() => this.#modelOver(uuid));
+  }
+
+  /** It is started again, as long as there is somebody whom it serves. */
+  #modelOver(uuid: string): Promise<void> {
+    return this.#exclusive(uuid, async ({ record }) => {
+      const { model } = record;
+      const info = this.#infoOf(record);
+      if (record.phase !== 'running' || info === undefined || isOver(info)) return;
+      if (model?.process === undefined || isAlive(model.process)) return;
+      const keep = (model: DomainRecord['model']): void =>
+        this.#keeper.save({ ...this.#table.get(uuid)!.record, model });
+      const started = await startModelAgain(this.#parts, record, keep);
+      this.#parts.log.warn(
+        { domain: record.config.name },
+        'its device model had ended, and is started again',
+      );
+      void started.over.then(() => setTimeout(() => void this.#modelOver(uuid), MODEL_PAUSE_MS).unref());
     });
   }
 
@@ -96,8 +119,10 @@ export class Lives {
   #makeRound(): void {
     for (const { record } of this.#table.all()) {
       boundLog(guestLog(this.#parts.run, record.config.name));
-      const { uuid, phase, process } = record;
-      if (phase !== 'running' || process === undefined || this.#children.has(uuid)) continue;
+      const { uuid, phase, process, model } = record;
+      if (phase !== 'running' || process === undefined) continue;
+      if (model?.process !== undefined && !isAlive(model.process)) void this.#modelOver(uuid);
+      if (this.#children.has(uuid)) continue;
       if (!isAlive(process)) this.#bury(uuid);
     }
   }

@@ -51,7 +51,7 @@ export function manage({ run, ctrl, store, environment, print }: ManageOptions):
     hotplug,
     makeRoom: (domid) => room.make(domid, table.devices()),
     records: new Records(run),
-    environment: (domid) => environment(domid, 'ends with its process'),
+    environment,
     log: logToOutput(),
     print,
   };

@@ -50,7 +50,7 @@ export class Manager implements Toolstack {
   constructor(parts: Parts, table: Table) {
     this.#parts = parts;
     this.#table = table;
-    this.#keeper = new Keeper(parts, table, (uuid, over) => this.#lives.begun(uuid, over));
+    this.#keeper = new Keeper(parts, table, (made) => this.#lives.begun(made));
     this.#lives = new Lives(parts, table, this.#keeper);
     parts.records.removeFresh();
     this.#lives.begin(readRecords(parts.run));

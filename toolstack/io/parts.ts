@@ -4,6 +4,7 @@
 import type { Ctrl } from '../../osdep/ctrl.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import type { Domains } from './domains.ts';
+import type { DomainLife } from './host.ts';
 import type { Hotplug } from './hotplug.ts';
 import type { Log } from './log.ts';
 import type { Records } from './records.ts';
@@ -24,8 +25,8 @@ export interface Parts {
   /** Until that domain has room in the store for what it is to serve. */
   makeRoom(domid: number): Promise<void>;
   readonly records: Records;
-  /** What makes a process that domain, and the domain end with it. */
-  environment(domid: number): Record<string, string>;
+  /** What makes a process that domain. */
+  environment(domid: number, life: DomainLife): Record<string, string>;
   readonly log: Log;
   /** For people, a line. */
   print(text: string): void;

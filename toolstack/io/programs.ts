@@ -89,12 +89,13 @@ function backend(path: string, run: string, args: readonly string[], domain: Env
 /** Programs for a guest's domain by what a `kernel=` calls them; those of services serve other domains' devices from it. */
 const guests: Readonly<Record<string, string>> = {
   guest: 'toolstack/guest/main.js',
-  serial: 'toolstack/guest/serial-main.js',
+  serial: 'toolstack/guest/serial.js',
 };
 const drivers: Readonly<Record<string, string>> = {
   blkback: 'blkback/main.js',
   netback: 'netback/vif/main.js',
   xensock: 'netback/xensock/main.js',
+  console: 'toolstack/console/main.js',
 };
 
 /** What runs in a domain. Throws Fault: there is no such program. */
@@ -112,6 +113,12 @@ export function guestCommand(
     return { file, args: [join(packageRoot, 'dist', driver), ...flags], env: domain };
   }
   return { file, args: [kernel, ...words], env: domain };
+}
+
+/** Of a device model with a serial port. */
+export function modelCommand(run: string, domain: Environment): Omit<Command, 'ready'> {
+  const args = [join(packageRoot, 'dist/toolstack/model/main.js'), '--platform', 'sim', '--run', run];
+  return { file: process.execPath, args, env: domain };
 }
 
 /** Throws Fault: a kernel is neither one of ours nor a file. */

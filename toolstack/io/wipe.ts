@@ -8,6 +8,7 @@ import { XenstoreError } from '../../xenstored/client/index.ts';
 import type { DomainRecord } from '../core/record.ts';
 import { removeConsole } from './domains.ts';
 import { endProcess, guestLog } from './guestprocess.ts';
+import { removeModel } from './model.ts';
 import type { Parts } from './parts.ts';
 
 /** `record`: the record goes last, so that whoever is killed on the way leaves it to the next one. */
@@ -21,6 +22,7 @@ export async function wipe(
   if (info !== undefined) parts.domains.destroy(info.domid);
   if (record.process !== undefined) await endProcess(record.process);
   const number = domid ?? info?.domid;
+  await again(() => removeModel(parts, record));
   if (number !== undefined) await again(() => forget(parts, number, uuid));
   if (its === 'but its record') return;
   if (record.phase === 'creating') rmSync(guestLog(parts.run, record.config.name), { force: true });
