@@ -102,8 +102,9 @@ export class RemoteToolstack implements Toolstack {
     return this.#ask('consoleNode', { domain, type, number });
   }
 
-  readNode(path: string): Promise<string | undefined> {
-    return this.#ask('readNode', { path });
+  async readNode(path: string): Promise<string | undefined> {
+    // JSON has no undefined.
+    return (await this.#ask<string | null>('readNode', { path })) ?? undefined;
   }
 
   dmesg(clear: 'clear' | 'keep'): Promise<string> {
