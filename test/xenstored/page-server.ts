@@ -33,7 +33,7 @@ export class PageServer {
   domains: unknown[] = [];
   daemon: Record<string, unknown> = {};
   port = 0;
-  connected = true;
+  connected: boolean = true;
   #app: FastifyInstance | undefined;
   readonly #children = new Map<string, Set<string>>();
   readonly #streams = new Set<ServerResponse>();

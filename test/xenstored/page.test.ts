@@ -2,6 +2,7 @@
 // handshake as it happens, a service that goes away, and guests who write markup into their nodes. The service behind is the test's own; what it
 // serves of the page is the real thing. One browser for all of it.
 import { existsSync } from 'node:fs';
+import axe, { type AxeResults } from 'axe-core';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { addDevice, moveEnd, PageServer, populate, READ_TOKEN, WRITE_TOKEN } from './page-server.ts';
@@ -325,6 +326,31 @@ browsing('quotas and lists of the daemon; what it does not tell is said', async 
   await page.getByRole('button', { name: 'all 40' }).click();
   await page.getByRole('cell', { name: '/p39' }).waitFor();
   await page.locator('.refusals').getByText('This daemon does not tell.').waitFor();
+});
+
+browsing('assistive technology finds nothing amiss, in any view, dark or light', async () => {
+  populate(server, 2, 6);
+  server.domains = [{ domid: 0, name: 'Domain-0' }, { domid: 1, name: 'guest' }, { domid: 9 }];
+  addDevice(server, 'vif', 1, 0);
+  server.daemon = {
+    quotas: [{ domid: 1, nodes: { used: 990, limit: 1000 } }],
+    watches: [{ path: '/p', token: 't' }],
+  };
+  await open('#/store/local/domain/1/name');
+  await mayWrite();
+  await page.getByRole('button', { name: 'Permissions' }).click();
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const route of ['store/local/domain/1/name', 'domains/1/vif/0', 'daemon']) {
+      await page.goto(`${server.origin}/#/${route}`);
+      await page.getByRole('heading', { level: 2 }).first().waitFor();
+      await drawn();
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate<AxeResults>('axe.run()');
+      const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+      expect(told, `${route}, ${colorScheme}`).toEqual([]);
+    }
+  }
 });
 
 browsing('dark, light, and a screen of a telephone', async () => {

@@ -251,7 +251,7 @@ export class Editor {
       h(
         'table',
         {},
-        h('tr', {}, h('th', {}, ''), h('th', {}, 'was'), h('th', {}, 'is now')),
+        h('tr', {}, h('th', {}, 'what'), h('th', {}, 'was'), h('th', {}, 'is now')),
         changed.map(([what, before, now]) =>
           h('tr', {}, h('th', {}, what), h('td', {}, h('code', {}, before)), h('td', {}, h('code', {}, now))),
         ),

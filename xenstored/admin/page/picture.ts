@@ -60,17 +60,17 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
     const label =
       `${device.kind} ${device.devid}: backend in ${domainName(domains, backend.domid)} ${stateName(backend.state)}, ` +
       `frontend in ${domainName(domains, frontend.domid)} ${stateName(frontend.state)}`;
+    // The link is as wide as the row, below what is written at both ends.
+    const row = `M0 ${from}H${left}C${middle} ${from} ${middle} ${to} ${right} ${to}H${width}`;
     return h(
-      'a',
-      {
-        key: route,
-        href: `#/domains${route}`,
-        class: `line ${tone}${route === chosen ? ' chosen' : ''}`,
-        'aria-label': label,
-        'aria-current': route === chosen && 'true',
-      },
-      h('path', { class: 'wide', d: curve }),
-      h('path', { class: 'thin', d: curve }),
+      'g',
+      { key: route, class: `line ${tone}${route === chosen ? ' chosen' : ''}` },
+      h(
+        'a',
+        { href: `#/domains${route}`, 'aria-label': label, 'aria-current': route === chosen && 'true' },
+        h('path', { class: 'wide', d: row }),
+        h('path', { class: 'thin', d: curve }),
+      ),
       end(device, 'backend', boxWidth - PAD, from, boxWidth),
       end(device, 'frontend', width - boxWidth + PAD, to, boxWidth),
     );
@@ -121,7 +121,7 @@ function end(device: Device, side: 'frontend' | 'backend', x: number, y: number,
   const dot = side === 'frontend' ? x - PAD : x + PAD;
   return h(
     'g',
-    { class: `end s${state}` },
+    { class: `end s${state}`, 'aria-hidden': 'true' },
     h('circle', { cx: dot, cy: y, r: 4.5 }),
     h(
       'text',

@@ -78,7 +78,12 @@ export class Shell {
     return h(
       'header',
       { key: 'header' },
-      h('span', { class: 'brand' }, h('img', { src: icon, alt: '', width: 20, height: 20 }), 'xenstore'),
+      h(
+        'span',
+        { class: 'brand' },
+        h('img', { src: icon, alt: '', width: 20, height: 20 }),
+        h('span', {}, 'xenstore'),
+      ),
       h('nav', { 'aria-label': 'Views' }, tabs),
       this.#status(),
       h('span', { class: 'grow' }),
