@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { controlCommands } from '../../xenstored/admin/control.ts';
 import { errorCodes } from '../../xenstored/admin/errors.ts';
+import { secretNames, secretParts } from '../../xenstored/admin/secrets.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 
 const built = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
@@ -144,8 +146,14 @@ test.skipIf(!curl)(
   },
 );
 
+const manual = readFileSync(new URL('../../xenstored/admin/README.md', import.meta.url), 'utf8');
+
+test('its manual lists what counts as a secret, and what is passed on to the daemon', () => {
+  for (const word of [...secretParts, ...secretNames, ...controlCommands])
+    expect(manual).toContain(`\`${word}\``);
+});
+
 test('its manual lists every error code, with its status', () => {
-  const manual = readFileSync(new URL('../../xenstored/admin/README.md', import.meta.url), 'utf8');
   const rows = [...manual.matchAll(/^\| `(\w+)` +\| (\d+) +\|/gm)].map(([, code, status]) => [
     code,
     Number(status),

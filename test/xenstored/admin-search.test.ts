@@ -1,9 +1,10 @@
 // Search and secrets: what is found and what is not, page by page; whose value nobody sees without the right to; and that no way around leads
 // to it.
 import { expect, test } from 'vitest';
+import { search } from '../../xenstored/admin/search.ts';
 import { secretsOf } from '../../xenstored/admin/secrets.ts';
 import { comparePaths } from '../../xenstored/admin/walk.ts';
-import { FakeStore, startApp } from './admin-kit.ts';
+import { FakeClock, FakeStore, startApp } from './admin-kit.ts';
 
 const found = async (ask: Awaited<ReturnType<typeof startApp>>['ask'], query: string): Promise<unknown> =>
   (await ask('GET', `/v1/search?${query}`)).body!.nodes!.map(({ path }) => path);
@@ -80,7 +81,10 @@ test('a secret is shown to nobody but the writer who asks for it', async () => {
     });
     expect((await ask('GET', `${url}${join}secrets=show`)).text).toContain('hunter2');
   }
-  expect(audited.map(({ action }) => action)).toEqual(['getNode', 'getTree', 'search']);
+  // Each refused once, and shown once.
+  expect(audited.map(({ action, status }) => `${action} ${status}`)).toEqual(
+    ['getNode', 'getTree', 'search'].flatMap((action) => [`${action} 403`, `${action} 200`]),
+  );
   // Nor in what a change answers.
   const put = await ask('PUT', `/v1/node?path=${path}`, {
     body: { value: { text: 'hunter3' } },
@@ -142,4 +146,22 @@ test('as many searches at a time as it makes, and no more', async () => {
   expect((await Promise.race(searches)).body).toMatchObject({ code: 'too_many_searches' });
   go();
   expect((await Promise.all(searches)).map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 503]);
+});
+
+test('whoever goes away ends the search', async () => {
+  const store = new FakeStore();
+  for (let n = 0; n < 1_000; n++) store.nodes.set(`/${n}`, { value: Buffer.alloc(0), permissions: [] });
+  const gone = new AbortController();
+  let looked = 0;
+  const view = {
+    ...store.live,
+    directory: async (path: string) => {
+      if (++looked === 100) gone.abort();
+      return path === '/' ? await store.live.directory('/') : [];
+    },
+  };
+  const wanted = { text: 'x', in: 'path', under: '/', limit: 10, secrets: false } as const;
+  const options = { secrets: secretsOf(), clock: new FakeClock(), signal: gone.signal };
+  await expect(search(view, wanted, options)).rejects.toThrow();
+  expect(looked).toBeLessThan(150);
 });

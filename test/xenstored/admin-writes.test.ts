@@ -1,8 +1,10 @@
 // What xenstore-admin changes, and what it does not: conditions, lists of operations that are done whole or not at all, control commands, who
 // may, and what the audit log has of it. The store is a small fake; admin-daemons.test.ts has real ones.
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { auditTo } from '../../xenstored/admin/audit.ts';
-import { FakeClock, type FakeStore, startApp } from './admin-kit.ts';
+import { errorCodes } from '../../xenstored/admin/errors.ts';
+import { FakeClock, type FakeStore, type Method, startApp } from './admin-kit.ts';
 
 const text = (value: string) => ({ value: { text: value } });
 const textOf = (store: FakeStore, path: string) => store.nodes.get(path)?.value.toString();
@@ -281,7 +283,7 @@ test('the audit log has every change, and no secret', async () => {
       what: { operations: [{ op: 'write', bytes: 7 }, { op: 'remove' }] },
       status: 200,
     },
-    { action: 'getNode', what: { path: '/token', secrets: 'show' } },
+    { action: 'getNode', what: { path: '/token', secrets: 'show' }, status: 200 },
   ]);
 });
 
@@ -319,3 +321,48 @@ test('control commands: those of the list, and those that a flag adds', async ()
     expect((await control(command)).status).toBe(command === '' ? 400 : 403);
   expect(store.commands).toEqual([['quota', 'set', 'nodes', '2000'], ['memreport']]);
 });
+
+test('no body whatsoever is a mistake of ours', async () => {
+  const { ask, mistakes } = await startApp();
+  const near = fc.record(
+    {
+      operations: fc.oneof(
+        fc.jsonValue(),
+        fc.array(fc.oneof(fc.jsonValue(), fc.dictionary(word, fc.jsonValue()))),
+      ),
+      value: fc.oneof(fc.jsonValue(), fc.dictionary(word, fc.oneof(fc.string(), fc.jsonValue()))),
+      permissions: fc.oneof(fc.jsonValue(), fc.array(fc.dictionary(word, fc.jsonValue()))),
+      command: fc.jsonValue(),
+      args: fc.jsonValue(),
+    },
+    { requiredKeys: [] },
+  );
+  await fc.assert(
+    fc.asyncProperty(route, fc.oneof(near, fc.jsonValue()), async ([method, url], body) => {
+      const { status, body: answer } = await ask(method, url, { body });
+      expect([200, 201, 400, 403, 404, 412]).toContain(status);
+      if (status >= 400) expect(Object.keys(errorCodes)).toContain(answer!.code);
+    }),
+    { numRuns: 150 },
+  );
+  expect(mistakes).toEqual([]);
+});
+
+const word = fc.constantFrom(
+  'op',
+  'path',
+  'value',
+  'text',
+  'base64',
+  'permissions',
+  'domid',
+  'letter',
+  'ifMatch',
+  'x',
+);
+const route = fc.constantFrom<[Method, string]>(
+  ['PUT', '/v1/node?path=/a'],
+  ['PUT', '/v1/permissions?path=/'],
+  ['POST', '/v1/transactions'],
+  ['POST', '/v1/control'],
+);

@@ -76,6 +76,16 @@ test('a subtree in its order, as deep and as large as asked, and the rest page b
   ]);
 });
 
+test('a subtree that has not changed is not sent again', async () => {
+  const { ask, store } = await startApp();
+  store.write('/a/b', 'one');
+  const { headers } = await ask('GET', '/v1/tree?path=/a');
+  const again = () => ask('GET', '/v1/tree?path=/a', { headers: { 'if-none-match': String(headers.etag) } });
+  expect(await again()).toMatchObject({ status: 304, text: '' });
+  store.write('/a/b', 'two');
+  await expect.poll(async () => (await again()).status).toBe(200);
+});
+
 test('a reply stays small however much the store holds', async () => {
   const { ask, store } = await startApp();
   for (let node = 0; node < 600; node++)
@@ -177,6 +187,11 @@ test("the store's errors have codes, and what is inside stays inside", async () 
     EPERM: 'access_denied',
     ECONNREFUSED: 'store_unavailable',
     ENOSYS: 'not_offered',
+    EROFS: 'read_only_store',
+    ENOSPC: 'quota_exceeded',
+    EQUOTA: 'quota_exceeded',
+    E2BIG: 'too_large',
+    EINVAL: 'store_refused',
     EIO: 'store_error',
     weird: 'internal',
   };

@@ -110,6 +110,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
       );
     if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
+  // Whoever asks to see secrets is on record, and sees none that could not be recorded.
+  app.addHook('preValidation', async (request) => {
+    const query = request.query as { secrets?: unknown };
+    if (query.secrets === undefined) return;
+    request.audited = query;
+    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
+  });
   app.addHook('onSend', async (request, reply) => {
     if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
   });

@@ -56,7 +56,7 @@ export function checkedPath(path: string): string {
   );
 }
 
-/** Of `?secrets=show`, which is the writer's alone. Throws write_token_needed. */
+/** Of `?secrets=show`, which is the writer's alone. Throws write_token_needed. That it was asked for is in the audit log. */
 export function showsSecrets({ caller }: Request, secrets: 'show' | undefined): boolean {
   if (secrets === undefined) return false;
   if (caller.role === 'write') return true;
@@ -73,6 +73,11 @@ const everywhere: readonly ErrorCode[] = [
 
 /** Of whatever asks the store. */
 export const storeFailures: readonly ErrorCode[] = ['access_denied', 'store_unavailable', 'store_error'];
+
+/** A documented reply: one of the named schemas. */
+export function answer(name: string, description: string): object {
+  return { description, content: { 'application/json': { schema: { $ref: `${name}#` } } } };
+}
 
 /** The documented errors of a route, by status: those that any may have, and these. */
 export function failures(codes: readonly ErrorCode[]): Record<number, object> {

@@ -242,7 +242,7 @@ export type Operation = OperationBase &
     | { readonly op: 'check' }
   );
 
-export const OPERATIONS_MAX = 1_000;
+const OPERATIONS_MAX = 1_000;
 
 export const Transaction: TSchema = Type.Object(
   {

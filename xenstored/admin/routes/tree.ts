@@ -1,11 +1,21 @@
 /**
  * A subtree, page by page.
  */
-import type { Clock } from '../../../osdep/clock.ts';
-import { checkedPath, failures, type Routes, showsSecrets, storeFailures } from '../context.ts';
+import { createHash } from 'node:crypto';
+import { matches } from '../conditions.ts';
+import {
+  answer,
+  checkedPath,
+  failures,
+  type Reply,
+  type Request,
+  type Routes,
+  showsSecrets,
+  storeFailures,
+} from '../context.ts';
 import { AdminError } from '../errors.ts';
 import type { Live } from '../live.ts';
-import { mirroredPage } from '../mirrortree.ts';
+import { type MirroredPage, mirroredPage } from '../mirrortree.ts';
 import { TreeQuery } from '../schemas.ts';
 import { isWithin } from '../store.ts';
 import { type Bounds, readSubtree } from '../tree.ts';
@@ -19,7 +29,8 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
         summary: 'A subtree as a list, parents first, bounded in depth and size; the rest page by page',
         querystring: TreeQuery,
         response: {
-          200: { $ref: 'Tree#' },
+          200: answer('Tree', 'The page'),
+          304: { description: 'It is as If-None-Match says.', type: 'null' },
           ...failures([...storeFailures, 'bad_path', 'no_such_node', 'write_token_needed']),
         },
       },
@@ -29,38 +40,40 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
       const path = checkedPath(query.path);
       if (after !== undefined) checkAfter(path, after);
       const secrets = showsSecrets(request, query.secrets);
-      if (secrets) request.audited = { path, secrets: 'show' };
       const bounds = { depth, limit, after };
-      const text = secrets ? undefined : await fromMirror(live, path, bounds, clock);
-      if (text !== undefined) return reply.type('application/json; charset=utf-8').send(text);
-      const { nodes, truncated } = await store.snapshot((view) => readSubtree(view, path, bounds));
-      const last = nodes.at(-1)?.path;
-      return {
-        path,
-        nodes: nodes.map((node) => show.node(node, { secrets })),
-        truncated,
-        ...(truncated === 'no' ? {} : { next: last }),
-      };
+      const page = secrets ? undefined : await fromMirror(live, path, bounds);
+      if (page !== undefined) {
+        const { nodes, truncated, readAt } = page;
+        const etags = nodes.map((node) => live.shown(node).etag);
+        if (isFresh(request, reply, [truncated, ...etags])) return reply.code(304).send();
+        const next = truncated === 'no' ? '' : `,"next":${JSON.stringify(nodes.at(-1)!.path)}`;
+        const age = Math.max(0, Math.round(clock.now() - Math.min(readAt, clock.now())));
+        const list = nodes.map((node) => live.json(node)).join(',');
+        const head = `{"path":${JSON.stringify(path)},"nodes":[${list}],"truncated":"${truncated}"`;
+        return reply.type('application/json; charset=utf-8').send(`${head}${next},"age_ms":${age}}`);
+      }
+      const read = await store.snapshot((view) => readSubtree(view, path, bounds));
+      const { truncated } = read;
+      const nodes = read.nodes.map((node) => show.node(node, { secrets }));
+      const etags = nodes.map(({ etag }) => etag);
+      if (isFresh(request, reply, [truncated, `${secrets}`, ...etags])) return reply.code(304).send();
+      return { path, nodes, truncated, ...(truncated === 'no' ? {} : { next: nodes.at(-1)?.path }) };
     },
   );
 };
 
-/** The reply's body out of memory; undefined: the store is to be read. */
-async function fromMirror(
-  live: Live,
-  path: string,
-  bounds: Bounds,
-  clock: Clock,
-): Promise<string | undefined> {
+/** Out of memory; undefined: the store is to be read. */
+async function fromMirror(live: Live, path: string, bounds: Bounds): Promise<MirroredPage | undefined> {
   const { depth, limit, after } = bounds;
   const mirrored = await live.mirrored(path, { depth, limit: after === undefined ? limit : undefined });
-  const page = mirrored && (await mirroredPage(mirrored, path, bounds));
-  if (page === undefined) return undefined;
-  const { nodes, truncated, readAt } = page;
-  const next = truncated === 'no' ? '' : `,"next":${JSON.stringify(nodes.at(-1)!.path)}`;
-  const age = Math.max(0, Math.round(clock.now() - Math.min(readAt, clock.now())));
-  const list = nodes.map((node) => live.json(node)).join(',');
-  return `{"path":${JSON.stringify(path)},"nodes":[${list}],"truncated":"${truncated}"${next},"age_ms":${age}}`;
+  return mirrored && (await mirroredPage(mirrored, path, bounds));
+}
+
+/** Has the asker this page already, whatever its age? Says which it is. */
+function isFresh(request: Request, reply: Reply, parts: readonly string[]): boolean {
+  const tag = createHash('sha256').update(parts.join(' ')).digest('base64url').slice(0, 27);
+  reply.header('etag', `W/"${tag}"`).header('cache-control', 'no-cache');
+  return matches(request.headers['if-none-match'], tag);
 }
 
 /** Throws bad_request. */
