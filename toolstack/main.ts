@@ -9,3 +9,5 @@ try {
   console.error(error instanceof Fault ? `stubdom0: ${error.message}` : error);
   process.exitCode = error instanceof Fault ? error.exitCode : 1;
 }
+// Whoever read what is typed is done with it; it would keep the process.
+process.stdin.destroy();
