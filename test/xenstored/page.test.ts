@@ -1,7 +1,11 @@
 // The web page as its user has it, in a real browser: ten thousand nodes, live changes, the keyboard alone, edits and their conflicts, a
 // handshake as it happens, a service that goes away, and guests who write markup into their nodes. The service behind is the test's own; what it
 // serves of the page is the real thing. One browser for all of it.
-import { existsSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import axe, { type AxeResults } from 'axe-core';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -400,4 +404,18 @@ test('what is served may be kept for ever by its name, and comes with its policy
     const answer = await fetch(`${server.origin}/${folder}${path}`);
     expect(answer.ok, path).toBe(false);
   }
+});
+
+test('the package carries all that the page is made of', async () => {
+  const top = fileURLToPath(new URL('../..', import.meta.url));
+  const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: top,
+    maxBuffer: 16 << 20,
+  });
+  const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+  const packed = new Set(files.map(({ path }) => path));
+  for (const name of ['index.html', 'page.css', 'icon.svg'])
+    expect(packed).toContain(`xenstored/admin/page/static/${name}`);
+  for (const name of readdirSync(join(top, 'xenstored/admin/page')).filter((each) => each.endsWith('.ts')))
+    expect(packed).toContain(`dist/xenstored/admin/page/${name.replace(/\.ts$/, '.js')}`);
 });
