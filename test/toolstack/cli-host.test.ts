@@ -76,6 +76,11 @@ test('a guest from a cfg file comes, is driven, and goes without a trace', async
     stderr: expect.stringMatching(/^bad\.cfg:2: .*nonsense/m),
   });
 
+  // Standard input may be late.
+  const late = `(sleep 0.2; cat '${carol}') | '${process.execPath}' '${program}' create -n - memory=8`;
+  const { stdout: config } = await command('/bin/sh', ['-c', late], { STUBDOM0_RUN: host.run });
+  expect(JSON.parse(config)).toMatchObject({ c_info: { name: 'carol' }, b_info: { max_memkb: 8192 } });
+
   writeFileSync(join(host.top, 'more.img'), Buffer.alloc(4096));
   expect(await stubdom0('block-attach', 'carol', 'more.img,raw,xvdb,w')).toMatchObject({
     code: 0,

@@ -1,6 +1,6 @@
 /**
- * Creates the domains of cfg files and of directories of them, but for those that are there already: `stubdom0 autostart`, and what a host file says. Paths in a
- * cfg file are from where it is: nobody is anywhere when a host comes up.
+ * Creates the domains of cfg files and of directories of them, but for those that are there already: `stubdom0 autostart`, and what a host file
+ * says. Paths in a cfg file are from where it is: nobody is anywhere when a host comes up.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';

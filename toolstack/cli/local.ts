@@ -6,6 +6,7 @@ import { getEventListeners } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Duplex } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { Toolstack } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import { RemoteToolstack } from '../io/remote.ts';
@@ -88,7 +89,7 @@ export class LocalSession implements Session {
 
   async readFile(path: string): Promise<string> {
     try {
-      return readFileSync(path === '-' ? 0 : resolve(this.directory, path), 'utf8');
+      return path === '-' ? await text(process.stdin) : readFileSync(resolve(this.directory, path), 'utf8');
     } catch (error) {
       throw new Fault(`${path}: ${whyNot(error)}`);
     }

@@ -95,7 +95,7 @@ function help(asked: string | undefined, [name]: readonly string[], session: Ses
 }
 
 /** What is of no use to somebody is not shown to them. */
-export function shownTo({ role }: Session): (readonly [string, readonly Verb[]])[] {
+function shownTo({ role }: Session): (readonly [string, readonly Verb[]])[] {
   return verbGroups
     .map(([title, group]) => [title, group.filter(({ name }) => mayRun(role, name))] as const)
     .filter(([, group]) => group.length > 0);

@@ -110,13 +110,10 @@ function duration(uptime: number, form: 'long' | 'short'): string {
 export function blockTable(devices: readonly DeviceEntry[]): string {
   return lines([
     blockRow('Vdev', 'BE', 'handle', 'state', 'evt-ch', 'ring-ref', 'BE-path'),
-    ...devices.map(blockLine),
+    ...devices.map(({ devid, backendDomid, domid, frontendState, evtchn, ringRef, backendPath }) =>
+      blockRow(devid, backendDomid, domid, frontendState, evtchn, ringRef, backendPath),
+    ),
   ]);
-}
-
-export function blockLine(device: DeviceEntry): string {
-  const { devid, backendDomid, domid, frontendState, evtchn, ringRef, backendPath } = device;
-  return blockRow(devid, backendDomid, domid, frontendState, evtchn, ringRef, backendPath);
 }
 
 /** Ours, as xl has it for disks; `handle` is the device's id. */
