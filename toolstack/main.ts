@@ -10,4 +10,4 @@ try {
   process.exitCode = error instanceof Fault ? error.exitCode : 1;
 }
 // Whoever read what is typed is done with it; it would keep the process.
-process.stdin.destroy();
+if ('unref' in process.stdin) process.stdin.unref();
