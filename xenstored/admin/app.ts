@@ -135,7 +135,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: DOCS_POLICY,
-      uiConfig: { validatorUrl: null },
+      uiConfig: { validatorUrl: null, displayRequestDuration: true },
+      theme: {
+        title: 'xenstore-admin',
+        css: [{ filename: 'plain.css', content: '.swagger-ui .topbar { display: none }' }],
+      },
     });
     scope.get('/openapi.json', () => app.swagger());
   });
@@ -171,6 +175,11 @@ const description = {
       'What a xenstore holds, and what changes in it; with the write token also: to change it. Errors are problems of RFC 9457.',
     version: '1',
   },
+  tags: [
+    { name: 'store', description: 'What is in the store, and what changes' },
+    { name: 'domains', description: 'What the store says of domains and their devices' },
+    { name: 'daemon', description: 'What the daemon says of itself, and this service' },
+  ],
   components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
   security: [{ token: [] }],
 };

@@ -2,7 +2,7 @@
  * The audit log: one JSON line for every change and every refused one: when, who, what, and how it ended. A secret's value is never in
  * it. Knows no request.
  */
-import { fchmodSync, openSync, writeSync } from 'node:fs';
+import { appendFileSync, chmodSync } from 'node:fs';
 import type { Clock } from '../../osdep/clock.ts';
 import type { Caller } from './access.ts';
 
@@ -23,15 +23,16 @@ export interface Audit {
   readonly sound: boolean;
 }
 
-/** Appends to a file, made for its owner alone; each line is one write. Throws if it cannot be opened. */
+/** Appends to a file, made for its owner alone; one that was moved away is made anew. Throws if it cannot be opened. */
 export function auditFile(
   path: string,
   clock: Pick<Clock, 'wallNow'>,
   failed: (error: unknown) => void,
 ): Audit {
-  const fd = openSync(path, 'a', 0o600);
-  fchmodSync(fd, 0o600);
-  return auditTo((line) => writeWhole(fd, line), clock, failed);
+  const append = (line: string): void => appendFileSync(path, line, { mode: 0o600 });
+  append('');
+  chmodSync(path, 0o600);
+  return auditTo(append, clock, failed);
 }
 
 export function auditTo(
@@ -57,9 +58,4 @@ export function auditTo(
       return sound;
     },
   };
-}
-
-function writeWhole(fd: number, line: string): void {
-  const bytes = Buffer.from(line);
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }

@@ -2,19 +2,22 @@
  * Token files: made at first start for their owner alone, refused when others can read them. Knows nothing of requests.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 
 const TOKEN_MIN = 16;
 
 /** The token that the file holds; a new one is made and written there, if there is no such file. Throws with one line. */
 export function tokenFromFile(path: string): string {
-  try {
-    writeFileSync(path, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
-    chmodSync(path, 0o600);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EEXIST') throw new Error(`${path}: the token cannot be written (${code})`);
-  }
+  if (!existsSync(path)) make(path);
   const fd = open(path);
   try {
     const { mode } = fstatSync(fd);
@@ -23,6 +26,20 @@ export function tokenFromFile(path: string): string {
     return soundToken(readFileSync(fd, 'utf8').trim(), path);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Whole or not at all, and never over one that another has made meanwhile. */
+function make(path: string): void {
+  const fresh = `${path}.${process.pid}.new`;
+  try {
+    writeFileSync(fresh, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+    linkSync(fresh, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') throw new Error(`${path}: the token cannot be written (${code})`);
+  } finally {
+    rmSync(fresh, { force: true });
   }
 }
 

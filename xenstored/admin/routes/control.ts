@@ -11,6 +11,7 @@ export const controlRoutes: Routes = (app, { store, control }) => {
     {
       config: { writes: true },
       schema: {
+        tags: ['daemon'],
         operationId: 'postControl',
         summary: 'A command for the daemon, as `xenstore control` gives it',
         body: Control,

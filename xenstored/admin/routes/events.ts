@@ -24,6 +24,7 @@ export const eventRoutes: Routes = (app, context) => {
     {
       exposeHeadRoute: false,
       schema: {
+        tags: ['store'],
         operationId: 'getEvents',
         summary: 'Changes at or below a path, as server-sent events: changes, resync',
         querystring: EventsQuery,

@@ -48,6 +48,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
     '/v1/node',
     {
       schema: {
+        tags: ['store'],
         operationId: 'getNode',
         summary: 'One node: its value, permissions and children',
         querystring: NodeQuery,
@@ -82,6 +83,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
     {
       config: writes,
       schema: {
+        tags: ['store'],
         operationId: 'putNode',
         summary: 'Writes a value; makes the node, and what is missing above it',
         querystring: PathQuery,
@@ -106,6 +108,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
     {
       config: writes,
       schema: {
+        tags: ['store'],
         operationId: 'deleteNode',
         summary: 'Removes a node and all below it',
         querystring: PathQuery,
@@ -129,6 +132,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
     {
       config: writes,
       schema: {
+        tags: ['store'],
         operationId: 'putPermissions',
         summary: "Sets a node's permissions",
         querystring: PathQuery,
@@ -151,6 +155,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
     {
       config: writes,
       schema: {
+        tags: ['store'],
         operationId: 'postTransaction',
         summary: 'Several changes in their order, all of them or none',
         body: Transaction,

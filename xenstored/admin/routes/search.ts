@@ -24,6 +24,7 @@ export const searchRoutes: Routes = (app, { store, show, secrets, clock }) => {
     {
       exposeHeadRoute: false,
       schema: {
+        tags: ['store'],
         operationId: 'search',
         summary: 'Nodes by their names or values; an empty page with `next` is not the end',
         querystring: SearchQuery,

@@ -11,6 +11,7 @@ export const sessionRoutes: Routes = (app, { store, tokens }) => {
     '/v1/session',
     {
       schema: {
+        tags: ['daemon'],
         operationId: 'getSession',
         summary: 'The role of the token, and which daemon is behind',
         response: { 200: answer('Session', 'The session'), ...failures([]) },

@@ -25,6 +25,7 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
     '/v1/tree',
     {
       schema: {
+        tags: ['store'],
         operationId: 'getTree',
         summary: 'A subtree as a list, parents first, bounded in depth and size; the rest page by page',
         querystring: TreeQuery,
