@@ -56,7 +56,7 @@ test('a guest from a cfg file comes, is driven, and goes without a trace', async
 
   expect(await stubdom0('create', carol)).toMatchObject({ code: 0, stdout: '' });
   const { stdout: id } = await stubdom0('domid', 'carol');
-  expect((await stubdom0('list', 'carol')).stdout).toMatch(/^Name .*\ncarol +\d+ +4 +1 +-b----/);
+  expect((await stubdom0('list', 'carol')).stdout).toMatch(/^Name .*\ncarol +\d+ +4 +1 +[r-][b-]----/);
   expect(JSON.parse((await stubdom0('list', '-l', 'carol')).stdout)).toMatchObject([
     { domid: Number(id), config: { disks: [{ pdev_path: join(host.top, 'carol.img') }] } },
   ]);
