@@ -159,6 +159,9 @@ test('create -v tells each step; -q tells nothing', async () => {
   await runCommand(['create', '-q', '--json', 'g1.cfg'], quiet.session);
   expect(quiet.session.stderr).toBe('');
   expect(JSON.parse(quiet.session.stdout)).toEqual({ domid: 8, name: 'g1' });
+  const odd = withCfg(`${g1Cfg}memry = 64\n`);
+  await runCommand(['create', '-q', 'g1.cfg'], odd.session);
+  expect(odd.session.stderr).toMatch(/^g1\.cfg:4: memry .*memory/);
 });
 
 test('create: mistakes are told by file and line, those of the command line as such, and nothing is created', async () => {

@@ -9,7 +9,7 @@ import type { Session } from './session.ts';
 export interface ReadOptions {
   /** Further lines behind the file's, from the command line. */
   readonly extra?: readonly string[];
-  /** Says nothing but what is wrong. */
+  /** Does not say that it reads; what is odd or wrong is said all the same, as by xl. */
   readonly quiet?: boolean;
 }
 
@@ -33,7 +33,7 @@ export async function readConfig(
   const parsed = parseCfg(own + extra.map((line) => `${line}\n`).join(''));
   const say = ({ line, text }: { line: number; text: string }): void =>
     session.err(line > lines ? `command line: ${text}\n` : `${mistakeLine(file, { line, text })}\n`);
-  if (!quiet) parsed.warnings.forEach(say);
+  parsed.warnings.forEach(say);
   if (!parsed.ok) {
     parsed.errors.forEach(say);
     return undefined;
