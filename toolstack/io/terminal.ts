@@ -17,7 +17,7 @@ export interface TerminalEvents {
 
 export class JoinedTerminal {
   readonly #fd: number;
-  readonly #poller = new Poller();
+  readonly #poller: Poller;
   readonly #events: TerminalEvents;
   readonly #bytes = Buffer.alloc(4096);
   #kept: Uint8Array = new Uint8Array(0);
@@ -28,6 +28,8 @@ export class JoinedTerminal {
   constructor(name: string, events: TerminalEvents) {
     this.#events = events;
     this.#fd = openTerminal(name);
+    // Not before: it would keep the process.
+    this.#poller = new Poller();
     this.#poller.add(this.#fd, READABLE, (ready) => this.#onReady(ready));
   }
 
