@@ -4,7 +4,7 @@
  */
 import { vbdLimits } from '../core/limits.ts';
 
-/** For all disks of a process; as much as the simulated machine lets a domain have. */
+/** What is shared out; disks that come later have the least. */
 const PAGES = 65_536;
 /** Of what is left. */
 const SHARE = 1 / 32;

@@ -37,8 +37,8 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
 }
 
-/** One gibibyte; the rest as Xen's defaults. */
-const DEFAULT_LIMITS: Limits = { totalPages: 262_144, maxGrantFrames: 64, maxMaptrackFrames: 1024 };
+/** Four gibibytes; the rest as Xen's defaults. */
+const DEFAULT_LIMITS: Limits = { totalPages: 1_048_576, maxGrantFrames: 64, maxMaptrackFrames: 1024 };
 
 export class World {
   readonly #state: State;

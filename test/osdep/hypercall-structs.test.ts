@@ -79,7 +79,7 @@ describe.skipIf('missing' in compiled)("structures are those of Xen's headers", 
     expect(ask(Hypercall.SYSCTL, undefined, 'list', SYSCTL, 1, 4, list.address)).toBe('1');
     expect(shown('info', list.bytes)).toBe(info);
     const { freePages } = ctrl.physinfo();
-    expect(ask(Hypercall.SYSCTL, undefined, 'physinfo', SYSCTL)).toBe(`1 1000000 262144 ${freePages}`);
+    expect(ask(Hypercall.SYSCTL, undefined, 'physinfo', SYSCTL)).toBe(`1 1000000 1048576 ${freePages}`);
   });
 
   test('memory and parameters', () => {
