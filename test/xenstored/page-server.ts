@@ -26,7 +26,7 @@ interface TraceEntry {
 }
 
 export class PageServer {
-  readonly nodes = new Map<string, Stored>();
+  readonly nodes: Map<string, Stored> = new Map();
   readonly requests: string[] = [];
   readonly trace: TraceEntry[] = [];
   devices: unknown[] = [];
