@@ -11,7 +11,7 @@ import type { DomainRecord } from '../core/record.ts';
 import type { Progress } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import { type DomainBuilder, startTime } from './domains.ts';
-import { endProcess, guestLog, type Started, startProcess } from './guestprocess.ts';
+import { endProcess, guestLog, removeLogs, type Started, startProcess } from './guestprocess.ts';
 import { removeModel, startModel } from './model.ts';
 import type { Parts } from './parts.ts';
 import { guestCommand } from './programs.ts';
@@ -69,6 +69,7 @@ export class DomainCreation {
       case 'record':
         return parts.records.save(this.#record);
       case 'unrecord':
+        removeLogs(parts.run, this.#record.config.name);
         return parts.records.remove(this.#record.uuid);
       case 'domain':
         return this.#domain(action.action);

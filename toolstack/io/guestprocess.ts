@@ -3,14 +3,26 @@
  * and ended. Knows no domain.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, copyFileSync, mkdirSync, openSync, statSync, truncateSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { modelName } from '../core/model.ts';
 import type { RecordedProcess } from '../core/record.ts';
 import type { Command } from './child.ts';
 import { Fault } from './fault.ts';
 import { ended, identify, isAlive } from './identity.ts';
 
 const LOG_MAX_BYTES = 1 << 20;
+const LOGS_KEPT = 64;
 /** Becomes the program at a word of ours; without one, when we are gone before, it ends. */
 const GATE = 'read -r go || exit 1; exec "$@" </dev/null';
 /** Ours alone, from whoever started us. */
@@ -70,6 +82,25 @@ export async function endProcess(id: RecordedProcess): Promise<void> {
     // It was quicker.
   }
   await ended(id);
+}
+
+/** What a domain that was never handed over has written, and its device model. */
+export function removeLogs(run: string, name: string): void {
+  for (const one of [name, modelName(name)]) rmSync(guestLog(run, one), { force: true });
+}
+
+/** Of domains that are gone the last ones are kept. */
+export function pruneLogs(run: string, names: readonly string[]): void {
+  const theirs = new Set(names.flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]));
+  const logs = join(run, 'logs');
+  const gone = (existsSync(logs) ? readdirSync(logs) : [])
+    .filter((file) => /^guest-.*\.log$/.test(file))
+    .map((file) => join(logs, file))
+    .filter((path) => !theirs.has(path));
+  if (gone.length <= LOGS_KEPT) return;
+  const age = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const oldest = gone.sort((a, b) => age(a) - age(b)).slice(0, gone.length - LOGS_KEPT);
+  for (const path of oldest) for (const one of [path, `${path}.1`]) rmSync(one, { force: true });
 }
 
 /** A log that has grown too long begins anew, and what it held is kept beside it. Whoever writes to it goes on. */

@@ -7,7 +7,7 @@ import { endText, type Fate, fateOf, recovery } from '../core/lifecycle.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Made } from './creation.ts';
 import { reasonOf } from './fault.ts';
-import { boundLog, guestLog } from './guestprocess.ts';
+import { boundLog, guestLog, pruneLogs } from './guestprocess.ts';
 import { isAlive } from './identity.ts';
 import type { Keeper } from './keeper.ts';
 import { startModelAgain } from './model.ts';
@@ -117,6 +117,10 @@ export class Lives {
   }
 
   #makeRound(): void {
+    pruneLogs(
+      this.#parts.run,
+      this.#table.all().map(({ record }) => record.config.name),
+    );
     for (const { record } of this.#table.all()) {
       boundLog(guestLog(this.#parts.run, record.config.name));
       const { uuid, phase, process, model } = record;

@@ -120,8 +120,7 @@ export class RemoteToolstack implements Toolstack {
   /** Throws Fault; AbortError after the signal, when the service has undone it or is gone. */
   async #ask<T>(name: OrderName, body: object, { progress, signal }: AskOptions = {}): Promise<T> {
     const response = await this.#connected(name, JSON.stringify(body), signal);
-    for await (const text of createInterface({ input: response })) {
-      const line = JSON.parse(text) as AnswerLine;
+    for await (const line of lines(response, signal)) {
       if ('progress' in line) progress?.(line.progress);
       else if ('fault' in line) {
         const { message, kind, exitCode } = line.fault;
@@ -129,7 +128,7 @@ export class RemoteToolstack implements Toolstack {
       } else if ('error' in line) throw new Error(line.error);
       else return line.result as T;
     }
-    throw new Fault('the toolstack ended before it answered; what it had begun is undone when it is back');
+    throw lost();
   }
 
   /** Nothing has been ordered until somebody is there to take it: that alone is tried again. */
@@ -164,4 +163,21 @@ export class RemoteToolstack implements Toolstack {
       asking.once('response', resolve).once('error', reject).end(body);
     });
   }
+}
+
+/** Until the answer ends, or the connection does. Throws the signal's reason. */
+async function* lines(
+  response: IncomingMessage,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<AnswerLine> {
+  try {
+    for await (const text of createInterface({ input: response })) yield JSON.parse(text) as AnswerLine;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw (error as NodeJS.ErrnoException).code === 'ECONNRESET' ? lost() : error;
+  }
+}
+
+function lost(): Fault {
+  return new Fault('the toolstack ended before it answered; what it had begun is undone when it is back');
 }

@@ -2,12 +2,11 @@
  * Takes everything away that a record speaks of, however far its domain had come and whatever of it is gone already: the domain, its process, its
  * devices, its nodes, the record. Knows no policy.
  */
-import { rmSync } from 'node:fs';
 import type { DomainInfo } from '../../osdep/ctrl.ts';
 import { XenstoreError } from '../../xenstored/client/index.ts';
 import type { DomainRecord } from '../core/record.ts';
 import { removeConsole } from './domains.ts';
-import { endProcess, guestLog } from './guestprocess.ts';
+import { endProcess, removeLogs } from './guestprocess.ts';
 import { removeModel } from './model.ts';
 import type { Parts } from './parts.ts';
 
@@ -25,7 +24,7 @@ export async function wipe(
   await again(() => removeModel(parts, record));
   if (number !== undefined) await again(() => forget(parts, number, uuid));
   if (its === 'but its record') return;
-  if (record.phase === 'creating') rmSync(guestLog(parts.run, record.config.name), { force: true });
+  if (record.phase === 'creating') removeLogs(parts.run, record.config.name);
   parts.records.remove(uuid);
 }
 
