@@ -246,6 +246,17 @@ test('a role has its commands and no others', async () => {
   expect(stack.created).toEqual([]);
 });
 
+test('what others have written does not reach a terminal as an order to it', async () => {
+  const { stack, session } = withCfg();
+  stack.domains.push(domain(9, 'evil\x1b[2J\n'));
+  stack.refusal = new Fault('xvda: domain 9 says: \x1b]0;title\x07');
+  await runCommand(['list', 'evil\x1b[2J\n'], session);
+  await runCommand(['uptime', '-s', '9'], session);
+  await runCommand(['create', 'g1.cfg'], session);
+  expect(session.stdout).toContain('evil\\x1b[2J\\x0a ');
+  expect(session.stdout + session.stderr).not.toMatch(/[\x00-\x08\x0b-\x1f]/);
+});
+
 test('every command has a role, a page of the manual, and flags that can be read', async () => {
   expect([...verbs.keys()].filter((name) => neededRole[name] === undefined)).toEqual([]);
   expect(Object.keys(neededRole).filter((name) => name !== 'help' && !verbs.has(name))).toEqual([]);

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { readConfig } from './cfg.ts';
 import type { Session } from './session.ts';
+import { printable } from './tables.ts';
 
 /** For whom it is done, and to whom it is told: a line for each domain, and for each mistake. */
 export type Starter = Pick<Session, 'toolstack' | 'signal' | 'out' | 'err'>;
@@ -50,7 +51,7 @@ async function start(file: string, starter: Starter): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    starter.err(`stubdom0: ${file}: ${error.message}\n`);
+    starter.err(`stubdom0: ${file}: ${printable(error.message)}\n`);
     return false;
   }
 }

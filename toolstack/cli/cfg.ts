@@ -5,6 +5,7 @@ import { resolvedConfig } from '../core/cfgpaths.ts';
 import type { DomainConfig } from '../core/config.ts';
 import { Fault } from '../io/fault.ts';
 import type { Session } from './session.ts';
+import { printable } from './tables.ts';
 
 export interface ReadOptions {
   /** Further lines behind the file's, from the command line. */
@@ -32,7 +33,7 @@ export async function readConfig(
   const lines = own.split('\n').length - 1;
   const parsed = parseCfg(own + extra.map((line) => `${line}\n`).join(''));
   const say = ({ line, text }: { line: number; text: string }): void =>
-    session.err(line > lines ? `command line: ${text}\n` : `${mistakeLine(file, { line, text })}\n`);
+    session.err(`${printable(line > lines ? `command line: ${text}` : mistakeLine(file, { line, text }))}\n`);
   parsed.warnings.forEach(say);
   if (!parsed.ok) {
     parsed.errors.forEach(say);

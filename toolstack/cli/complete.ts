@@ -5,6 +5,7 @@
 import { domainsOf } from './domains.ts';
 import { mayRun } from './roles.ts';
 import type { Session } from './session.ts';
+import { printable } from './tables.ts';
 import type { Choice, Verb, WordKind } from './verb.ts';
 import { verbs } from './verbs/all.ts';
 
@@ -15,7 +16,7 @@ export async function complete(words: readonly string[], session: Session): Prom
   const typed = rest.at(-1);
   if (typed === undefined) return named(session).filter((verb) => verb.startsWith(name));
   const candidates = name === 'help' ? named(session) : await forVerb(verbs.get(name), rest, session);
-  return candidates.filter((candidate) => candidate.startsWith(typed));
+  return candidates.filter((candidate) => candidate.startsWith(typed) && printable(candidate) === candidate);
 }
 
 function named({ role }: Session): string[] {

@@ -8,6 +8,7 @@ import { manual, overview, usage } from './manual.ts';
 import { parseWords } from './parse.ts';
 import { mayRun } from './roles.ts';
 import type { Session } from './session.ts';
+import { printable } from './tables.ts';
 import type { Verb } from './verb.ts';
 import { notHere, verbGroups, verbs } from './verbs/all.ts';
 
@@ -66,7 +67,7 @@ function refused(fault: Fault, verb: Verb, args: readonly string[], session: Ses
     const ref = args.find((word) => !word.startsWith('-'));
     session.err(`${ref === undefined ? fault.message : invalid(ref)}\n`);
   } else if (fault.kind === 'usage') session.err(`${fault.message}\n${usage(verb)}\n`);
-  else session.err(`stubdom0: ${fault.message}\n`);
+  else session.err(`stubdom0: ${printable(fault.message)}\n`);
   return fault.exitCode;
 }
 

@@ -94,7 +94,10 @@ export function uptimeTable(rows: readonly Uptime[]): string {
 /** `clock`: the time of day, `12:34:56`. */
 export function shortUptimes(rows: readonly Uptime[], clock: string): string {
   return lines(
-    rows.map(({ name, domid, seconds }) => ` ${clock} up ${duration(seconds, 'short')}, ${name} (${domid})`),
+    rows.map(
+      ({ name, domid, seconds }) =>
+        ` ${clock} up ${duration(seconds, 'short')}, ${printable(name)} (${domid})`,
+    ),
   );
 }
 
@@ -138,7 +141,7 @@ export function networkTable(devices: readonly DeviceEntry[]): string {
   return lines([
     `${columns} ${right('tx-', 5)}/${left('rx-ring-ref', 5)} ${left('BE-path', 30)}`,
     ...devices.map(({ devid, backendDomid, mac, frontendState, evtchn, ringRef, rxRingRef, backendPath }) => {
-      const ids = `${left(devid, 3)} ${left(backendDomid, 2)} ${mac ?? '00:00:00:00:00:00'}`;
+      const ids = `${left(devid, 3)} ${left(backendDomid, 2)} ${left(mac ?? '00:00:00:00:00:00', 17)}`;
       const ends = `${right(devid, 6)} ${right(frontendState, 5)} ${right(evtchn, 6)}`;
       return `${ids}${ends} ${right(ringRef, 5)}/${left(rxRingRef, 11)} ${left(backendPath, 30)}`;
     }),
@@ -147,8 +150,8 @@ export function networkTable(devices: readonly DeviceEntry[]): string {
 
 /** `name`: only fields whose names begin so, without their names, as `xl info NAME` has it. */
 export function infoText(fields: readonly (readonly [string, string])[], name: string | undefined): string {
-  if (name === undefined) return lines(fields.map(([key, value]) => `${left(key, 23)}: ${value}`));
-  return lines(fields.filter(([key]) => key.startsWith(name)).map(([, value]) => value));
+  if (name === undefined) return lines(fields.map(([key, value]) => `${left(key, 23)}: ${printable(value)}`));
+  return lines(fields.filter(([key]) => key.startsWith(name)).map(([, value]) => printable(value)));
 }
 
 /** JSON as xl prints it: four spaces, and what is empty has a line of its own. */
@@ -176,11 +179,19 @@ function seconds({ cpuTimeNs }: DomainEntry): string {
 }
 
 function left(text: string | number, width: number): string {
-  return String(text).padEnd(width);
+  return printable(String(text)).padEnd(width);
 }
 
 function right(text: string | number, width: number): string {
   return String(text).padStart(width);
+}
+
+/** Some of it others have written, and a terminal obeys what it is told. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\x00-\x1f\x7f-\x9f]/g,
+    (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 function lines(all: readonly string[]): string {

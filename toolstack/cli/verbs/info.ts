@@ -2,7 +2,7 @@
 import { Fault } from '../../io/fault.ts';
 import { domainsOf, isNumber } from '../domains.ts';
 import { atLeast } from '../roles.ts';
-import { infoText } from '../tables.ts';
+import { infoText, printable } from '../tables.ts';
 import { json, type Verb } from '../verb.ts';
 
 const info: Verb = {
@@ -71,7 +71,7 @@ const domname: Verb = {
       session.err(`Can't get domain name of domain id '${Number(id)}', maybe this domain does not exist.\n`);
       return 1;
     }
-    session.out(`${found.name}\n`);
+    session.out(`${printable(found.name)}\n`);
     return 0;
   },
 };
@@ -88,7 +88,8 @@ const dmesg: Verb = {
   run: async ({ flags }, session) => {
     if (flags.c && !atLeast(session.role, 'admin')) throw new Fault('dmesg -c needs the role admin');
     const text = await session.toolstack.dmesg(flags.c ? 'clear' : 'keep');
-    session.out(text === '' || text.endsWith('\n') ? text : `${text}\n`);
+    const lines = text.split('\n').map(printable).join('\n');
+    session.out(lines === '' || lines.endsWith('\n') ? lines : `${lines}\n`);
     return 0;
   },
 };

@@ -3,6 +3,7 @@ import type { DomainEntry } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
 import { domainOf, domainsOf, find } from '../domains.ts';
 import type { Session } from '../session.ts';
+import { printable } from '../tables.ts';
 import type { Choice, Given, Verb } from '../verb.ts';
 
 const destroy: Verb = {
@@ -142,7 +143,7 @@ const rename: Verb = {
       await session.toolstack.rename(ref, name);
     } catch (error) {
       if (!(error instanceof Fault) || error.kind === 'no domain') throw error;
-      session.err(`Can't rename domain '${ref}': ${error.message}\n`);
+      session.err(`Can't rename domain '${ref}': ${printable(error.message)}\n`);
       return 1;
     }
     return 0;
@@ -184,8 +185,8 @@ const gc: Verb = {
     const { removed, left } = await session.toolstack.gc();
     if (flags.json) session.out(`${JSON.stringify({ removed, left }, undefined, 2)}\n`);
     else {
-      for (const line of removed) session.out(`${line}\n`);
-      for (const line of left) session.err(`stubdom0: ${line}\n`);
+      for (const line of removed) session.out(`${printable(line)}\n`);
+      for (const line of left) session.err(`stubdom0: ${printable(line)}\n`);
     }
     return left.length === 0 ? 0 : 1;
   },
