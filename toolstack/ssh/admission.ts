@@ -30,29 +30,14 @@ export class Admission<S extends Startup> {
     this.#tokens = limits.newAtOnce;
   }
 
-  /** `chance`: from 0 to 1. Who is admitted is counted until `leave`. */
+  /** `chance`: at least 0, less than 1. Who is admitted is counted until `leave`. */
   arrive(one: S, chance: number): Admitted<S> {
-    const { startups, perAddress, connections, newPerSecond, newAtOnce } = this.#limits;
-    const now = one.sinceMs;
-    this.#tokens = Math.min(newAtOnce, this.#tokens + ((now - this.#filledMs) / 1000) * newPerSecond);
-    this.#filledMs = now;
-    if (this.#tokens < 1) return { admit: false };
-    this.#tokens -= 1;
-
-    const neighbours = [...this.#startups].filter(({ address }) => address === one.address);
-    const crowd =
-      neighbours.length >= perAddress
-        ? neighbours
-        : this.#startups.size + this.#inside >= connections || this.#unlucky(chance)
-          ? [...this.#startups]
-          : [];
-    const oldest = crowd[0];
-    if (crowd.length > 0 || this.#inside >= connections) {
-      if (oldest === undefined || now - oldest.sinceMs < CHANCE_MS) return { admit: false };
+    if (!this.#takeToken(one.sinceMs) || this.#inside >= this.#limits.connections) return { admit: false };
+    const [oldest] = this.#crowd(one.address, chance);
+    if (oldest !== undefined) {
+      if (one.sinceMs - oldest.sinceMs < CHANCE_MS) return { admit: false };
       this.#startups.delete(oldest);
     }
-    // Beyond `full` there is no chance: somebody has to go for each that comes.
-    if (this.#startups.size >= startups.full) return { admit: false };
     this.#startups.add(one);
     return { admit: true, evict: oldest };
   }
@@ -72,10 +57,28 @@ export class Admission<S extends Startup> {
     return this.#startups.size;
   }
 
+  #takeToken(nowMs: number): boolean {
+    const { newPerSecond, newAtOnce } = this.#limits;
+    const fresh = ((nowMs - this.#filledMs) / 1000) * newPerSecond;
+    this.#tokens = Math.min(newAtOnce, this.#tokens + fresh);
+    this.#filledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  /** Those of whom one has to go, the oldest first; none: there is room. */
+  #crowd(address: string, chance: number): S[] {
+    const { perAddress, connections } = this.#limits;
+    const all = [...this.#startups];
+    const neighbours = all.filter((one) => one.address === address);
+    if (neighbours.length >= perAddress) return neighbours;
+    return all.length + this.#inside >= connections || this.#unlucky(chance) ? all : [];
+  }
+
   #unlucky(chance: number): boolean {
     const { begin, full, rate } = this.#limits.startups;
     const waiting = this.#startups.size;
-    if (waiting < begin) return false;
-    return chance < rate + ((1 - rate) * (waiting - begin)) / Math.max(1, full - begin);
+    return waiting >= begin && chance < rate + ((1 - rate) * (waiting - begin)) / (full - begin);
   }
 }

@@ -58,8 +58,10 @@ function parseLine(line: string): AuthorizedKey | string {
   const optionsEnd = KEY_TYPES.has(start) ? 0 : endOfOptions(line);
   if (optionsEnd === undefined) return 'a quote is not closed';
   const [type = '', base64 = '', ...comment] = line.slice(optionsEnd).trim().split(/\s+/);
-  if (!KEY_TYPES.has(type))
-    return `expected a key of type ${[...KEY_TYPES].join(', ')}${type === '' ? '' : `, not ${type}`}`;
+  if (!KEY_TYPES.has(type)) {
+    const met = /^(ssh|ecdsa|sk)-/.test(start) || type === '' ? start : type;
+    return `expected a key of type ${[...KEY_TYPES].join(', ')}, not ${met.slice(0, 40)}`;
+  }
   const blob = /^[A-Za-z0-9+/]+={0,2}$/.test(base64)
     ? Uint8Array.from(Buffer.from(base64, 'base64'))
     : undefined;

@@ -29,6 +29,7 @@ const PACKET_MIN_BYTES = 64;
 const UNREAD_MAX_BYTES = 4 << 20;
 const UNSENT_MAX_BYTES = 4 << 20;
 const ROOM_BYTES = 256 * 1024;
+const LAST_WORDS_MS = 1000;
 const MINUTE_MS = 60_000;
 
 export class Connection implements Line {
@@ -230,9 +231,10 @@ export class Connection implements Line {
     if (this.#over) return;
     if (why !== undefined)
       this.#ways.host.log('ended', { from: this.#address, user: this.#visitor?.user, why });
-    // What has been said still goes out; a client that does not close its side is not waited for.
+    // What has been said still goes out, if the client takes it.
     this.#client.end();
     this.#socket.destroySoon();
+    setTimeout(() => this.#socket.destroy(), LAST_WORDS_MS).unref();
     this.#closed();
   }
 

@@ -30,6 +30,7 @@ export class Output {
   readonly #pieces: Piece[] = [];
   #pumping = false;
   #closed = false;
+  #last = 10;
   #idle: (() => void)[] = [];
   #release = (): void => {};
 
@@ -38,12 +39,18 @@ export class Output {
     this.#line = line;
   }
 
+  /** The last byte ended a line. */
+  get atLineStart(): boolean {
+    return this.#last === 10;
+  }
+
   /** `written`: called once the client's side has room for more, or is gone. */
   write(stream: Stream, bytes: Uint8Array, written?: () => void): void {
     if (this.#closed || bytes.length === 0) {
       written?.();
       return;
     }
+    this.#last = bytes.at(-1)!;
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       const last = at + PIECE_BYTES >= bytes.length;
       this.#pieces.push({

@@ -115,6 +115,8 @@ export class Visit {
       if (line === undefined) this.#say('out', '\n');
       if (line === undefined || isExit(line)) break;
       if (line.trim() !== '') code = await this.#command(line);
+      // A prompt begins a line: what a console showed last may not have ended one.
+      if (!this.#output.atLineStart) this.#say('out', '\n');
       await this.#output.flushed();
     }
     prompt.close();
