@@ -6,8 +6,9 @@
  * node that turns out to be gone takes what is known below it along; a child that is not known puts its parent's list in doubt; and an
  * event below a node in doubt puts what lies between in doubt, since it may have been made again on the way.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../osdep/clock.ts';
-import { childOf, type Permission, type StoreView } from './store.ts';
+import { childOf, isWithin, type Permission, type StoreView } from './store.ts';
 
 export interface RawNode {
   readonly path: string;
@@ -57,6 +58,8 @@ export class Mirror {
   readonly #reading = new Map<string, number>();
   /** While somebody keeps a picture: what may be different in it now, beside what events name. */
   #news: Set<string> | undefined;
+  /** Found gone while the node above, as it was known, named them: if it still does, they are there again. */
+  readonly #lost = new Set<string>();
   #bytes = 0;
   #generation = 0;
   #overflows = 0;
@@ -101,6 +104,8 @@ export class Mirror {
     this.#doubtBetween(path);
     if (this.#isHere(path)) {
       this.#doubted.add(path);
+      for (const below of this.#reading.keys())
+        if (below !== path && isWithin(path, below)) this.#doubtBetween(below);
       return;
     }
     for (let below = path; below !== this.#options.root && below !== '/'; ) {
@@ -119,18 +124,21 @@ export class Mirror {
     for (const path of this.#doubted) this.#news?.add(path);
     this.#entries = new Map();
     this.#doubted.clear();
+    this.#lost.clear();
     this.#bytes = 0;
     this.#generation++;
   }
 
   /** The node as it is now. */
   async node(path: string): Promise<Found> {
+    this.#doubtAllBetween(this.#doubted);
     if (!(await this.#settleAbove(path))) return undefined;
-    return this.peek(path) ?? (await this.#readOne(path));
+    return this.peek(path) ?? (await this.#readChunk([path]))[0];
   }
 
   /** Makes sure of what is at `path` and `depth` levels below, level by level, as far as `limit` nodes go. */
   async load(path: string, depth: number, limit: number): Promise<void> {
+    this.#doubtAllBetween(this.#doubted);
     if (!(await this.#settleAbove(path))) return;
     const seen: string[] = [];
     let level = [path];
@@ -161,6 +169,8 @@ export class Mirror {
         told.add(path);
         wanted.add(path);
       }
+      this.#doubtAllBetween(wanted);
+      for (const path of this.#doubted) wanted.add(path);
       for (const level of this.#levels(wanted)) {
         const nodes = await this.#read(level);
         for (const [index, path] of level.entries()) found.set(path, nodes[index]);
@@ -200,7 +210,7 @@ export class Mirror {
   /** Nodes above this one that are not known, or in doubt, may be gone, and it with them, untold. Are they all there? */
   async #settleAbove(path: string): Promise<boolean> {
     for (const above of this.#above(path).reverse()) {
-      if (this.peek(above) === undefined && (await this.#readOne(above)) === undefined) return false;
+      if (this.peek(above) === undefined && (await this.#readChunk([above]))[0] === undefined) return false;
     }
     return true;
   }
@@ -217,6 +227,11 @@ export class Mirror {
 
   #isHere(path: string): boolean {
     return this.#entries.has(path) || this.#reading.has(path);
+  }
+
+  /** Events may come in another order than what they tell of happened in. */
+  #doubtAllBetween(paths: Iterable<string>): void {
+    for (const path of [...paths]) this.#doubtBetween(path);
   }
 
   /** All nodes between one in doubt and the one that an event names. */
@@ -237,30 +252,33 @@ export class Mirror {
   async #read(paths: readonly string[]): Promise<Found[]> {
     const found: Found[] = [];
     for (let at = 0; at < paths.length; at += CHUNK) {
-      const chunk = paths.slice(at, at + CHUNK);
-      found.push(...(await Promise.all(chunk.map((path) => this.#readOne(path)))));
+      found.push(...(await this.#readChunk(paths.slice(at, at + CHUNK))));
     }
     return found;
   }
 
-  async #readOne(path: string): Promise<Found> {
+  async #readChunk(paths: readonly string[]): Promise<Found[]> {
     const generation = this.#generation;
-    this.#doubted.delete(path);
-    this.#reading.set(path, (this.#reading.get(path) ?? 0) + 1);
-    let failed = true;
-    let node: Found;
+    for (const path of paths) {
+      this.#doubted.delete(path);
+      this.#reading.set(path, (this.#reading.get(path) ?? 0) + 1);
+    }
+    let nodes: Found[] | undefined;
     try {
-      node = await this.#fetch(path);
-      failed = false;
+      nodes = await Promise.all(paths.map((path) => this.#fetch(path)));
+      // Events that came before the answers are handled first.
+      await setImmediate();
     } finally {
-      const readers = this.#reading.get(path)! - 1;
-      if (readers > 0) this.#reading.set(path, readers);
-      else this.#reading.delete(path);
-      if (failed && this.#entries.has(path)) this.#doubted.add(path);
+      for (const path of paths) {
+        const readers = this.#reading.get(path)! - 1;
+        if (readers > 0) this.#reading.set(path, readers);
+        else this.#reading.delete(path);
+        if (nodes === undefined && this.#entries.has(path)) this.#doubted.add(path);
+      }
     }
     // What was asked of a store that is another one now tells nothing of this one.
-    if (generation !== this.#generation) return node;
-    return node === undefined ? this.#gone(path) : this.#keep(node);
+    if (generation !== this.#generation) return nodes;
+    return nodes.map((node, index) => (node === undefined ? this.#gone(paths[index]!) : this.#keep(node)));
   }
 
   /** One that may not be read is as good as none. */
@@ -283,13 +301,17 @@ export class Mirror {
   #gone(path: string): undefined {
     this.#forget(path);
     const above = path === this.#options.root ? undefined : this.#entries.get(parentOf(path));
-    if (above?.raw.children.includes(nameOf(path))) this.#doubted.add(above.raw.path);
+    if (above?.raw.children.includes(nameOf(path))) {
+      this.#doubted.add(above.raw.path);
+      if (this.#news !== undefined) this.#lost.add(path);
+    }
     return undefined;
   }
 
   #keep(node: RawNode): RawNode {
     const { path } = node;
     const known = this.#entries.get(path);
+    if (this.#lost.size > 0) this.#findLost(node);
     if (known !== undefined) {
       if (isSame(known.raw, node)) {
         // The same object, so that what was made of it can be kept as well.
@@ -312,6 +334,14 @@ export class Mirror {
       this.clear();
     }
     return node;
+  }
+
+  #findLost({ path, children }: RawNode): void {
+    for (const lost of this.#lost) {
+      if (parentOf(lost) !== path) continue;
+      this.#lost.delete(lost);
+      if (children.includes(nameOf(lost))) this.#news?.add(lost);
+    }
   }
 
   /** Below its parent; where that is not kept, this is not either. */
