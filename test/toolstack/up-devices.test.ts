@@ -57,8 +57,11 @@ describe('a host with disks and a network', () => {
         await until(store, `${await store.readText(`${back}/frontend`)}/state`, (state) => state === '4');
       }
     }
-    const list = await stubdom0('list', '--run', host.run);
-    expect(list.stdout).toMatch(/^alice +4 +4 +xvda alice-xvda\.img, vif0 10\.53\.0\.2\/24$/m);
+    const list = await stubdom0('block-list', 'alice', '--run', host.run);
+    expect(list.stdout).toMatch(/^51712 +2 +4 +4 /m);
+    expect(
+      host.lines.some((line) => /alice +domain 4 +xvda alice-xvda\.img, vif0 10\.53\.0\.2\/24$/.test(line)),
+    ).toBe(true);
     expect(statSync(join(host.run, 'disks/bob-xvda.img')).size).toBe(1 << 20);
   });
 

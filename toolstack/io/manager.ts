@@ -257,7 +257,10 @@ export class Manager implements Toolstack {
       domid: info.domid,
       name,
       uuid: info.handle,
-      memoryMb: Math.round(Math.min(info.totPages, info.maxPages) / 256),
+      // Of a service, what it may have; it takes it as it likes.
+      memoryMb: Math.round(
+        (role === 'service' ? info.maxPages : Math.min(info.totPages, info.maxPages)) / 256,
+      ),
       maxmemMb: Math.round(info.maxPages / 256),
       vcpus: config?.vcpus ?? info.nrOnlineVcpus,
       running: info.running,
