@@ -121,8 +121,13 @@ export class ProcessHost {
     await this.blkback.ready();
   }
 
+  /** A guest that whoever has the token may be. */
+  async domain(): Promise<{ readonly domid: number; readonly token: string }> {
+    return await createGuest(this.rig, this.dom0, this.#storeDomid, { restartable: false });
+  }
+
   async guest(ringPages = 1): Promise<ProcessGuest> {
-    const { domid, token } = await createGuest(this.rig, this.dom0, this.#storeDomid, { restartable: false });
+    const { domid, token } = await this.domain();
     const platform = this.rig.platform(token);
     const store = await connect({ platform });
     const disks = new Map<number, FrontDisk>();

@@ -165,7 +165,7 @@ class RingTransport implements Transport {
     reader.peek(this.#taken, bytes);
     this.#taken = (this.#taken + found.bytes) >>> 0;
     reader.advance(this.#taken);
-    this.#ring.notify();
+    if (!this.#ringBell()) return false;
     this.#user.receive(bytes);
     return true;
   }
@@ -188,7 +188,18 @@ class RingTransport implements Transport {
     }
     if (left === room.bytes) return;
     writer.advance(this.#given);
-    this.#ring.notify();
+    this.#ringBell();
+  }
+
+  /** False: there is nobody to ring, and the ring is lost. A domain may end while others of its process go on. */
+  #ringBell(): boolean {
+    try {
+      this.#ring.notify();
+      return true;
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      return this.#lost(error.message);
+    }
   }
 
   #lost(what: string): false {
