@@ -30,8 +30,6 @@ export interface ClientHost {
 export interface ClientSupports {
   /** The way is a privileged one. */
   readonly privileged: boolean;
-  /** DIRECTORY_PART: today's, and C's of 4.17. */
-  readonly parts: boolean;
   /** Depth, features and quotas: today's. */
   readonly today: boolean;
   /** Does a write of another client make a transaction fail that wrote the same node? Not in oxenstored, which plays it again. */
@@ -70,7 +68,7 @@ export function overLink(open: () => Promise<Link>): Connector {
 export function clientSuite(
   name: string,
   start: () => Promise<ClientHost>,
-  { privileged, parts, today, conflicts, device = false }: ClientSupports,
+  { privileged, today, conflicts, device = false }: ClientSupports,
 ): void {
   describe(name, () => {
     let host: ClientHost;
@@ -138,7 +136,7 @@ export function clientSuite(
       expect(await store.directory(path)).toEqual(['a', 'b', 'c']);
     });
 
-    where(parts && privileged)('lists more children than one message holds, in order', async () => {
+    where(privileged)('lists more children than one message holds, in order', async () => {
       const path = await fresh();
       const names = Array.from({ length: 1000 }, (_, n) => `child-${String(n).padStart(4, '0')}`);
       await Promise.all(names.map((each) => store.mkdir(`${path}/${each}`)));

@@ -104,7 +104,7 @@ clientSuite(
     };
     return { connector, stop: () => host.stop() };
   },
-  { privileged: true, parts: true, today: true, conflicts: true },
+  { privileged: true, today: true, conflicts: true },
 );
 
 describe('a ring with a life of its own', () => {

@@ -18,7 +18,7 @@ clientSuite(
     const host = await startCore({});
     return { connector: overLink(() => host.connect()), stop: () => host.stop() };
   },
-  { privileged: true, parts: true, today: true, conflicts: true },
+  { privileged: true, today: true, conflicts: true },
 );
 
 clientSuite(
@@ -40,7 +40,7 @@ clientSuite(
     });
     return { connector, stop: () => host.stop() };
   },
-  { privileged: false, parts: true, today: true, conflicts: true },
+  { privileged: false, today: true, conflicts: true },
 );
 
 clientSuite(
@@ -49,7 +49,7 @@ clientSuite(
     const host = await SimHost.start([]);
     return { connector: at(host.socketPath), stop: () => host.stop() };
   },
-  { privileged: true, parts: true, today: true, conflicts: true },
+  { privileged: true, today: true, conflicts: true },
 );
 
 clientSuite(
@@ -63,18 +63,16 @@ clientSuite(
     };
     return { connector, stop: () => host.stop() };
   },
-  { privileged: false, parts: true, today: true, conflicts: true },
+  { privileged: false, today: true, conflicts: true },
 );
 
 onPeer('the C daemon of 4.17', peerMissing('c417'), startC, {
   privileged: true,
-  parts: true,
   today: false,
   conflicts: true,
 });
 onPeer('oxenstored of 4.17', peerMissing('ox'), startOx, {
   privileged: true,
-  parts: false,
   today: false,
   conflicts: false,
 });

@@ -16,6 +16,9 @@ export interface SessionUser {
   lost(session: Session, reason: Error): void;
 }
 
+/** oxenstored answers with a directory whole, however large: a 4.17's has no DIRECTORY_PART. */
+const ANSWER_MAX = 1 << 20;
+
 interface Waiting {
   readonly op: OpName;
   readonly path: string | undefined;
@@ -25,7 +28,7 @@ interface Waiting {
 
 export class Session implements TransportUser {
   readonly #user: SessionUser;
-  readonly #framer = new Framer();
+  readonly #framer = new Framer(ANSWER_MAX);
   readonly #waiting = new Map<number, Waiting>();
   #transport: Transport | undefined;
   #nextId = 1;
@@ -77,7 +80,7 @@ export class Session implements TransportUser {
     while (!this.#ended) {
       const status = framer.next();
       if (status === 'more') return;
-      if (status === 'oversize') this.#broken('a message longer than 4096 bytes');
+      if (status === 'oversize') this.#broken(`a message longer than ${ANSWER_MAX} bytes`);
       else this.#message(framer.type, framer.reqId, framer.data.subarray(framer.start, framer.end));
     }
   }

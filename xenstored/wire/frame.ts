@@ -1,7 +1,7 @@
 /**
  * Bytes to messages, incrementally: a stream may be cut anywhere, in the header or in the payload. Messages that lie whole
  * in the bytes just given are read in place; only a part that is still growing is copied. Follows xs_wire.h.
- * Knows nothing of what a message means. `len` is never trusted: above PAYLOAD_MAX the stream is over.
+ * Knows nothing of what a message means. `len` is never trusted: above PAYLOAD_MAX, or what the reader says, the stream is over.
  */
 import { writeLatin1 } from './latin1.ts';
 import { HEADER_BYTES, PAYLOAD_MAX } from './ops.ts';
@@ -20,10 +20,15 @@ export class Framer {
   start = 0;
   end = 0;
 
+  readonly #payloadMax: number;
   #input: Buffer = NOTHING;
   #at = 0;
   #partial: Buffer = NOTHING;
   #partialBytes = 0;
+
+  constructor(payloadMax: number = PAYLOAD_MAX) {
+    this.#payloadMax = payloadMax;
+  }
 
   /** Gives the next piece of the stream. It is read in place: it may be reused once `next` has answered `more`, or after `settle`. */
   push(bytes: Buffer): void {
@@ -39,7 +44,7 @@ export class Framer {
     const available = input.length - at;
     if (available >= HEADER_BYTES) {
       const len = input.readUInt32LE(at + 12);
-      if (len > PAYLOAD_MAX) return 'oversize';
+      if (len > this.#payloadMax) return 'oversize';
       if (available >= HEADER_BYTES + len) {
         this.#at = at + HEADER_BYTES + len;
         return this.#found(input, at, len);
@@ -81,7 +86,7 @@ export class Framer {
   #nextJoined(): FrameStatus {
     if (!this.#fill(HEADER_BYTES)) return 'more';
     const len = this.#partial.readUInt32LE(12);
-    if (len > PAYLOAD_MAX) return 'oversize';
+    if (len > this.#payloadMax) return 'oversize';
     if (!this.#fill(HEADER_BYTES + len)) return 'more';
     this.#partialBytes = 0;
     return this.#found(this.#partial, 0, len);
