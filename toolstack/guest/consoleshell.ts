@@ -45,6 +45,8 @@ export class Shell {
 
   /** What was typed. */
   input(bytes: Uint8Array): void {
+    // Both ends of a line come together, from who sends both.
+    this.#lastWasReturn = false;
     for (const character of this.#decoder.decode(bytes, { stream: true })) {
       if (!this.#busy) this.#type(character);
       else if (this.#typedAhead.length < MOST_CHARACTERS) this.#typedAhead.push(character);
