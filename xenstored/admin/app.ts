@@ -13,6 +13,7 @@ import { checkOrigin, Failures, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import type { App, Context, Reply, Request } from './context.ts';
 import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
+import { Inspect } from './inspect.ts';
 import { Live } from './live.ts';
 import { showOf } from './node.ts';
 import { servePage } from './page.ts';
@@ -122,7 +123,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
   });
 
   await app.register(rateLimit, rateLimits({ ...limitsByDefault, ...options.limits }));
-  await app.register(compress, { global: true, encodings: ['gzip', 'deflate', 'identity'] });
+  await app.register(compress, {
+    global: true,
+    encodings: ['gzip', 'deflate', 'identity'],
+    zlibOptions: { level: 1 },
+  });
   await app.register(swagger, {
     openapi: description,
     refResolver: { buildLocalReference: ({ $id }) => String($id) },
@@ -164,7 +169,8 @@ function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
   const { store, tokens, clock, audit = silent, control = [], failed } = options;
   const show = showOf(secrets);
   const live = new Live({ store, show, clock });
-  return { store, tokens, clock, audit, control, failed, secrets, show, live };
+  const inspect = new Inspect(store, clock);
+  return { store, tokens, clock, audit, control, failed, secrets, show, live, inspect };
 }
 
 const description = {

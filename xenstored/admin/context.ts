@@ -7,6 +7,7 @@ import type { Clock } from '../../osdep/clock.ts';
 import type { Caller, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import { AdminError, type ErrorCode, errorCodes } from './errors.ts';
+import type { Inspect } from './inspect.ts';
 import type { Live } from './live.ts';
 import type { Show } from './node.ts';
 import type { Secrets } from './secrets.ts';
@@ -36,6 +37,7 @@ export interface Context {
   readonly secrets: Secrets;
   readonly show: Show;
   readonly live: Live;
+  readonly inspect: Inspect;
   readonly tokens: Tokens;
   readonly audit: Audit;
   readonly clock: Clock;
@@ -72,7 +74,12 @@ const everywhere: readonly ErrorCode[] = [
 ];
 
 /** Of whatever asks the store. */
-export const storeFailures: readonly ErrorCode[] = ['access_denied', 'store_unavailable', 'store_error'];
+export const storeFailures: readonly ErrorCode[] = [
+  'access_denied',
+  'not_offered',
+  'store_unavailable',
+  'store_error',
+];
 
 /** A documented reply: one of the named schemas. */
 export function answer(name: string, description: string): object {

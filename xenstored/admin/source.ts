@@ -31,6 +31,10 @@ export function storeOf(client: Client): Store {
       assertConnected(client);
       for await (const event of client.watch(path, { signal })) yield event.path;
     },
+    async introduced(domid: number): Promise<boolean> {
+      assertConnected(client);
+      return await inTime(client.isDomainIntroduced(domid), unavailable);
+    },
     async control(command: string, args: readonly string[]): Promise<string> {
       assertConnected(client);
       return await inTime(client.control(command, ...args), unavailable);
@@ -122,9 +126,15 @@ class Seen {
 function view(store: Requests): StoreView {
   return {
     read: (path) => store.read(path),
-    directory: (path) => store.directory(path),
+    directory: (path) => store.directory(path).catch(tooWide),
     permissions: (path) => store.getPerms(path),
   };
+}
+
+/** oxenstored lists what goes into one message, and no more. */
+function tooWide(error: unknown): never {
+  if ((error as { code?: unknown }).code !== 'E2BIG') throw error;
+  throw new AdminError('not_offered', 'this daemon cannot list a node with so many children');
 }
 
 function changeOf(tx: Transaction): StoreChange {

@@ -137,6 +137,128 @@ export interface components {
       /** The node as it is; null: there is none. */
       current?: components['schemas']['Node'] | null;
     };
+    Quota: {
+      used: number;
+
+      /** null: none. */
+      limit: number | null;
+
+      /** The most that was ever seen. */
+      max?: number;
+    };
+    DeviceEnd: {
+      domid: number;
+      path: string;
+
+      /** Is there such a directory? */
+      there: boolean;
+
+      /** XenbusState; 0: none. */
+      state: number;
+      state_name: string;
+
+      /** Values as text, by key relative to `path`; secrets are empty. */
+      keys: { [name: string]: string };
+
+      /** What it says of its failure. */
+      error?: string;
+    };
+    Device: {
+      kind: string;
+      devid: number;
+      frontend: components['schemas']['DeviceEnd'];
+      backend: components['schemas']['DeviceEnd'];
+      rings: {
+        /** Grant references by key. */
+        refs: { [name: string]: number };
+
+        /** Ports by key. */
+        evtchn: { [name: string]: number };
+        protocol?: string;
+      };
+    };
+    Devices: { devices: components['schemas']['Device'][] };
+    Domain: {
+      domid: number;
+
+      /** null: it has none in the store. */
+      name: string | null;
+
+      /** null: the toolstack did not say. */
+      uuid: string | null;
+
+      /** Does the store serve its ring? null: nobody can tell. */
+      introduced: boolean | null;
+
+      /** What it was asked for last and has not taken up; null: nothing. */
+      shutdown: string | null;
+      memory: {
+        /** null: unknown. */
+        target_kib: number | null;
+
+        /** null: unknown. */
+        max_kib: number | null;
+      };
+      devices: {
+        kind: string;
+        devid: number;
+        role: 'frontend' | 'backend';
+
+        /** The other end's domain. */
+        other: number;
+
+        /** XenbusState; 0: none. */
+        state: number;
+
+        /** XenbusState; 0: none. */
+        other_state: number;
+      }[];
+      quotas?: {
+        nodes?: components['schemas']['Quota'];
+        watches?: components['schemas']['Quota'];
+        outstanding?: components['schemas']['Quota'];
+        memory?: components['schemas']['Quota'];
+        transactions?: components['schemas']['Quota'];
+        'transaction-nodes'?: components['schemas']['Quota'];
+        'node-permissions'?: components['schemas']['Quota'];
+        'path-max'?: components['schemas']['Quota'];
+        'node-size'?: components['schemas']['Quota'];
+      };
+    };
+    Domains: { domains: components['schemas']['Domain'][] };
+    Daemon: {
+      /** stubdom0, xenstored (the C daemon), oxenstored or unknown. */
+      daemon: string;
+
+      /** What of /v1/daemon/... it tells. */
+      has: string[];
+
+      /** Counted since its start, or as it stands. */
+      statistics?: { [name: string]: number };
+
+      /** Those that this service has set, how many streams hang on each, nodes in its mirror. */
+      watches: { path: string; readers: number; nodes: number }[];
+    };
+    Trace: {
+      /** Oldest first. */
+      entries: {
+        seq: number;
+        age_ms: number;
+
+        /** Who. */
+        domid: number;
+
+        /** Tells sockets apart; 0: the daemon itself. */
+        connection: number;
+
+        /** write, create, rm, perms, gone; commit: `path` is its number. */
+        what: string;
+        path: string;
+      }[];
+
+      /** Ask again with `after` set to this. */
+      next: number;
+    };
   };
 }
 
@@ -176,6 +298,7 @@ export interface paths {
         404: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
       };
@@ -215,6 +338,7 @@ export interface paths {
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         507: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -247,6 +371,7 @@ export interface paths {
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         507: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -283,6 +408,7 @@ export interface paths {
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         507: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -376,6 +502,7 @@ export interface paths {
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         507: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -412,6 +539,7 @@ export interface paths {
         404: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
       };
@@ -449,6 +577,7 @@ export interface paths {
         404: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
       };
@@ -472,6 +601,403 @@ export interface paths {
         403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/domains': {
+    /** Domains that have a home in the store, with their devices in short */
+    get: {
+      parameters: { query?: never };
+      responses: {
+        200: { content: { 'application/json': components['schemas']['Domains'] } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/domains/{domid}': {
+    /** One of them */
+    get: {
+      parameters: { path: { domid: number } };
+      responses: {
+        200: { content: { 'application/json': components['schemas']['Domain'] } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        404: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/devices': {
+    /** Devices as pairs of a frontend and a backend, with states, keys, rings */
+    get: {
+      parameters: {
+        query?: {
+          /** With an end there. */
+          domid?: number;
+        };
+      };
+      responses: {
+        200: { content: { 'application/json': components['schemas']['Devices'] } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon': {
+    /** Which daemon this is, what it tells, and what this service asks of it */
+    get: {
+      parameters: { query?: never };
+      responses: {
+        200: { content: { 'application/json': components['schemas']['Daemon'] } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/connections': {
+    /** Who is connected, and what each holds */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              connections: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+                requests?: number;
+                watches?: number;
+                transactions?: number;
+                unsent?: number;
+                outstanding?: number;
+                memory?: number;
+                nodes?: number;
+                credit?: number;
+                features?: number;
+                target?: number;
+                ignored?: boolean;
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/watches': {
+    /** Watches that are set */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              watches: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+                path: string;
+                token: string;
+                depth?: number;
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/transactions': {
+    /** Transactions that are open */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              transactions: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+                transaction: number;
+                nodes?: number;
+                age_ms: number;
+                changed?: boolean;
+                failed?: boolean;
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/rings': {
+    /** Rings of domains: indices, what waits */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              rings: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+
+                /** served, or ignored for what the domain did to it. */
+                status: string;
+                mapped: boolean;
+                port?: number;
+                req_cons?: number;
+                req_prod?: number;
+                rsp_cons?: number;
+                rsp_prod?: number;
+                connection?: number;
+                error?: number;
+
+                /** Bytes. */
+                requests_waiting?: number;
+
+                /** Bytes. */
+                replies_waiting?: number;
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/quotas': {
+    /** What each domain uses of its quotas */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              quotas: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+                nodes?: components['schemas']['Quota'];
+                watches?: components['schemas']['Quota'];
+                outstanding?: components['schemas']['Quota'];
+                memory?: components['schemas']['Quota'];
+                transactions?: components['schemas']['Quota'];
+                'transaction-nodes'?: components['schemas']['Quota'];
+                'node-permissions'?: components['schemas']['Quota'];
+                'path-max'?: components['schemas']['Quota'];
+                'node-size'?: components['schemas']['Quota'];
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/refusals': {
+    /** What was refused lately for want of rights or quota */
+    get: {
+      parameters: {
+        query?: {
+          /** Only this domain's. */
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: {
+          content: {
+            'application/json': {
+              refusals: {
+                /** Whose ring it is. */
+                domid?: number;
+
+                /** Or which socket: a number of the daemon. */
+                socket?: number;
+                op: string;
+                errno: string;
+
+                /** How often. */
+                count: number;
+
+                /** Since the last time. */
+                age_ms: number;
+
+                /** The first argument, as text. */
+                path: string;
+              }[];
+
+              /** There are more than `limit`. */
+              more: boolean;
+            };
+          };
+        };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
+  '/v1/daemon/trace': {
+    /** Who wrote what lately */
+    get: {
+      parameters: {
+        query?: {
+          /** Only later ones than this number. */
+          after?: number;
+          domid?: number;
+
+          /** Most entries of the reply. */
+          limit?: number;
+        };
+      };
+      responses: {
+        200: { content: { 'application/json': components['schemas']['Trace'] } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         502: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         503: { content: { 'application/problem+json': components['schemas']['Problem'] } };
       };
