@@ -1,5 +1,5 @@
-// Many guests in one process: each has its devices connected by real backends, ends by itself when it is told to or taken, and the others go on. And what a real
-// blkback says of a disk that is none reaches whoever attached it.
+// Many guests in one process: each has its devices connected by real backends, ends by itself when it is told to or taken, and the others go on. And what a
+// real blkback says of a disk that is none reaches whoever attached it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { truncateSync, writeFileSync } from 'node:fs';

@@ -181,9 +181,9 @@ test('paths are from where their writer is; names of programs and what others se
     'name="g"\nkernel="k/x.js"\nramdisk="r"\ndisk=["a.img,,xvda","/b,,xvdb","c,,xvdc,backend=d","cdrom,vdev=xvdd","script=s,vdev=xvde,target=t"]',
   );
   if (!result.ok) throw new Error(result.errors[0]!.text);
-  const config = resolvedConfig(result.config, (path) => (path.startsWith('/') ? path : `/home/${path}`));
-  expect(config).toMatchObject({ kernel: '/home/k/x.js', ramdisk: '/home/r' });
-  expect(config.disks.map(({ target }) => target)).toEqual(['/home/a.img', '/b', 'c', '', 't']);
+  const config = resolvedConfig(result.config, (path) => (path.startsWith('/') ? path : `/there/${path}`));
+  expect(config).toMatchObject({ kernel: '/there/k/x.js', ramdisk: '/there/r' });
+  expect(config.disks.map(({ target }) => target)).toEqual(['/there/a.img', '/b', 'c', '', 't']);
   const named = resolvedConfig({ ...result.config, kernel: 'guest' }, () => 'wrong');
   expect(named.kernel).toBe('guest');
 });

@@ -1,13 +1,7 @@
-// The devices of a host file: what is filled in, what the store is told, and which mistakes are told in a line each. And when a host can have
+// The devices of a host file: what is filled in, and which mistakes are told in a line each. And when a host can have
 // an interface of the machine's own: never in the way of what is there.
 import { expect, test } from 'vitest';
-import {
-  deviceMistakes,
-  deviceName,
-  devicesOf,
-  deviceText,
-  orderNodes,
-} from '../../toolstack/core/devices.ts';
+import { deviceMistakes, devicesOf } from '../../toolstack/core/devices.ts';
 import { policyText, reachedAt } from '../../toolstack/core/policy.ts';
 import { type Network, obstacle } from '../../toolstack/core/uplink.ts';
 
@@ -22,50 +16,16 @@ test('what is left out is filled in: names, numbers, files and addresses of the 
     sockets: [{}, {}],
   };
   const devices = devicesOf(guest, 2);
-  expect(devices.map(deviceText)).toEqual([
-    'xvda alice-xvda.img',
-    'xvdq more.img',
-    'vif0 00:16:3e:00:00:03',
-    'vif1 dhcp',
-    'sockets0',
-    'sockets1',
+  expect(devices).toMatchObject([
+    { name: 'xvda', file: 'alice-xvda.img' },
+    { name: 'xvdq', file: 'more.img' },
+    { name: 'vif0', mac: '00:16:3e:00:00:03' },
+    { name: 'vif1', address: 'dhcp' },
+    { name: 'sockets0' },
+    { name: 'sockets1' },
   ]);
   // xen-vbd-interface(7): up to the 16th in major 202, from there on in the extended range.
   expect(devices.map(({ devid }) => devid)).toEqual([202 * 256, 2 ** 28 + 16 * 256, 0, 1, 0, 1]);
-});
-
-test('both ends of a device are in the store, each where the other may read and not write', () => {
-  const [xvda, vif, sockets] = devicesOf(
-    { name: 'alice', disks: [disk], vifs: [{ address: '10.53.0.2/24', mtu: 9000 }], sockets: [{}] },
-    0,
-  );
-  const nodes = new Map(
-    orderNodes(xvda!, deviceName(xvda!, 2, 4), '/d/alice.img').map((node) => [node.path, node]),
-  );
-  const back = '/local/domain/2/backend/vbd/4/51712';
-  expect(nodes.get(`${back}/params`)!.value).toBe('/d/alice.img');
-  expect(nodes.get(back)!.perms).toEqual([
-    { letter: 'n', domid: 2 },
-    { letter: 'r', domid: 4 },
-  ]);
-  expect(nodes.get('/local/domain/4/device/vbd/51712')!.perms).toEqual([
-    { letter: 'n', domid: 4 },
-    { letter: 'r', domid: 2 },
-  ]);
-  expect(nodes.get('/local/domain/4/device/vbd/51712/backend')!.value).toBe(back);
-  const values = new Map(
-    orderNodes(vif!, deviceName(vif!, 3, 4), '').map(({ path, value }) => [path, value]),
-  );
-  expect(values.get('/local/domain/3/backend/vif/4/0/mac')).toBe('00:16:3e:00:00:01');
-  expect(values.get('/local/domain/4/device/vif/0/mtu')).toBe('9000');
-  const order = orderNodes(sockets!, deviceName(sockets!, 5, 4), '');
-  expect(order.map(({ path, value }) => `${path}=${value}`)).toEqual(
-    expect.arrayContaining([
-      '/local/domain/5/backend/pvcalls/4/0/state=1',
-      '/local/domain/5/backend/pvcalls/4/0/frontend-id=4',
-      '/local/domain/4/device/pvcalls/0/backend=/local/domain/5/backend/pvcalls/4/0',
-    ]),
-  );
 });
 
 test('mistakes are told, a line each', () => {

@@ -3,7 +3,7 @@
  * one. Follows xl.cfg(5) and xl_parse.c of Xen 4.17 to 4.22, and adds `xensock` and `vm_data`.
  */
 
-export const cfgKeys = [
+const cfgKeys = [
   'name',
   'type',
   'builder',

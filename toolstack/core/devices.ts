@@ -1,10 +1,8 @@
 /**
- * The disks, network interfaces and socket devices of a host file, and what the store says of each: the keys that libxl writes (libxl_disk.c,
- * libxl_nic.c, libxl_pvcalls.c). Knows no store and no file system.
+ * The disks, network interfaces and socket devices of a host file: what is filled in, and what the file cannot say by its shape alone. Knows no store and no
+ * file system.
  */
-import { type DeviceSpec, deviceNodes } from '../../xenstored/xenbus/attach.ts';
-import { backendPath, type DeviceName } from '../../xenstored/xenbus/path.ts';
-import type { NodeSpec } from './domain.ts';
+import { diskNumber } from './vdev.ts';
 
 export interface DiskFile {
   /** `xvda`; left out: the next letter. */
@@ -66,8 +64,6 @@ export interface Sockets {
 
 /** As asked for of a server. */
 const DHCP = 'dhcp';
-/** XenbusStateClosed. */
-export const CLOSED = '6';
 
 export type Device = Disk | Vif | Sockets;
 
@@ -80,7 +76,7 @@ export function devicesOf(
     ...disks.map((disk, index): Disk => {
       const vdev = disk.vdev ?? `xvd${String.fromCharCode(97 + index)}`;
       const { sizeMb, mode, file = `${name}-${vdev}.img`, archive = [] } = disk;
-      return { kind: 'vbd', name: vdev, devid: diskNumber(vdev), file, sizeMb, mode, archive };
+      return { kind: 'vbd', name: vdev, devid: diskNumber(vdev)!, file, sizeMb, mode, archive };
     }),
     ...vifs.map((vif, index): Vif => {
       const mac = vif.mac?.toLowerCase() ?? xenMac(place, index);
@@ -91,100 +87,20 @@ export function devicesOf(
   ];
 }
 
-/** The number that names `xvda` to `xvdz` (xen/docs/man/xen-vbd-interface.7.pandoc). */
-function diskNumber(vdev: string): number {
-  const disk = vdev.charCodeAt(3) - 97;
-  return disk < 16 ? (202 << 8) | (disk << 4) : (1 << 28) | (disk << 8);
-}
-
 /** Below Xen's prefix: the interface, and the guest counted from 1. */
 function xenMac(place: number, index: number): string {
   const bytes = [0x00, 0x16, 0x3e, index, (place + 1) >> 8, (place + 1) & 0xff];
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
-/** Who serves a device, and whom. */
-export function deviceName(device: Device, backendDomid: number, frontendDomid: number): DeviceName {
-  return { backendDomid, kind: device.kind, frontendDomid, devid: device.devid };
-}
-
-/** The nodes that order a device, to be written in one transaction. `path`: of a disk's file. */
-export function orderNodes(device: Device, name: DeviceName, path: string): NodeSpec[] {
-  return deviceNodes(specOf(device, name, path)).map(({ path, value, perms }) => ({
-    path,
-    value,
-    perms: perms.map(permEntry),
-  }));
-}
-
-function specOf(device: Device, name: DeviceName, path: string): DeviceSpec {
-  switch (device.kind) {
-    case 'vbd':
-      return diskSpec(device, name, path);
-    case 'vif':
-      return vifSpec(device, name);
-    case 'pvcalls':
-      // Nothing beyond what every device has.
-      return { device: name, backend: {}, frontend: {}, frontendReadOnly: {} };
-  }
-}
-
-function diskSpec({ name, devid, mode }: Disk, device: DeviceName, path: string): DeviceSpec {
-  return {
-    device,
-    backend: {
-      params: path,
-      type: 'phy',
-      dev: name,
-      mode,
-      removable: '0',
-      bootable: '1',
-      'device-type': 'disk',
-      'discard-enable': '1',
-    },
-    frontend: { 'virtual-device': `${devid}`, 'device-type': 'disk' },
-    frontendReadOnly: {},
-  };
-}
-
-function vifSpec(vif: Vif, device: DeviceName): DeviceSpec {
-  const { devid, mac, mtu } = vif;
-  const size = mtu === undefined ? undefined : { mtu: `${mtu}` };
-  const address = givenAddress(vif);
-  const ip = address === undefined ? undefined : { ip: address };
-  return {
-    device,
-    backend: { handle: `${devid}`, type: 'vif', mac, ...size, ...ip },
-    frontend: { handle: `${devid}` },
-    frontendReadOnly: { mac, ...size },
-  };
-}
-
 /** Where a guest is found, as far as the host file tells; without the length of the prefix. */
-export function givenAddress({ address }: Vif): string | undefined {
+function givenAddress({ address }: Vif): string | undefined {
   return address === undefined || address === DHCP ? undefined : plain(address);
 }
 
 /** An address without the length of its prefix. */
 function plain(address: string): string {
   return address.split('/')[0]!;
-}
-
-function permEntry(text: string): NonNullable<NodeSpec['perms']>[number] {
-  return { letter: text[0] as 'n' | 'r' | 'w' | 'b', domid: Number(text.slice(1)) };
-}
-
-/** How libxl asks a backend that is there, at this state, to let go of a device: one that is Closed is not asked to close. */
-export function detachNodes(device: DeviceName, state: string | undefined): NodeSpec[] {
-  const back = backendPath(device);
-  const offline = { path: `${back}/online`, value: '0' };
-  return state === CLOSED ? [offline] : [offline, { path: `${back}/state`, value: '5' }];
-}
-
-/** For people: `xvda alice.img`, `vif0 10.53.0.2/24`, `sockets0`. */
-export function deviceText(device: Device): string {
-  if (device.kind === 'pvcalls') return device.name;
-  return `${device.name} ${device.kind === 'vbd' ? device.file : (device.address ?? device.mac)}`;
 }
 
 /** What host files cannot say by their shape alone, of the devices of all guests. */

@@ -11,7 +11,7 @@ import { guestConfig, guestDisks } from '../core/guestconfig.ts';
 import type { GuestFile } from '../core/host.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Toolstack } from '../core/toolstack.ts';
-import { diskPath, makeDisk } from './devices.ts';
+import { diskPath, makeDisk } from './disks.ts';
 import { endProcess, guestLog } from './guestprocess.ts';
 import { ended, isAlive, type ProcessId } from './identity.ts';
 import { readRecords } from './records.ts';
@@ -80,7 +80,7 @@ export async function endGuests(run: string): Promise<void> {
     }
   }
   await Promise.race([Promise.all(alive.map(ended)), delay(GRACE_MS, undefined, { ref: false })]);
-  await Promise.all(processes(run).map(endProcess));
+  await Promise.all(processes(run).map(({ pid, born }) => endProcess({ pid, born })));
 }
 
 function processes(run: string): ProcessId[] {
