@@ -106,7 +106,7 @@ test('a guest has a serial port whose model may be killed; its end is the end of
   const cfg = join(host.top, 'ser.cfg');
   writeFileSync(
     cfg,
-    'name = "ser"\nkernel = "serial"\nmemory = 4\ndevice_model = "serial"\nserial = "pty"\n',
+    'name = "ser"\ntype = "hvm"\nkernel = "serial"\nmemory = 4\ndevice_model = "serial"\nserial = "pty"\n',
   );
   expect(await stubdom0('create', cfg, '--run', host.run)).toMatchObject({ code: 0 });
   const viewer = joined('-t', 'serial', 'ser');
