@@ -34,6 +34,8 @@ export interface ClientSupports {
   readonly today: boolean;
   /** Does a write of another client make a transaction fail that wrote the same node? Not in oxenstored, which plays it again. */
   readonly conflicts: boolean;
+  /** A directory of any size may be asked for (default). Not by the kernel's device of oxenstored: its answer is too long for the kernel. */
+  readonly wide?: boolean;
   /** The way is the kernel's device, which keeps watches itself: each is another, none has a depth. */
   readonly device?: boolean;
 }
@@ -68,7 +70,7 @@ export function overLink(open: () => Promise<Link>): Connector {
 export function clientSuite(
   name: string,
   start: () => Promise<ClientHost>,
-  { privileged, today, conflicts, device = false }: ClientSupports,
+  { privileged, today, conflicts, device = false, wide = true }: ClientSupports,
 ): void {
   describe(name, () => {
     let host: ClientHost;
@@ -136,7 +138,7 @@ export function clientSuite(
       expect(await store.directory(path)).toEqual(['a', 'b', 'c']);
     });
 
-    where(privileged)('lists more children than one message holds, in order', async () => {
+    where(wide && privileged)('lists more children than one message holds, in order', async () => {
       const path = await fresh();
       const names = Array.from({ length: 1000 }, (_, n) => `child-${String(n).padStart(4, '0')}`);
       await Promise.all(names.map((each) => store.mkdir(`${path}/${each}`)));

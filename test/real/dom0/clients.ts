@@ -13,6 +13,7 @@ const { clientSuite } = await import('../../conformance/client.ts');
 const kind = process.argv[2];
 clientSuite('/dev/xen/xenbus', async () => ({ connector: at('/dev/xen/xenbus'), stop: async () => {} }), {
   privileged: true,
+  wide: kind !== 'ox',
   today: kind === 'ours',
   conflicts: kind !== 'ox',
   device: true,
