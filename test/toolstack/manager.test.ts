@@ -38,7 +38,13 @@ function whole(name: string, more: Partial<DomainConfig> = {}): DomainConfig {
   truncateSync(file, 1 << 20);
   const devices = { disks: [{ sizeMb: 1, mode: 'w', file }], vifs: [{ address: '10.53.0.2/24' }] } as const;
   const guest = { name, memoryMb: 1, vcpus: 1, greets: [], fetches: [], sockets: [], ...devices };
-  return { ...guestConfig(guest, 0, (path) => path), deviceModel: 'serial', kernel: 'serial', ...more };
+  return {
+    ...guestConfig(guest, 0, (path) => path),
+    type: 'hvm',
+    deviceModel: 'serial',
+    kernel: 'serial',
+    ...more,
+  };
 }
 
 function nothingIsLeft(): Promise<void> {

@@ -9,12 +9,13 @@ import { hypervisorPaths } from '../../osdep/sim/start.ts';
 import type { Hypervisor } from '../io/host.ts';
 import { packageRoot } from '../io/hostfile.ts';
 
+const PAGES_PER_MB = 256;
 const program = join(packageRoot, 'dist/osdep/sim/hypervisor-main.js');
 
 export const simulation: Hypervisor<RemoteSimPlatform> = {
-  command: (run) => ({
+  command: (run, { memoryMb }) => ({
     file: process.execPath,
-    args: [program, '--run', run, '--with-parent'],
+    args: [program, '--run', run, '--with-parent', '--pages', `${memoryMb * PAGES_PER_MB}`],
     env: {},
     ready: /^ready$/,
   }),

@@ -10,6 +10,11 @@ import type { Uplink } from './uplink.ts';
 
 export interface HostFile {
   readonly name: string;
+  /** The simulated one. */
+  readonly machine: {
+    /** MiB. */
+    readonly memoryMb: number;
+  };
   readonly xenstored: {
     /** MiB. */
     readonly memoryMb: number;

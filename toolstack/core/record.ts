@@ -14,6 +14,8 @@ export type RecordPhase = 'creating' | 'running' | 'restarting' | 'ending' | 'pr
 export interface RecordedProcess {
   readonly pid: number;
   readonly born: string;
+  /** Others' domains are in it, too: it is not ended for one of them. */
+  readonly shared?: true;
 }
 
 /** A domain with a process in it. */

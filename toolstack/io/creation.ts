@@ -11,7 +11,7 @@ import type { DomainRecord } from '../core/record.ts';
 import type { Progress } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import { type DomainBuilder, startTime } from './domains.ts';
-import { endProcess, guestLog, removeLogs, type Started, startProcess } from './guestprocess.ts';
+import { BULK, endProcess, guestLog, removeLogs, type Started, startProcess } from './guestprocess.ts';
 import { removeModel, startModel } from './model.ts';
 import type { Parts } from './parts.ts';
 import { guestCommand } from './programs.ts';
@@ -125,18 +125,17 @@ export class DomainCreation {
   #start(): void {
     const { parts, creation } = this.#options;
     const { config } = creation;
-    const command = guestCommand(
-      config,
-      parts.run,
-      parts.environment(this.#record.domid!, 'ends with its process'),
-    );
-    this.#started = startProcess(command, guestLog(parts.run, config.name));
+    const environment = parts.environment(this.#record.domid!, 'ends with its process');
+    this.#started =
+      config.kernel === BULK
+        ? parts.bulk.join(this.#record.domid!, environment)
+        : startProcess(guestCommand(config, parts.run, environment), guestLog(parts.run, config.name));
     this.#save({ process: this.#started.id });
     this.#started.go();
   }
 
   async #kill(): Promise<void> {
-    if (this.#record.process !== undefined) await endProcess(this.#record.process);
+    await endProcess(this.#record.process);
   }
 
   #save(change: Partial<DomainRecord>): void {

@@ -159,8 +159,8 @@ export class DomainBuilder {
 
   readonly #actions: Record<DomainAction, () => Promise<void> | void> = {
     create: () => {
-      const { uuid, maxvcpus } = this.#spec;
-      this.#domid = this.#ctrl.createDomain({ handle: uuid, maxVcpus: maxvcpus });
+      const { uuid, type, maxvcpus } = this.#spec;
+      this.#domid = this.#ctrl.createDomain({ handle: uuid, maxVcpus: maxvcpus, hvm: type !== 'pv' });
     },
     destroy: () => this.#domains.destroy(this.#domid!),
     populate: () => {

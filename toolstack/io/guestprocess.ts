@@ -15,6 +15,7 @@ import {
   truncateSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { modelName } from '../core/model.ts';
 import type { RecordedProcess } from '../core/record.ts';
 import type { Command } from './child.ts';
@@ -23,8 +24,12 @@ import { ended, identify, isAlive } from './identity.ts';
 
 const LOG_MAX_BYTES = 1 << 20;
 const LOGS_KEPT = 64;
+/** Whose log is that of many. */
+export const BULK = 'bulk';
 /** Becomes the program at a word of ours; without one, when we are gone before, it ends. */
 const GATE = 'read -r go || exit 1; exec "$@" </dev/null';
+/** The same, and what we say further is the program's to read. */
+const OPEN_GATE = 'read -r go || exit 1; exec "$@"';
 /** Ours alone, from whoever started us. */
 const NOT_THEIRS = ['STUBDOM0_LIFELINE', 'STUBDOM0_TOKEN', 'STUBDOM0_RUN'];
 
@@ -43,13 +48,32 @@ export interface Started {
 
 /** Throws Fault. */
 export function startProcess(command: Omit<Command, 'ready'>, log: string): Started {
+  const { child, id, over } = spawnAt(GATE, command, log);
+  return { id, over, go: () => child.stdin!.end('go\n') };
+}
+
+/** One that is told more on its standard input, for as long as we are there. Throws Fault. */
+export function startReader(
+  command: Omit<Command, 'ready'>,
+  log: string,
+): Omit<Started, 'go'> & { readonly input: Writable } {
+  const { child, id, over } = spawnAt(OPEN_GATE, command, log);
+  child.stdin!.write('go\n');
+  return { id, over, input: child.stdin! };
+}
+
+function spawnAt(
+  gate: string,
+  command: Omit<Command, 'ready'>,
+  log: string,
+): Omit<Started, 'go'> & { readonly child: ChildProcess } {
   mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
   const file = openSync(log, 'a', 0o600);
   try {
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !NOT_THEIRS.includes(name)),
     );
-    const child = spawn('/bin/sh', ['-c', GATE, 'sh', command.file, ...command.args], {
+    const child = spawn('/bin/sh', ['-c', gate, 'sh', command.file, ...command.args], {
       env: { ...env, ...command.env },
       stdio: ['pipe', file, file],
       detached: true,
@@ -58,7 +82,7 @@ export function startProcess(command: Omit<Command, 'ready'>, log: string): Star
     child.stdin!.on('error', () => {});
     const id = child.pid === undefined ? undefined : identify(child.pid);
     if (id === undefined) throw new Fault('cannot start another process on this machine');
-    return { id, over, go: () => child.stdin!.end('go\n') };
+    return { child, id, over };
   } finally {
     closeSync(file);
   }
@@ -73,9 +97,9 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Until it is gone; one that is gone already is fine. */
-export async function endProcess(id: RecordedProcess): Promise<void> {
-  if (!isAlive(id)) return;
+/** Until it is gone; one that is gone already is fine, one that others share stays. */
+export async function endProcess(id: RecordedProcess | undefined): Promise<void> {
+  if (id === undefined || id.shared || !isAlive(id)) return;
   try {
     process.kill(-id.pid, 'SIGKILL');
   } catch {
@@ -91,7 +115,9 @@ export function removeLogs(run: string, name: string): void {
 
 /** Of domains that are gone the last ones are kept. */
 export function pruneLogs(run: string, names: readonly string[]): void {
-  const theirs = new Set(names.flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]));
+  const theirs = new Set(
+    [BULK, ...names].flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]),
+  );
   const logs = join(run, 'logs');
   const gone = (existsSync(logs) ? readdirSync(logs) : [])
     .filter((file) => /^guest-.*\.log$/.test(file))

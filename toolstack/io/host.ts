@@ -27,7 +27,7 @@ import type { DomainState, HostState, SshState } from './state.ts';
 
 export interface Hypervisor<P extends Platform = Platform> {
   /** How it is started. */
-  command(run: string): Command;
+  command(run: string, machine: HostFile['machine']): Command;
   /** As the control domain of one that serves. */
   open(run: string): P;
   /** What makes a process that domain, and what becomes of the domain when the process ends. */
@@ -225,7 +225,7 @@ export class Host<P extends Platform> {
       this.#crew.start({
         name: 'hypervisor',
         policy: { ...defaultPolicy, onExit: 'fatal' },
-        command: () => this.#hypervisor.command(this.#run.path),
+        command: () => this.#hypervisor.command(this.#run.path, this.#file.machine),
       }),
     xenstored: (): Promise<void> =>
       this.#crew.start({

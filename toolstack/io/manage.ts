@@ -4,6 +4,7 @@
 import type { Ctrl } from '../../osdep/ctrl.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import { serviceOf } from '../core/host.ts';
+import { Bulk } from './bulk.ts';
 import { Domains } from './domains.ts';
 import { Fault } from './fault.ts';
 import type { DomainLife } from './host.ts';
@@ -50,6 +51,7 @@ export function manage({ run, ctrl, store, environment, print }: ManageOptions):
     services,
     hotplug,
     makeRoom: (domid) => room.make(domid, table.devices()),
+    bulk: new Bulk(run),
     records: new Records(run),
     environment,
     log: logToOutput(),

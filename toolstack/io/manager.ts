@@ -206,6 +206,10 @@ export class Manager implements Toolstack {
   #checked(config: DomainConfig): DomainConfig {
     this.#checkName(config.name, undefined);
     checkKernel(config);
+    if (config.deviceModel !== undefined && config.type !== 'hvm')
+      throw new Fault(
+        `${config.name}: device_model: a domain of type ${config.type} has none; write type="hvm"`,
+      );
     const whole = filledIn(config, randomBytes);
     const clash = deviceClash(whole);
     if (clash !== undefined) throw new Fault(`${config.name}: ${clash}`);

@@ -93,7 +93,7 @@ async function running({ store }: Parts, spec: { domid: number; modelDomid: numb
 export async function removeModel(parts: Parts, { domid, model }: DomainRecord): Promise<void> {
   if (model === undefined) return;
   const { ctrl, domains, store } = parts;
-  if (model.process !== undefined) await endProcess(model.process);
+  await endProcess(model.process);
   if (model.domid === undefined) return;
   if (ctrl.getDomainInfo(model.domid)?.handle === model.uuid) domains.destroy(model.domid);
   if ((await store.findText(`/local/domain/${model.domid}/vm`)) === `/vm/${model.uuid}`) {

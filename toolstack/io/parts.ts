@@ -3,6 +3,7 @@
  */
 import type { Ctrl } from '../../osdep/ctrl.ts';
 import type { Client } from '../../xenstored/client/index.ts';
+import type { Bulk } from './bulk.ts';
 import type { Domains } from './domains.ts';
 import type { DomainLife } from './host.ts';
 import type { Hotplug } from './hotplug.ts';
@@ -24,6 +25,7 @@ export interface Parts {
   readonly hotplug: Hotplug;
   /** Until that domain has room in the store for what it is to serve. */
   makeRoom(domid: number): Promise<void>;
+  readonly bulk: Bulk;
   readonly records: Records;
   /** What makes a process that domain. */
   environment(domid: number, life: DomainLife): Record<string, string>;

@@ -115,6 +115,12 @@ export function guestCommand(
   return { file, args: [kernel, ...words], env: domain };
 }
 
+/** A process for many guests, which are handed over to it one by one. */
+export function bulkCommand(environment: Environment): Omit<Command, 'ready'> {
+  const args = [join(packageRoot, 'dist/toolstack/guest/bulk-main.js')];
+  return { file: process.execPath, args, env: environment };
+}
+
 /** Of a device model with a serial port. */
 export function modelCommand(run: string, domain: Environment): Omit<Command, 'ready'> {
   const args = [join(packageRoot, 'dist/toolstack/model/main.js'), '--platform', 'sim', '--run', run];
@@ -123,7 +129,7 @@ export function modelCommand(run: string, domain: Environment): Omit<Command, 'r
 
 /** Throws Fault: a kernel is neither one of ours nor a file. */
 export function checkKernel({ kernel = 'guest' }: Pick<DomainConfig, 'kernel'>): void {
-  const known = [...Object.keys(guests), ...Object.keys(drivers)];
+  const known = [...Object.keys(guests), 'bulk', ...Object.keys(drivers)];
   if (known.includes(kernel)) return;
   if (!isAbsolute(kernel) || statSync(kernel, { throwIfNoEntry: false })?.isFile() !== true)
     throw new Fault(`kernel ${kernel}: no such file, and no program of ours (${known.join(', ')})`);

@@ -19,7 +19,7 @@ export async function wipe(
   const { domid, uuid } = record;
   const info = domid === undefined ? findByUuid(parts, uuid) : ofUuid(parts.ctrl.getDomainInfo(domid), uuid);
   if (info !== undefined) parts.domains.destroy(info.domid);
-  if (record.process !== undefined) await endProcess(record.process);
+  await endProcess(record.process);
   const number = domid ?? info?.domid;
   await again(() => removeModel(parts, record));
   if (number !== undefined) await again(() => forget(parts, number, uuid));
