@@ -91,6 +91,11 @@ export class FakeStore implements Store {
     this.#listeners.delete(listener);
   }
 
+  async introduced(): Promise<boolean> {
+    this.#fail();
+    return false;
+  }
+
   async control(command: string, args: readonly string[]): Promise<string> {
     this.#fail();
     this.commands.push([command, ...args]);

@@ -58,6 +58,13 @@ const DOCS_POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
+/** Values are guests': no browser shall take a reply for anything but what it is, nor keep it. Pages have their own. */
+const guards: readonly (readonly [string, string])[] = [
+  ['x-content-type-options', 'nosniff'],
+  ['referrer-policy', 'no-referrer'],
+  ['content-security-policy', "default-src 'none'; frame-ancestors 'none'"],
+  ['cache-control', 'no-store'],
+];
 const BODY_MAX_BYTES = 1 << 20;
 const HEADERS_MAX_BYTES = 8192;
 const CONNECTIONS_MAX = 512;
@@ -119,6 +126,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
   app.addHook('onSend', async (request, reply) => {
+    for (const [name, value] of guards) if (!reply.hasHeader(name)) reply.header(name, value);
     if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
   });
 
@@ -230,6 +238,8 @@ function record(request: Request, reply: Reply, audit: Audit): void {
   const { caller, audited, routeOptions } = request;
   const { operationId = routeOptions.url } = (routeOptions.schema ?? {}) as { operationId?: string };
   const code = codes.get(reply);
+  // Whoever asks more than is answered shall not fill the log with it.
+  if (code === 'rate_limited') return;
   // Refused before its route knew: what was asked for.
   const what = audited ?? request.query;
   audit.record({ ...caller, action: `${operationId}`, what, status: reply.statusCode, code });

@@ -104,8 +104,12 @@ export class Mirror {
     this.#doubtBetween(path);
     if (this.#isHere(path)) {
       this.#doubted.add(path);
-      for (const below of this.#reading.keys())
-        if (below !== path && isWithin(path, below)) this.#doubtBetween(below);
+      for (const below of this.#reading.keys()) {
+        if (below === path || !isWithin(path, below)) continue;
+        this.#doubtBetween(below);
+        // What is on its way may be from before.
+        this.#doubted.add(below);
+      }
       return;
     }
     for (let below = path; below !== this.#options.root && below !== '/'; ) {
@@ -263,17 +267,19 @@ export class Mirror {
       this.#doubted.delete(path);
       this.#reading.set(path, (this.#reading.get(path) ?? 0) + 1);
     }
-    let nodes: Found[] | undefined;
+    let nodes: Found[] = [];
+    let failed = true;
     try {
       nodes = await Promise.all(paths.map((path) => this.#fetch(path)));
       // Events that came before the answers are handled first.
       await setImmediate();
+      failed = false;
     } finally {
       for (const path of paths) {
         const readers = this.#reading.get(path)! - 1;
         if (readers > 0) this.#reading.set(path, readers);
         else this.#reading.delete(path);
-        if (nodes === undefined && this.#entries.has(path)) this.#doubted.add(path);
+        if (failed && this.#entries.has(path)) this.#doubted.add(path);
       }
     }
     // What was asked of a store that is another one now tells nothing of this one.

@@ -36,6 +36,8 @@ export interface Store {
   change<T>(body: (tx: StoreChange) => Promise<T>): Promise<T>;
   /** Paths that changed at or below `path`; once `path` itself at the beginning. Ends with the signal. */
   changes(path: string, signal: AbortSignal): AsyncIterable<string>;
+  /** Does the daemon serve this domain's ring? */
+  introduced(domid: number): Promise<boolean>;
   /** A command for the daemon itself; answers its text. */
   control(command: string, args: readonly string[]): Promise<string>;
 }

@@ -189,6 +189,7 @@ const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['transactions', { run: listing(introspect.transactions), args: '[<domid>] [from <line>]' }],
   ['rings', { run: listing(introspect.rings), args: '[<domid>] [from <line>]' }],
   ['trace', { run: trace, args: '[<domid>] [from <line>]|from-change <number>' }],
+  ['quotas', { run: listing(introspect.quotas), args: '[<domid>] [from <line>]' }],
   ['refusals', { run: listing(introspect.refusals), args: '[<domid>] [from <line>]' }],
   ['statistics', { run: (state) => text(introspect.statistics(state)), args: '' }],
   ['work', { run: (state) => text(introspect.work(state)), args: '' }],

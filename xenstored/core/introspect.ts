@@ -6,6 +6,7 @@ import { opName } from '../wire/ops.ts';
 import type { Domain } from './domain.ts';
 import type { Change } from './history.ts';
 import type { Link } from './link.ts';
+import { quotaNames } from './quota.ts';
 import type { State } from './state.ts';
 
 const about = (link: Link): string => (link.kind === 'ring' ? `domain ${link.domid}` : `socket ${link.id}`);
@@ -44,6 +45,18 @@ export function* transactions(state: State, domid: number | undefined): Generato
       const age = Math.round(state.now - startedAt);
       yield `${about(link)} ${id} nodes=${nodes} age=${age}ms${changed ? ' changed' : ''}${doomed ? ' failed' : ''}`;
     }
+  }
+}
+
+/** Used, limit (0: none) and the most ever seen of each quota. */
+export function* quotas(state: State, domid: number | undefined): Generator<string> {
+  for (const { domid: id, account, privileged } of state.domains.all()) {
+    if (domid !== undefined && id !== domid) continue;
+    const { used, limits, max } = account;
+    const parts = quotaNames.map(
+      (name) => `${name}=${used[name]}/${privileged ? 0 : limits[name]}/${max[name]}`,
+    );
+    yield `domain ${id} ${parts.join(' ')}`;
   }
 }
 

@@ -3,6 +3,8 @@
  */
 import type { Routes } from '../context.ts';
 import { controlRoutes } from './control.ts';
+import { daemonRoutes } from './daemon.ts';
+import { domainRoutes } from './domains.ts';
 import { eventRoutes } from './events.ts';
 import { nodeRoutes } from './node.ts';
 import { searchRoutes } from './search.ts';
@@ -15,5 +17,7 @@ export const groups: readonly Routes[] = [
   treeRoutes,
   searchRoutes,
   eventRoutes,
+  domainRoutes,
+  daemonRoutes,
   controlRoutes,
 ];
