@@ -3,7 +3,7 @@
  * consoled: picks the machine, and serves the consoles of the domains whose toolstack says so, until it is told to stop. Whoever starts it again goes on where
  * it was. Decides nothing else.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { lockFile } from '../../osdep/os/lockfile.ts';
@@ -24,6 +24,7 @@ Serves the consoles of domains, as xenconsoled does: each as a terminal that its
   --log-count N       so many are kept besides; default: 4
 `;
 
+const XENS_PID_FILE = '/run/xen/xenconsoled.pid';
 /** It is told, then, what is missing. */
 const STORE_PATIENCE_MS = 2000;
 
@@ -62,6 +63,7 @@ async function serve(): Promise<void> {
   const platform = await machine(values.platform, run);
   // Without a hypervisor it ends here, rather than wait for a store for ever.
   platform.openEvtchn().close();
+  if (platform.name === 'xen') refuseBesideXens();
   const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
   const waits = setTimeout(() => log('waiting for the store'), STORE_PATIENCE_MS);
   const store = await connect({ ...way, first: 'wait' });
@@ -92,6 +94,18 @@ async function machine(wanted: string | undefined, run: string): Promise<Platfor
   const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
   if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
   return (await import('../../osdep/xen/platform.ts')).xenPlatform();
+}
+
+/** Both would take each console. */
+function refuseBesideXens(): void {
+  let pid: string;
+  try {
+    pid = readFileSync(XENS_PID_FILE, 'latin1').trim();
+  } catch {
+    return;
+  }
+  if (/^\d+$/.test(pid) && existsSync(`/proc/${pid}`))
+    throw new Error(`xenconsoled runs (process ${pid}): stop that one first`);
 }
 
 /** For as long as the process lives: two would take each other's consoles. */
