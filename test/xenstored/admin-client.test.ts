@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Tokens } from '../../xenstored/admin/access.ts';
 import { type App, buildApp, openapiDocument } from '../../xenstored/admin/app.ts';
@@ -113,6 +114,15 @@ test("the manual's example works as it is printed, from the built package", asyn
   clearInterval(writing);
   child.kill();
   await once(child, 'exit');
+});
+
+test('it has nothing in it that a browser has not', async () => {
+  const entry = fileURLToPath(new URL('../../xenstored/admin/client/index.ts', import.meta.url));
+  const bundle = await rolldown({ input: entry, platform: 'browser', external: /^node:/ });
+  const { output } = await bundle.generate();
+  await bundle.close();
+  expect(output.map(({ type }) => type)).toEqual(['chunk']);
+  expect(output[0].imports).toEqual([]);
 });
 
 /** Until one that tells of this path, or to look again. */

@@ -247,6 +247,12 @@ test('the read token changes nothing, and what it tried is on record', async () 
   });
 });
 
+test('nobody fills the audit log who has no token', async () => {
+  const { ask, audited } = await startApp();
+  for (let tries = 0; tries < 100; tries++) await ask('DELETE', '/v1/node?path=/a', { role: 'none' });
+  expect(audited.length).toBeLessThan(50);
+});
+
 test('the audit log has every change, and no secret', async () => {
   const lines: string[] = [];
   const { ask } = await startApp({

@@ -113,6 +113,20 @@ test('without the token nothing is told', async () => {
   }
 });
 
+test('no browser takes a reply for a page, or keeps it', async () => {
+  const { ask, store } = await startApp();
+  store.write('/a', '<script>alert(1)</script>');
+  for (const url of ['/v1/node?path=/a', '/v1/tree?path=/a', '/v1/node?path=<script>', '/nowhere']) {
+    const { headers } = await ask('GET', url);
+    expect(headers['content-type']).toMatch(/^application\/(problem\+)?json/);
+    expect(headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining("default-src 'none'"),
+      'cache-control': expect.stringMatching(/^no-(store|cache)$/),
+    });
+  }
+});
+
 test('whoever tries tokens is stopped, and whoever has one is not', async () => {
   const { ask, clock } = await startApp();
   const guess = () =>
