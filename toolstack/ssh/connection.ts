@@ -167,7 +167,7 @@ export class Connection implements Line {
     });
     const visit =
       (begin: (visit: Visit) => Promise<void>) => (accepted: () => unknown, rejected: () => void) => {
-        if (this.#visits.get(session) !== undefined) {
+        if (this.#over || this.#visits.get(session) !== undefined) {
           rejected?.();
           return;
         }
@@ -176,7 +176,9 @@ export class Connection implements Line {
         const { host } = this.#ways;
         const begun = new Visit({ channel, line: this, visitor, host, terminal });
         this.#visits.set(session, begun);
-        void begin(begun).finally(() => this.#rest());
+        begin(begun)
+          .catch((error) => host.log('mistake', { error: error instanceof Error ? error.stack : error }))
+          .finally(() => this.#rest());
         this.#rest();
       };
     session.on('exec', (accepted, rejected, { command }) => {

@@ -16,7 +16,15 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { type AuthorizedKey, type AuthorizedKeys, parseAuthorizedKeys } from './authorized.ts';
-import { fingerprint, makeKeyPair, type PublicKey, publicHalf, sameBlob, weakness } from './library.ts';
+import {
+  digestOf,
+  fingerprint,
+  makeKeyPair,
+  type PublicKey,
+  publicHalf,
+  sameDigest,
+  weakness,
+} from './library.ts';
 
 export interface HostKey {
   readonly privateKey: string;
@@ -84,6 +92,8 @@ function writeOwn(path: string, text: string, mode: number): void {
 interface Kept extends AuthorizedKeys {
   /** Of the file as it was read. */
   readonly stamp: string;
+  /** Of the keys, in their order. */
+  readonly digests: readonly Buffer[];
 }
 
 /** The keys of some files; each is read again when it has changed. */
@@ -105,24 +115,28 @@ export class KeyRing {
 
   /** The first file's word counts. Takes as long for a key that is there as for one that is not. */
   find(blob: Uint8Array): AuthorizedKey | undefined {
+    const wanted = digestOf(blob);
     let found: AuthorizedKey | undefined;
-    for (const key of this.keys()) if (sameBlob(key.blob, blob)) found ??= key;
+    for (const { keys, digests } of this.#files.map((file) => this.#read(file)))
+      for (const [index, key] of keys.entries()) if (sameDigest(digests[index]!, wanted)) found ??= key;
     return found;
   }
 
-  #read(file: string): AuthorizedKeys {
+  #read(file: string): Kept {
     const before = this.#kept.get(file);
     let now: Kept;
     try {
       const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
       const stamp = `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
       if (before?.stamp === stamp) return before;
-      now = { stamp, ...readKeys(file) };
+      const read = readKeys(file);
+      now = { stamp, ...read, digests: read.keys.map(({ blob }) => digestOf(blob)) };
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       const stamp = missing ? 'missing' : reasonOf(error);
       if (before?.stamp === stamp) return before;
-      now = { stamp, keys: [], refused: missing ? [] : [`${file}: ${reasonOf(error)}`] };
+      const refused = missing ? [] : [`${file}: ${reasonOf(error)}`];
+      now = { stamp, keys: [], digests: [], refused };
     }
     this.#kept.set(file, now);
     for (const line of now.refused) this.#log(line);

@@ -77,10 +77,13 @@ export function fingerprint(blob: Uint8Array): string {
   return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
 }
 
-/** In a time that does not depend on where they differ. */
-export function sameBlob(one: Uint8Array, other: Uint8Array): boolean {
-  const digest = (blob: Uint8Array): Buffer => createHash('sha256').update(blob).digest();
-  return timingSafeEqual(digest(one), digest(other));
+/** To compare blobs by, in a time that does not depend on where they differ. */
+export function digestOf(blob: Uint8Array): Buffer {
+  return createHash('sha256').update(blob).digest();
+}
+
+export function sameDigest(one: Buffer, other: Buffer): boolean {
+  return timingSafeEqual(one, other);
 }
 
 const RSA_BITS_MIN = 2048;
