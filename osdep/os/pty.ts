@@ -59,8 +59,8 @@ export function closePty({ master, slave }: Pty): void {
 }
 
 /**
- * A terminal by its name, as its user: one that passes bytes on as they are, since any other is somebody's who knows nothing of us (its name may have been given
- * away meanwhile). Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another kind of
+ * A terminal by its name, as its user: one that passes bytes on as they are, since any other is somebody's who knows nothing of us (its name may have been
+ * given away meanwhile). Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another kind of
  * terminal, EBUSY if somebody has joined it.
  */
 export function openTerminal(path: string): Descriptor {

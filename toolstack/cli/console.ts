@@ -1,6 +1,6 @@
 /**
- * Joins whoever runs a command and the console of a domain, as xenconsole does: the terminal that a node of the store names, followed when its server is started
- * again and names another; Ctrl-] leaves, and the domain's end ends it. At a shell or over SSH. Knows no ring.
+ * Joins whoever runs a command and the console of a domain, as xenconsole does: the terminal that a node of the store names, followed when its server is
+ * started again and names another; Ctrl-] leaves, and the domain's end ends it. At a shell or over SSH. Knows no ring.
  */
 import { OsError } from '../../osdep/errno.ts';
 import { Fault } from '../io/fault.ts';

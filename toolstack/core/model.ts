@@ -34,7 +34,7 @@ export function modelName(name: string): string {
 }
 
 /** The model's own directory, which it may write. */
-export function modelPath({ domid, modelDomid }: ModelSpec): string {
+function modelPath({ domid, modelDomid }: ModelSpec): string {
   return `/local/domain/${modelDomid}/device-model/${domid}`;
 }
 
