@@ -11,10 +11,11 @@ import type { DomainRecord } from '../core/record.ts';
 import type { Progress } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import { type DomainBuilder, startTime } from './domains.ts';
-import { BULK, endProcess, guestLog, removeLogs, type Started, startProcess } from './guestprocess.ts';
+import { BULK, endProcess, guestLog, type Started, startProcess } from './guestprocess.ts';
 import { removeModel, startModel } from './model.ts';
 import type { Parts } from './parts.ts';
 import { guestCommand } from './programs.ts';
+import { wipe } from './wipe.ts';
 
 export interface CreationOptions {
   readonly parts: Parts;
@@ -69,8 +70,8 @@ export class DomainCreation {
       case 'record':
         return parts.records.save(this.#record);
       case 'unrecord':
-        removeLogs(parts.run, this.#record.config.name);
-        return parts.records.remove(this.#record.uuid);
+        // Whatever an undo before has not managed to take back.
+        return wipe(parts, this.#record, 'record');
       case 'domain':
         return this.#domain(action.action);
       case 'start':

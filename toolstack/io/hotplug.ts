@@ -97,9 +97,9 @@ export class Hotplug {
       (state, error) => error !== undefined || (state >= INIT_WAIT && state !== CLOSED) || state === 0,
       signal,
     );
-    const said = await this.#store.findText(errorPath(back));
-    const who = `domain ${name.backendDomid}`;
-    if (said !== undefined) throw new Fault(`${label(placed)}: ${who} says: ${said}`);
+    const said = await this.#said(name);
+    if (said !== undefined) throw new Fault(`${label(placed)}: ${said}`);
+    const who = await this.#nameOf(name.backendDomid);
     if (state === undefined)
       throw new Fault(`${label(placed)}: ${who} has not taken it on within ${this.#patienceMs / 1000} s`);
     if (state >= CLOSING || state === 0) throw new Fault(`${label(placed)}: ${who} did not want it`);
@@ -234,6 +234,7 @@ export class Hotplug {
         (key) => read(`${front}/${key}`),
       ),
     ]);
+    const error = await this.#said(name);
     return {
       kind,
       devid: name.devid,
@@ -249,7 +250,28 @@ export class Hotplug {
       rxRingRef: numberOf(rx, -1),
       mac,
       target: params,
+      ...(error !== undefined && { error }),
     };
+  }
+
+  /** What one end, the backend before the guest, has against a device. */
+  async #said({ frontendDomid, backendDomid, ...rest }: DeviceName): Promise<string | undefined> {
+    const name = { frontendDomid, backendDomid, ...rest };
+    const ends: readonly (readonly [string, number])[] = [
+      [backendPath(name), backendDomid],
+      [frontendPath(name), frontendDomid],
+    ];
+    for (const [path, domid] of ends) {
+      const text = await this.#store.findText(errorPath(path));
+      if (text !== undefined) return `${await this.#nameOf(domid)} says: ${plain(text)}`;
+    }
+    return undefined;
+  }
+
+  /** For people: `blkback (domain 2)`. */
+  async #nameOf(domid: number): Promise<string> {
+    const name = await this.#store.findText(`/local/domain/${domid}/name`);
+    return name === undefined ? `domain ${domid}` : `${plain(name)} (domain ${domid})`;
   }
 
   async #children(path: string): Promise<string[]> {
@@ -327,6 +349,11 @@ function unserved(config: DeviceConfig): string | undefined {
 
 function kindOf({ kind }: DeviceName): Kind {
   return kind === 'vif' || kind === 'pvcalls' ? kind : 'vbd';
+}
+
+/** What others have written, as one line that does nothing to a terminal. */
+function plain(text: string): string {
+  return text.replace(/[^ -~]+/g, ' ').slice(0, 512);
 }
 
 /** Of a node that a guest may have written. */

@@ -60,18 +60,17 @@ export class Keeper {
       signal,
       changed: (record) => this.#table.update(record),
     });
-    let record: DomainRecord;
     try {
       const made = await creation.carryOut();
       if (made === undefined) throw new Fault(`the creation of ${config.name} was broken off, and is undone`);
-      record = made.record;
       this.#begun(made);
+      return made.record;
     } catch (error) {
-      // An undo that failed leaves the record to whoever sweeps; its name is not given back before.
-      this.#table.remove(uuid);
+      // One of which something could not be taken back keeps its name, until somebody sweeps.
+      if (!this.#parts.records.has(uuid)) this.#table.remove(uuid);
+      else this.#table.settle(uuid);
       throw error;
     }
-    return record;
   }
 
   /** Until nothing of it is left. */

@@ -2,10 +2,12 @@
  * How domains end, and what becomes of them then: looks whenever the hypervisor has something to tell, and does what their configuration says
  * (toolstack/core/lifecycle.ts). Picks up what a manager that was killed has left. Knows no order.
  */
+import { randomUUID } from 'node:crypto';
 import { type DomainInfo, ShutdownReason } from '../../osdep/ctrl.ts';
-import { endText, type Fate, fateOf, recovery } from '../core/lifecycle.ts';
+import { endText, type Fate, fateOf, preservedName, recovery } from '../core/lifecycle.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Made } from './creation.ts';
+import { removeAll } from './domains.ts';
 import { reasonOf } from './fault.ts';
 import { boundLog, guestLog, pruneLogs } from './guestprocess.ts';
 import { isAlive } from './identity.ts';
@@ -41,8 +43,12 @@ export class Lives {
   begin(records: readonly DomainRecord[]): void {
     const infos = this.#infos();
     for (const record of records) {
-      this.#table.add(record);
-      void this.#recover(record, infos.get(record.uuid));
+      try {
+        this.#table.add(record);
+        void this.#recover(record, infos.get(record.uuid));
+      } catch (error) {
+        this.#parts.print(`guest ${record.config.name}: not taken up: ${reasonOf(error)}`);
+      }
     }
     void this.#watch();
     this.#round = setInterval(() => this.#makeRound(), ROUND_MS);
@@ -54,9 +60,11 @@ export class Lives {
   }
 
   /** A domain was made by us: how its processes end is told. */
-  begun({ record: { uuid }, started, model }: Made): void {
+  begun({ record: { uuid, process }, started, model }: Made): void {
     this.#children.add(uuid);
     void started.over.then((how) => {
+      // It may have been made anew meanwhile.
+      if (this.#table.get(uuid)?.record.process?.born !== process?.born) return;
       this.#children.delete(uuid);
       this.#how.set(uuid, how);
       this.#bury(uuid);
@@ -173,14 +181,41 @@ export class Lives {
         return;
       case 'restart':
         this.#parts.print(`${who} is made anew: ${words}${more}`);
-        await this.#restart(record, fate);
+        await this.#restart(record, fate, reason ?? ShutdownReason.CRASH);
     }
   }
 
-  async #restart(record: DomainRecord, fate: Fate & { kind: 'restart' }): Promise<void> {
+  async #restart(record: DomainRecord, fate: Fate & { kind: 'restart' }, reason: number): Promise<void> {
     const next: DomainRecord = { ...record, phase: 'restarting', quickEnds: fate.quickEnds };
-    this.#keeper.save(next);
-    await this.#anew(next, fate.pauseMs);
+    if (!fate.rename) {
+      this.#keeper.save(next);
+      return await this.#anew(next, fate.pauseMs);
+    }
+    const kept = await this.#keepAside(record, reason);
+    this.#parts.print(`guest ${record.config.name} (domain ${record.domid}) is kept as ${kept}`);
+    const fresh = { ...next, domid: undefined, process: undefined, model: undefined };
+    this.#keeper.save(fresh);
+    await this.#anew(fresh, fate.pauseMs);
+  }
+
+  /** What is left of a domain stays under another name, and with another uuid. Answers the name. */
+  async #keepAside(record: DomainRecord, endedBy: number): Promise<string> {
+    const { domid, config } = record;
+    const { ctrl, store, records } = this.#parts;
+    const uuid = randomUUID();
+    const name = preservedName(config.name, new Date().toISOString());
+    const kept: DomainRecord = { ...record, uuid, phase: 'preserved', endedBy, config: { ...config, name } };
+    this.#table.add(kept);
+    records.save(kept);
+    if (this.#infoOf(record) !== undefined) ctrl.setHandle(domid!, uuid);
+    await store.transaction(async (tx) => {
+      await tx.write(`/vm/${uuid}/uuid`, uuid);
+      await tx.write(`/vm/${uuid}/name`, name);
+      await tx.write(`/local/domain/${domid}/vm`, `/vm/${uuid}`);
+      await tx.write(`/local/domain/${domid}/name`, name);
+      await removeAll(tx, [`/vm/${record.uuid}`]);
+    });
+    return name;
   }
 
   /** Takes away what is left of it, and makes it again, the same in all but its number. */

@@ -81,8 +81,7 @@ export class Manager implements Toolstack {
     const ending = AbortSignal.any([signal, creating.signal]);
     return await this.#table.exclusive(uuid, async () => {
       const { domid } = await this.#keeper.make({ ...making, progress, signal: ending });
-      const entry = this.#table.get(uuid);
-      if (entry !== undefined) entry.creating = undefined;
+      this.#table.settle(uuid);
       return domid!;
     });
   }
@@ -194,7 +193,7 @@ export class Manager implements Toolstack {
   }
 
   async gc(): Promise<Swept> {
-    return await sweep(this.#parts, this.#table);
+    return await sweep(this.#parts, this.#table, this.#keeper);
   }
 
   /** Waits for nothing that can be picked up again. */

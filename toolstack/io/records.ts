@@ -2,7 +2,7 @@
  * The records of domains, each a file that is replaced whole: what is written is there after a kill, or what was there before is. Knows what
  * none of it means.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DomainRecord, parseRecord, recordText } from '../core/record.ts';
 
@@ -22,6 +22,10 @@ export class Records {
     const path = this.#path(record.uuid);
     writeFileSync(path + FRESH, recordText(record), { mode: 0o600 });
     renameSync(path + FRESH, path);
+  }
+
+  has(uuid: string): boolean {
+    return existsSync(this.#path(uuid));
   }
 
   remove(uuid: string): void {

@@ -3,19 +3,33 @@
  * directories. Looks at every domain: for orders of people, never on the way of another order.
  */
 import { dirname } from 'node:path';
-import type { Client } from '../../xenstored/client/index.ts';
-import { XenstoreError } from '../../xenstored/client/index.ts';
+import { type Client, XenstoreError } from '../../xenstored/client/index.ts';
 import type { Swept } from '../core/toolstack.ts';
 import { reasonOf } from './fault.ts';
+import type { Keeper } from './keeper.ts';
 import type { Parts } from './parts.ts';
 import type { Table } from './table.ts';
 import { allDomains } from './wipe.ts';
 
-export async function sweep(parts: Parts, table: Table): Promise<Swept> {
+export async function sweep(parts: Parts, table: Table, keeper: Keeper): Promise<Swept> {
   const removed: string[] = [];
   const left: string[] = [];
   // What is under way, recoveries among it, comes to its end first.
-  await Promise.all(table.all().map(({ record }) => table.exclusive(record.uuid, async () => {})));
+  await Promise.all(
+    table.all().map(({ record: { uuid } }) =>
+      table.exclusive(uuid, async () => {
+        const record = table.get(uuid)?.record;
+        if (record === undefined || !['creating', 'restarting', 'ending'].includes(record.phase)) return;
+        const what = `guest ${record.config.name}, which was left half done`;
+        try {
+          await keeper.remove(record);
+          removed.push(what);
+        } catch (error) {
+          left.push(`${what}: ${reasonOf(error)}`);
+        }
+      }),
+    ),
+  );
   for (const { what, paths } of await orphans(parts, table)) {
     try {
       for (const path of paths) await remove(parts.store, path);

@@ -47,6 +47,12 @@ export class Table {
     this.changed();
   }
 
+  /** Nobody is at work on making it any more. */
+  settle(uuid: string): void {
+    const row = this.#rows.get(uuid);
+    if (row !== undefined) row.creating = undefined;
+  }
+
   remove(uuid: string): void {
     const row = this.#rows.get(uuid);
     if (row === undefined) return;
