@@ -1,7 +1,7 @@
 // Devices of a domain through the store: who serves them, what a user is told when that fails, and that nothing is left of one that is gone. The backend is
 // this test; the nodes are compared with what libxl was seen to write on real Xen.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { parseCfg } from '../../toolstack/core/cfg.ts';
 import { parseDisk, parseSockets, parseVif } from '../../toolstack/core/cfgdevices.ts';
 import type { DeviceConfig } from '../../toolstack/core/config.ts';
@@ -64,6 +64,7 @@ function vif(...words: string[]): DeviceConfig {
 /** Answers for a backend until the device is gone: what it writes for each state that it finds. */
 function serve(path: string, answers: Readonly<Record<string, () => Promise<void>>>): { stop(): void } {
   const ending = new AbortController();
+  onTestFinished(() => ending.abort());
   void (async () => {
     for await (const _ of store.watch(`${path}/state`, { signal: ending.signal })) {
       const state = await store.findText(`${path}/state`);
@@ -118,7 +119,11 @@ test('a disk is taken on, listed, found, and leaves nothing', async () => {
   });
   await store.write('/local/domain/7/device/vbd/51712/ring-ref', '8');
   await store.write('/local/domain/7/device/vbd/51712/event-channel', '9 or so');
-  expect(await plug.list(7)).toMatchObject([{ name: 'xvda', ringRef: 8, evtchn: -1 }]);
+  const bad = '/local/domain/7/error/device/vbd/51712/error';
+  await store.write(bad, '12 no \x1b[2Jmemory');
+  expect(await plug.list(7)).toMatchObject([
+    { name: 'xvda', ringRef: 8, evtchn: -1, error: 'carol (domain 7) says: 12 no  [2Jmemory' },
+  ]);
   for (const text of ['xvda', '51712']) expect((await plug.find(7, 'vbd', text)).devid).toBe(51712);
   await expect(plug.find(7, 'vbd', 'xvdb')).rejects.toMatchObject({ kind: 'no device' });
   await expect(plug.attach(await plug.place(7, 'pv', disk('/e,raw,xvda')))).rejects.toThrow(
@@ -163,7 +168,9 @@ test('what a backend says against a device is what its user hears, and the devic
   });
   const plug = hotplug();
   const placed = await plug.place(7, 'pv', disk('/d.img,raw,xvda'));
-  await expect(plug.attach(placed)).rejects.toThrow(new Fault('xvda: domain 2 says: open /d.img: ENOENT'));
+  await expect(plug.attach(placed)).rejects.toThrow(
+    new Fault('xvda: blkback (domain 2) says: open /d.img: ENOENT'),
+  );
   backend.stop();
   expect(await plug.list(7)).toEqual([]);
   expect(await store.exists('/local/domain/2/error/backend')).toBe(false);
@@ -172,7 +179,9 @@ test('what a backend says against a device is what its user hears, and the devic
 test('a backend that says nothing is waited for for a while', async () => {
   const plug = hotplug(30);
   const placed = await plug.place(7, 'pv', disk('/d.img,raw,xvda'));
-  await expect(plug.attach(placed)).rejects.toThrow('xvda: domain 2 has not taken it on within 0.03 s');
+  await expect(plug.attach(placed)).rejects.toThrow(
+    'xvda: blkback (domain 2) has not taken it on within 0.03 s',
+  );
   expect(await plug.list(7)).toEqual([]);
 });
 

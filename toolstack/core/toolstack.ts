@@ -53,6 +53,8 @@ export interface DeviceEntry {
   readonly mac: string | undefined;
   /** vbd: what it is kept in. */
   readonly target: string | undefined;
+  /** What an end says against it, with that end: `domain 2 says: ...`; left out: nothing. */
+  readonly error?: string;
 }
 
 /** A step of a plan as a person would say it: "create the domain". */

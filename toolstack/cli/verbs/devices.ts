@@ -162,6 +162,8 @@ function list({ kind, word, thing, table }: Kind): Verb {
         }
       }
       session.out(flags.json ? `${JSON.stringify(devices, undefined, 2)}\n` : table(devices));
+      for (const { name, error } of flags.json ? [] : devices)
+        if (error !== undefined) session.err(`${name}: ${error}\n`);
       return code;
     },
   };
