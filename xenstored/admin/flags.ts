@@ -9,19 +9,19 @@ export const usage = `Usage: xenstore-admin [options]
 Shows a xenstore over REST and as a web page, on the loopback interface; with a write token also changes it.
 
 The store:
-  --run DIR                run directory of a host; its store is DIR/xenstored/socket (default: STUBDOM0_RUN)
+  --run DIR                run directory of a host, its store DIR/xenstored/socket (default: STUBDOM0_RUN)
   --socket PATH            the store's socket or device (default: as Xen's own clients find it)
 
 Where it listens:
   --port PORT              0: any that is free (default: 7380)
   --listen-unix PATH       a unix socket, for its owner alone, instead of a port
-  --listen ADDRESS         another address than 127.0.0.1; beyond the loopback interface with --allowed-host only
+  --listen ADDRESS         another address than 127.0.0.1; if not the loopback interface's, with --allowed-host
   --allowed-host NAME      a further name or address under which it may be asked for; several times
 
 Who may:
-  --token-file FILE        holds the token that reads; made, for its owner only, if it is not there
-                           (default: admin.token in the run directory; or the token itself in XENSTORE_ADMIN_TOKEN)
-  --write-token-file FILE  holds the token that also changes; made in the same way (default: nothing can be changed)
+  --token-file FILE        holds the token that reads; made, for its owner alone, if it is not there
+                           (default: admin.token in the run directory; or the token in XENSTORE_ADMIN_TOKEN)
+  --write-token-file FILE  holds the token that also changes; made likewise (default: there is none)
   --audit-log FILE         who changed what (default: logs/admin-audit.log in the run directory)
   --secret-name PART       values of nodes with this in their name are secrets, too; several times
   --allow-control COMMAND  a further control command that is passed on; several times
@@ -53,28 +53,27 @@ export type Place =
 
 const several = { type: 'string', multiple: true, default: [] as string[] } as const;
 
+const options = {
+  run: { type: 'string' },
+  socket: { type: 'string' },
+  port: { type: 'string' },
+  listen: { type: 'string' },
+  'listen-unix': { type: 'string' },
+  'allowed-host': several,
+  'token-file': { type: 'string' },
+  'write-token-file': { type: 'string' },
+  'audit-log': { type: 'string' },
+  'secret-name': several,
+  'allow-control': several,
+  help: { type: 'boolean', default: false },
+} as const;
+
 /** `undefined`: help was asked for. Throws with one line. */
 export function settings(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Settings | undefined {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      run: { type: 'string' },
-      socket: { type: 'string' },
-      port: { type: 'string' },
-      listen: { type: 'string' },
-      'listen-unix': { type: 'string' },
-      'allowed-host': several,
-      'token-file': { type: 'string' },
-      'write-token-file': { type: 'string' },
-      'audit-log': { type: 'string' },
-      'secret-name': several,
-      'allow-control': several,
-      help: { type: 'boolean', default: false },
-    },
-  });
+  const values = parsed(args);
   if (values.help) return undefined;
   const run = values.run ?? env.STUBDOM0_RUN;
   const inRun = (name: string): string | undefined => (run === undefined ? undefined : join(run, name));
@@ -94,6 +93,15 @@ export function settings(
     secretNames: values['secret-name'],
     control: values['allow-control'],
   };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    // The rest is advice on how to write what nobody wants to.
+    throw new Error((error as Error).message.split('\n')[0]);
+  }
 }
 
 function readToken(

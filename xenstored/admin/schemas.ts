@@ -295,7 +295,7 @@ export const Session: TSchema = Type.Object(
   {
     role: Type.Union([Type.Literal('read'), Type.Literal('write')]),
     daemon: Type.String({ description: 'stubdom0, xenstored (the C daemon), oxenstored or unknown.' }),
-    version: Type.String({ description: "This service's." }),
+    version: Type.String({ description: 'Of this interface.' }),
     writable: Type.Boolean({ description: 'Is there a write token at all?' }),
     connected: Type.Boolean({ description: 'Is there a connection to the store at this moment?' }),
   },
