@@ -34,6 +34,8 @@ beforeEach(async () => {
   if (!browser) return;
   context = await browser.newContext({ viewport: { width: 1200, height: 760 } });
   page = await context.newPage();
+  // Whoever waits in vain hears for what.
+  page.setDefaultTimeout(15_000);
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (line) => {
     if (/Content Security Policy|TrustedHTML|Refused to/.test(line.text())) complaints.push(line.text());

@@ -4,7 +4,8 @@
  */
 import type { ApiError } from './api.ts';
 import type { App } from './app.ts';
-import { type Child, h, type VNode } from './dom.ts';
+import { quotaBars } from './bars.ts';
+import { type Child, h } from './dom.ts';
 import type { View } from './shell.ts';
 import type { Row } from './types.ts';
 
@@ -60,13 +61,18 @@ export class DaemonView implements View {
         },
         () => {},
       );
-      for (const { name } of parts) await this.#part(name);
+      await Promise.all(parts.map(({ name }) => this.#part(name)));
       this.#app.refresh();
     }
     if (this.#here) this.#timer = setTimeout(() => void this.#ask(), AGAIN_MS);
   }
 
   async #part(name: string): Promise<void> {
+    const has = this.#about?.has;
+    if (Array.isArray(has) && !has.includes(name)) {
+      this.#told.set(name, 'not offered');
+      return;
+    }
     try {
       const reply = await this.#app.api.get<Readonly<Record<string, unknown>>>(`/v1/daemon/${name}`);
       const rows = reply[name];
@@ -115,42 +121,12 @@ export class DaemonView implements View {
 
   /** One bar for each domain and quota that has a limit. */
   #quotas(rows: readonly Row[]): Child {
-    return rows.map((row, index) => {
-      const quotas = Object.entries(row).filter(([, value]) => isQuota(value)) as [string, Quota][];
-      return h(
+    return rows.map((row, index) =>
+      h(
         'div',
         { class: 'quota', key: `q${row.domid ?? index}` },
         h('h3', {}, `domain ${row.domid ?? '?'}${typeof row.name === 'string' ? ` ${row.name}` : ''}`),
-        quotas.map(([what, { used, limit, max }]) => this.#bar(what, used, limit, max)),
-      );
-    });
-  }
-
-  #bar(what: string, used: number, limit: number | null, max: number | undefined): VNode {
-    const share = limit === null || limit === 0 ? 0 : used / limit;
-    const level = share >= 0.95 ? 'full' : share >= 0.75 ? 'high' : 'low';
-    return h(
-      'div',
-      { class: 'bar-line', key: what },
-      h('span', { class: 'bar-name' }, what),
-      limit === null
-        ? h('span', { class: 'bar-box' })
-        : h(
-            'span',
-            {
-              class: 'bar-box',
-              role: 'meter',
-              'aria-label': what,
-              'aria-valuemin': 0,
-              'aria-valuemax': limit,
-              'aria-valuenow': used,
-            },
-            h('span', { class: `bar-fill ${level}`, style: { width: `${Math.min(100, share * 100)}%` } }),
-          ),
-      h(
-        'span',
-        { class: 'bar-words' },
-        `${used} of ${limit === null ? 'any' : limit}${max === undefined ? '' : ` (most ${max})`}`,
+        quotaBars(row),
       ),
     );
   }
@@ -200,17 +176,6 @@ export class DaemonView implements View {
     if (!this.#whole.delete(name)) this.#whole.add(name);
     this.#app.refresh();
   }
-}
-
-interface Quota {
-  readonly used: number;
-  /** null: none. */
-  readonly limit: number | null;
-  readonly max?: number;
-}
-
-function isQuota(value: unknown): value is Quota {
-  return typeof value === 'object' && value !== null && 'used' in value && 'limit' in value;
 }
 
 function cell(value: unknown): string {

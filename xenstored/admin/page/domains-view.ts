@@ -4,6 +4,7 @@
  */
 import type { App } from './app.ts';
 import { type Child, h, type VNode } from './dom.ts';
+import { domainCard } from './domain-card.ts';
 import { handshake } from './handshake.ts';
 import { deviceRoute, domainName, picture } from './picture.ts';
 import type { View } from './shell.ts';
@@ -40,7 +41,7 @@ export class DomainsView implements View {
   arrived(rest: string): void {
     this.#here = true;
     this.#chosen = rest.length > 1 ? rest : undefined;
-    this.#trace.follow(this.#chosen !== undefined);
+    this.#trace.follow(this.#chosen !== undefined && !/^\/\d+$/.test(this.#chosen));
     void this.#ask();
   }
 
@@ -229,11 +230,7 @@ export class DomainsView implements View {
               h(
                 'td',
                 {},
-                h(
-                  'a',
-                  { href: `#/store/local/domain/${domid}` },
-                  `${domid} ${domainName(this.#domains, domid)}`,
-                ),
+                h('a', { href: `#/domains/${domid}` }, `${domid} ${domainName(this.#domains, domid)}`),
               ),
               h('td', { colspan: 4, class: 'faint' }, 'no devices'),
             ),
@@ -244,13 +241,16 @@ export class DomainsView implements View {
   }
 
   #detail(device: Device | undefined): VNode {
-    const close = h('a', { class: 'close', href: '#/domains', 'aria-label': 'Close the device' }, '✕');
+    const close = h('a', { class: 'close', href: '#/domains', 'aria-label': 'Close' }, '✕');
+    const domain = this.#domains.find(({ domid }) => `/${domid}` === this.#chosen);
+    if (domain)
+      return h('aside', { class: 'detail' }, close, domainCard(domain, this.#domains, this.#devices));
     if (!device)
       return h(
         'aside',
         { class: 'detail' },
         close,
-        h('p', { class: 'faint' }, this.#known ? 'This device is no more.' : 'Loading…'),
+        h('p', { class: 'faint' }, this.#known ? 'It is no more.' : 'Loading…'),
       );
     const { frontend, backend } = device;
     const inside = (path: string, end: string): boolean => path === end || path.startsWith(`${end}/`);

@@ -34,7 +34,7 @@ export function handshake({ device, names, moments, authors }: HandshakeOptions)
 
 function machine(
   end: 'frontend' | 'backend',
-  { domid, path, state }: DeviceEnd,
+  { domid, path, state, there, error }: DeviceEnd,
   name: string,
   moments: readonly Moment[],
 ): VNode {
@@ -47,6 +47,8 @@ function machine(
     { class: 'machine' },
     h('h3', {}, `${end === 'backend' ? 'Backend' : 'Frontend'} in ${name} (${domid})`),
     h('p', { class: 'faint path' }, h('a', { href: `#/store${path}` }, path)),
+    there === false && h('p', { class: 'bad' }, 'there is no such directory'),
+    error !== undefined && h('p', { class: 'bad' }, error),
     h(
       'ol',
       { 'aria-label': `States of the ${end}` },

@@ -3,7 +3,7 @@
  * states written at its ends. Every line is a link. Knows geometry, and no service.
  */
 import { h, type VNode } from './dom.ts';
-import { pairTone, stateName } from './states.ts';
+import { deviceTone, stateName } from './states.ts';
 import type { Device, Domain } from './types.ts';
 
 const ROW = 24;
@@ -55,20 +55,24 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
     const middle = (left + right) / 2;
     const route = deviceRoute(device);
     const { frontend, backend } = device;
-    const tone = pairTone(frontend.state, backend.state);
+    const tone = deviceTone(device);
     const curve = `M${left} ${from}C${middle} ${from} ${middle} ${to} ${right} ${to}`;
     const label =
       `${device.kind} ${device.devid}: backend in ${domainName(domains, backend.domid)} ${stateName(backend.state)}, ` +
       `frontend in ${domainName(domains, frontend.domid)} ${stateName(frontend.state)}`;
-    // The link is as wide as the row, below what is written at both ends.
-    const row = `M0 ${from}H${left}C${middle} ${from} ${middle} ${to} ${right} ${to}H${width}`;
+    // The link has the rows at both ends, too, below what is written there.
+    const ends = [
+      { x: 0, y: from - ROW / 2 },
+      { x: right, y: to - ROW / 2 },
+    ];
     return h(
       'g',
       { key: route, class: `line ${tone}${route === chosen ? ' chosen' : ''}` },
       h(
         'a',
         { href: `#/domains${route}`, 'aria-label': label, 'aria-current': route === chosen && 'true' },
-        h('path', { class: 'wide', d: row }),
+        ends.map((at) => h('rect', { class: 'wide', ...at, width: boxWidth, height: ROW })),
+        h('path', { class: 'wide', d: curve }),
         h('path', { class: 'thin', d: curve }),
       ),
       end(device, 'backend', boxWidth - PAD, from, boxWidth),
@@ -98,8 +102,8 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
       h(
         'a',
         {
-          href: `#/store/local/domain/${box.domid}`,
-          'aria-label': `Domain ${box.domid} ${name} in the store`,
+          href: `#/domains/${box.domid}`,
+          'aria-label': `${box.domid} ${name}`,
         },
         h(
           'text',

@@ -2,6 +2,7 @@
  * The states of a device's ends as people see them: Xen's names, a colour class, and what one means in words. Knows no device.
  */
 import type { XenbusState } from '../../xenbus/state.ts';
+import type { Device } from './types.ts';
 
 type StateName = keyof typeof XenbusState;
 
@@ -17,8 +18,8 @@ const names: readonly StateName[] = [
   'Reconfigured',
 ];
 
-export function stateName(state: number): StateName {
-  return names[state] ?? 'Unknown';
+export function stateName(state: number): string {
+  return state === 0 ? 'no state' : (names[state] ?? 'no state');
 }
 
 /** What each end goes through, in the order of a handshake. 7 and 8 appear only where they happen. */
@@ -58,9 +59,10 @@ export function tone(state: number): Tone {
   return state === 0 ? 'none' : 'busy';
 }
 
-/** Of a whole device: as good as its worse end. */
-export function pairTone(frontend: number, backend: number): Tone {
-  const tones = [tone(frontend), tone(backend)];
+/** Of a whole device: as good as its worse end. A domain's first console has no state on its side: the backend's counts. */
+export function deviceTone({ kind, frontend, backend }: Device): Tone {
+  if (kind === 'console' && frontend.state === 0 && frontend.there) return tone(backend.state);
+  const tones = [tone(frontend.state), tone(backend.state)];
   for (const worst of ['ending', 'none', 'busy'] as const) if (tones.includes(worst)) return worst;
   return 'good';
 }

@@ -51,7 +51,14 @@ export interface Session {
 export interface Domain {
   readonly domid: number;
   readonly name?: string | null;
-  readonly [more: string]: unknown;
+  readonly uuid?: string | null;
+  readonly type?: string | null;
+  /** Is its ring served? null: nobody can tell. */
+  readonly introduced?: boolean | null;
+  /** What it was asked for and has not done. */
+  readonly shutdown?: string | null;
+  readonly memory?: { readonly target_kib: number | null; readonly max_kib: number | null };
+  readonly quotas?: Row;
 }
 
 export interface DeviceEnd {
@@ -60,6 +67,10 @@ export interface DeviceEnd {
   /** XenbusState; 0: none. */
   readonly state: number;
   readonly keys?: Readonly<Record<string, unknown>>;
+  /** Is there such a directory? */
+  readonly there?: boolean;
+  /** Why it failed, in its own words. */
+  readonly error?: string;
 }
 
 export interface Device {
