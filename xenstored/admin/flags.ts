@@ -15,7 +15,7 @@ The store:
 Where it listens:
   --port PORT              0: any that is free (default: 7380)
   --listen-unix PATH       a unix socket, for its owner alone, instead of a port
-  --listen ADDRESS         another address than 127.0.0.1; if not the loopback interface's, with --allowed-host
+  --listen ADDRESS         another address than 127.0.0.1; beyond loopback with --allowed-host only
   --allowed-host NAME      a further name or address under which it may be asked for; several times
 
 Who may:
