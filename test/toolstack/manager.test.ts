@@ -202,3 +202,37 @@ test('a wrong order costs itself, in a line', async () => {
   await expect(make(guestNamed('a/b'))).rejects.toThrow(/name must match pattern/);
   await expect(make(guestNamed('12'))).rejects.toThrow('"12" is no name of a domain');
 });
+
+describe('a driver domain', () => {
+  test('is a guest of a cfg file that serves others their disks; it ends, and they lose theirs', async () => {
+    const driver = guestNamed('store2', { kernel: 'blkback', driverDomain: true, memoryMb: 8, maxmemMb: 8 });
+    const driverDomid = await make(driver);
+    const [disk] = whole('x').disks;
+    await make(guestNamed('served', { disks: [{ ...disk!, backend: 'store2' }] }));
+    const [entry] = await host.toolstack.devices('served', 'vbd');
+    expect(entry!.backendDomid).toBe(driverDomid);
+    await expect
+      .poll(async () => (await host.toolstack.devices('served', 'vbd'))[0]!.frontendState, {
+        timeout: 15_000,
+      })
+      .toBe(4);
+    await host.toolstack.destroy('served');
+    await host.toolstack.destroy('store2');
+    await nothingIsLeft();
+  });
+});
+
+test('what is left of a crashed domain is kept under another name, and a new one takes its place', async () => {
+  const from = host.lines.length;
+  const config = guestNamed('again', { kernel: idle(), onCrash: 'rename-restart' });
+  await make(config);
+  const record = readRecords(host.run).find((one) => one.config.name === 'again')!;
+  process.kill(record.process!.pid, 'SIGKILL');
+  await host.line(/^guest again is domain \d+ now$/, from);
+  const kept = (await names()).find((name) => name.startsWith('again-'))!;
+  expect(kept).toMatch(/^again-\d{8}T\d{4}Z$/);
+  await host.toolstack.destroy(kept);
+  expect(await names()).toEqual(['again']);
+  await host.toolstack.destroy('again');
+  await nothingIsLeft();
+});
