@@ -168,6 +168,7 @@ export const doors: Readonly<Record<string, string | readonly string[]>> = {
   '@fastify/rate-limit': 'xenstored/admin/app.ts',
   typebox: 'xenstored/admin/schemas.ts',
   ajv: ['xenstored/admin/validate.ts', 'toolstack/io/hostfile.ts', 'netback/xensock/io/policyfile.ts'],
+  'prom-client': 'xenstored/admin/metrics.ts',
   commander: 'toolstack/cli/parse.ts',
   pino: 'toolstack/io/log.ts',
   ssh2: 'toolstack/ssh/library.ts',

@@ -34,6 +34,8 @@ export interface AppOptions {
   readonly hosts?: readonly string[];
   /** Further control commands that are passed on. */
   readonly control?: readonly string[];
+  /** The host's run directory, for what its backends count. */
+  readonly run?: string | undefined;
   readonly limits?: Partial<Limits>;
   /** Told of mistakes of ours, whose text does not travel. */
   readonly failed: (error: unknown) => void;
@@ -174,11 +176,11 @@ export async function openapiDocument(): Promise<object> {
 }
 
 function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
-  const { store, tokens, clock, audit = silent, control = [], failed } = options;
+  const { store, tokens, clock, audit = silent, control = [], failed, run } = options;
   const show = showOf(secrets);
   const live = new Live({ store, show, clock });
   const inspect = new Inspect(store, clock);
-  return { store, tokens, clock, audit, control, failed, secrets, show, live, inspect };
+  return { store, tokens, clock, audit, control, failed, secrets, show, live, inspect, run };
 }
 
 const description = {

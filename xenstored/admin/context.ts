@@ -38,6 +38,8 @@ export interface Context {
   readonly show: Show;
   readonly live: Live;
   readonly inspect: Inspect;
+  /** The host's run directory, for what its backends count. */
+  readonly run: string | undefined;
   readonly tokens: Tokens;
   readonly audit: Audit;
   readonly clock: Clock;

@@ -69,6 +69,7 @@ async function main(): Promise<void> {
     secrets: secretsOf(chosen.secretNames),
     hosts,
     control,
+    run,
     failed,
   });
   const place = await listen(app, chosen.listen);

@@ -6,6 +6,7 @@ import { controlRoutes } from './control.ts';
 import { daemonRoutes } from './daemon.ts';
 import { domainRoutes } from './domains.ts';
 import { eventRoutes } from './events.ts';
+import { metricsRoutes } from './metrics.ts';
 import { nodeRoutes } from './node.ts';
 import { searchRoutes } from './search.ts';
 import { sessionRoutes } from './session.ts';
@@ -19,5 +20,6 @@ export const groups: readonly Routes[] = [
   eventRoutes,
   domainRoutes,
   daemonRoutes,
+  metricsRoutes,
   controlRoutes,
 ];
