@@ -22,6 +22,8 @@ const TERMIOS_BYTES = 128;
 /** Of its beginning: input, output, control and local modes. */
 const MODES_BYTES = 16;
 const NAME_BYTES = 256;
+/** In struct winsize. */
+const MARK = 2;
 /** LOCK_EX | LOCK_NB */
 const LOCK_EX_NB = 6;
 
@@ -59,27 +61,35 @@ export function closePty({ master, slave }: Pty): void {
 }
 
 /**
- * A terminal by its name, as its user: one that passes bytes on as they are, since any other is somebody's who knows nothing of us (its name may have been
- * given away meanwhile). Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another kind of
- * terminal, EBUSY if somebody has joined it.
+ * A terminal by its name, as its user: one that passes bytes on as they are, and has this mark if one is given, since any other is somebody's who knows nothing
+ * of us: names are given away again. Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another
+ * terminal than that, EBUSY if somebody has joined it.
  */
-export function openTerminal(path: string): Descriptor {
+export function openTerminal(path: string, mark?: number): Descriptor {
   return openSlave(path, (fd) => {
-    if (!isRaw(fd)) throw new OsError(Errno.EPERM, `${path} is somebody's own terminal`);
+    if (!isRaw(fd) || (mark !== undefined && sizeOf(fd)[MARK]! + sizeOf(fd)[MARK + 1]! * 0x1_0000 !== mark))
+      throw new OsError(Errno.EPERM, `${path} is somebody else's terminal`);
     if (ffi.flock(fd, LOCK_EX_NB) < 0) throw new OsError(Errno.EBUSY, `${path} is joined by somebody else`);
   });
 }
 
-/** Columns and rows, for whoever asks at the other end. What is no terminal has none. */
+/** Columns and rows, for whoever asks at the other end. */
 export function setWindow(fd: Descriptor, columns: number, rows: number): void {
-  ffi.ioctl(fd, TIOCSWINSZ, Uint16Array.of(rows, columns, 0, 0));
+  const size = sizeOf(fd);
+  size.set([rows, columns]);
+  ffi.ioctl(fd, TIOCSWINSZ, size);
 }
 
-/** undefined: no terminal. */
-export function windowOf(fd: Descriptor): { readonly columns: number; readonly rows: number } | undefined {
-  const size = new Uint16Array(4);
-  if (ffi.ioctl(fd, TIOCGWINSZ, size) < 0) return undefined;
-  return { columns: size[1]!, rows: size[0]! };
+/** 32 bits by which a terminal is known from others of its name. They are kept where its size in pixels would be, which nobody asks for. */
+export function setMark({ master }: Pty, mark: number): void {
+  const size = sizeOf(master);
+  size.set([mark & 0xffff, mark >>> 16], MARK);
+  ffi.ioctl(master, TIOCSWINSZ, size);
+}
+
+export function windowOf(fd: Descriptor): { readonly columns: number; readonly rows: number } {
+  const [rows, columns] = sizeOf(fd);
+  return { columns: columns!, rows: rows! };
 }
 
 /** Bytes that wait to be read at this end. */
@@ -98,6 +108,13 @@ function openSlave(path: string, prepare: (fd: Descriptor) => void): Descriptor 
     throw error;
   }
   return fd;
+}
+
+/** struct winsize: rows, columns, and its size in pixels. */
+function sizeOf(fd: Descriptor): Uint16Array {
+  const size = new Uint16Array(4);
+  if (ffi.ioctl(fd, TIOCGWINSZ, size) < 0) throw new OsError(ffi.errno(), 'TIOCGWINSZ');
+  return size;
 }
 
 function termiosOf(fd: Descriptor): Uint8Array {

@@ -8,6 +8,7 @@ import {
   openPty,
   openTerminal,
   type Pty,
+  setMark,
   setWindow,
   waiting,
   windowOf,
@@ -100,8 +101,21 @@ test('one user at a time, and no terminal that is not ours', () => {
   const fd = openSync(name, 'r+');
   spawnSync('stty', ['sane'], { stdio: [fd, 'ignore', 'inherit'] });
   closeSync(fd);
-  expect(() => openTerminal(name)).toThrow(`${name} is somebody's own terminal`);
+  expect(() => openTerminal(name)).toThrow(`${name} is somebody else's terminal`);
   expect(waiting(slave)).toBe(0);
+});
+
+test('a terminal is known from another of its name by its mark, whatever its size', () => {
+  const made = pty();
+  setMark(made, 0xdead_beef);
+  setWindow(made.master, 80, 24);
+  expect(() => openTerminal(made.name, 0xdead_beee)).toThrow("is somebody else's terminal");
+  expect(() => openTerminal(made.name, 0xbeef)).toThrow("is somebody else's terminal");
+  const user = openTerminal(made.name, 0xdead_beef);
+  setWindow(user, 132, 50);
+  sock.close(user);
+  sock.close(openTerminal(made.name, 0xdead_beef));
+  expect(windowOf(made.slave)).toEqual({ columns: 132, rows: 50 });
 });
 
 test('a program of the system finds a terminal of the size that was set', async () => {

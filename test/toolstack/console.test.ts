@@ -90,7 +90,7 @@ test('a guest that rings without end is heard thirty times in 200 ms, and the ot
   let asked = false;
   const from = performance.now();
   const flood = Buffer.alloc(8, 'x');
-  for (let turn = 0; heard < 40; turn++) {
+  for (let turn = 0; heard < 70; turn++) {
     const at = end.writer.position;
     const room = end.writer.room(at);
     if (room.ok && room.bytes === 2048) {
@@ -104,7 +104,7 @@ test('a guest that rings without end is heard thirty times in 200 ms, and the ot
     asked = true;
     GuestConsole.open(alice.platform, () => {})!.write('and I?\r\n');
   }
-  expect(performance.now() - from).toBeGreaterThan(150);
+  expect(performance.now() - from).toBeGreaterThan(190);
   const viewer = await host.join(alice);
   await viewer.shown('and I?\r\n');
 });

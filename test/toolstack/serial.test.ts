@@ -28,7 +28,7 @@ function newDomain(): SimPlatform {
 }
 
 function serve(): void {
-  port = new SerialPort({ platform: model, poller, domid: guest.domid, state });
+  port = new SerialPort({ platform: model, poller, domid: guest.domid, mark: 1, state });
 }
 
 beforeEach(() => {
@@ -48,7 +48,7 @@ afterEach(() => {
 /** Somebody who has joined. */
 function join(): { text: string; readonly type: (text: string) => void } {
   const viewer = { text: '', type: (text: string) => void terminal.write(Buffer.from(text)) };
-  const terminal = joinTerminal(port.terminal, {
+  const terminal = joinTerminal(port.terminal, 1, {
     bytes: (bytes) => {
       viewer.text += Buffer.from(bytes).toString('latin1');
     },
@@ -131,7 +131,9 @@ test('the model is privileged over its guest and over nobody else', () => {
     foreign.mapResource({ domid: 0, type: Resource.GRANT_TABLE, id: 0, frame: 0, count: 1 }, 'r'),
   ).toThrow('EPERM');
   expect(() => model.openCtrl().destroyDomain(guest.domid)).toThrow('EPERM');
-  expect(() => new SerialPort({ platform: model, poller, domid: other.domid, state })).toThrow('EPERM');
+  expect(() => new SerialPort({ platform: model, poller, domid: other.domid, mark: 1, state })).toThrow(
+    'EPERM',
+  );
 });
 
 test('a model that is started again goes on with the device, and with the access that was under way', async () => {

@@ -3,6 +3,7 @@
  * started again and names another; Ctrl-] leaves, and the domain's end ends it. At a shell or over SSH. Knows no ring.
  */
 import { OsError } from '../../osdep/errno.ts';
+import { markNode } from '../core/console.ts';
 import { Fault } from '../io/fault.ts';
 import { type JoinedTerminal, joinTerminal } from '../io/terminal.ts';
 import type { Session } from './session.ts';
@@ -86,7 +87,8 @@ class Joining {
         if (!this.#begun) throw new Fault(`could not read tty from store: there is no ${this.#node}`);
         break;
       }
-      if (name !== '' && (name !== this.#name || this.#terminal === undefined)) this.#join(name);
+      if (name !== '' && (name !== this.#name || this.#terminal === undefined))
+        this.#join(name, await this.#readMark());
       if (!this.#begun && waitedMs >= PATIENCE_MS)
         throw new Fault(`could not read tty from store: ${this.#node} names no terminal that is there`);
       await this.#pause(LOOK_MS);
@@ -96,9 +98,15 @@ class Joining {
       await this.#pause(LOOK_MS);
   }
 
-  #join(name: string): void {
+  /** undefined: there is none, its server is xenconsoled. */
+  async #readMark(): Promise<number | undefined> {
+    const mark = await this.#session.toolstack.readNode(markNode(this.#node));
+    return mark === undefined ? undefined : Number(mark);
+  }
+
+  #join(name: string, mark: number | undefined): void {
     const { stdio, terminal } = this.#session;
-    const joined = this.#open(name);
+    const joined = this.#over ? undefined : this.#open(name, mark);
     if (joined === undefined) return;
     this.#terminal?.close();
     this.#terminal = joined;
@@ -114,11 +122,11 @@ class Joining {
     stdio.resume();
   }
 
-  #open(name: string): JoinedTerminal | undefined {
+  #open(name: string, mark: number | undefined): JoinedTerminal | undefined {
     let joined: JoinedTerminal | undefined;
     const isThis = (): boolean => joined !== undefined && this.#terminal === joined;
     try {
-      joined = joinTerminal(name, {
+      joined = joinTerminal(name, mark, {
         bytes: (bytes) => {
           if (isThis() && !this.#session.stdio.write(bytes)) joined?.listen('off');
         },

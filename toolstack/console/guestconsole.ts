@@ -21,6 +21,8 @@ export interface ConsoleHost {
 
 export interface GuestConsoleOptions extends ConsoleHost {
   readonly domid: number;
+  /** Of the terminal: see PtyEnd. */
+  readonly mark: number;
   /** Bytes that are kept for one who does not look. */
   readonly limit: number;
   /** undefined: nothing is logged. */

@@ -14,6 +14,7 @@ import { backendRoot, parseBackendPath } from '../../xenstored/xenbus/path.ts';
 import { parseNumber } from '../../xenstored/xenbus/value.ts';
 import { CONSOLE, consolePath, terminalNode } from '../core/console.ts';
 import { logName } from '../core/consolelog.ts';
+import { tellTerminal } from '../io/ptyend.ts';
 import { type ConsoleHost, GuestConsole } from './guestconsole.ts';
 import { LogFile, type LogOptions } from './logfile.ts';
 
@@ -91,6 +92,7 @@ class ConsoleRun implements Run, Taker {
   readonly #path: string;
   readonly #domid: number;
   #console: GuestConsole | undefined;
+  readonly #mark: number;
   #told = '';
   #stopped = false;
 
@@ -98,6 +100,7 @@ class ConsoleRun implements Run, Taker {
     this.#host = host;
     this.#path = path;
     this.#domid = domid;
+    this.#mark = host.options.platform.random.u32();
   }
 
   changed(): void {
@@ -121,7 +124,7 @@ class ConsoleRun implements Run, Taker {
     if (this.#console.remotePort !== order.port) this.#console.connect(order.port);
     const { terminal } = this.#console;
     if (this.#told === terminal) return;
-    await options.store.write(terminalNode(this.#domid, 'pv', 0), terminal);
+    await tellTerminal(options.store, terminalNode(this.#domid, 'pv', 0), terminal, this.#mark);
     this.#told = terminal;
   }
 
@@ -149,7 +152,7 @@ class ConsoleRun implements Run, Taker {
   #open({ limit, name }: Order): GuestConsole {
     const { logs, log } = this.#host.options;
     const file = logs && new LogFile(join(logs.directory, logName(name)), logs, log);
-    return new GuestConsole({ ...this.#host, domid: this.#domid, limit, log: file });
+    return new GuestConsole({ ...this.#host, domid: this.#domid, mark: this.#mark, limit, log: file });
   }
 
   /** undefined: there is none; `other`: somebody else serves it. */

@@ -41,6 +41,11 @@ export function terminalNode(domid: number, type: 'pv' | 'serial', number: numbe
   return number === 0 ? `${consolePath(domid)}/tty` : `${home}/device/console/${number}/tty`;
 }
 
+/** The node beside it that says what its server has marked the terminal with, since names of terminals are given away again; only ours write one. */
+export function markNode(terminal: string): string {
+  return `${terminal}-mark`;
+}
+
 /** The trees of a console: removed before they are written, and when the domain is gone; there is nothing to wait for. */
 export function consoleTrees(domid: number, backendDomid: number): string[] {
   const name = deviceOf(domid, backendDomid);

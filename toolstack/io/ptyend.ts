@@ -4,8 +4,10 @@
  */
 import type { Clock } from '../../osdep/clock.ts';
 import { type Poller, READABLE, WRITABLE } from '../../osdep/os/poll.ts';
-import { closePty, openPty, type Pty, waiting } from '../../osdep/os/pty.ts';
+import { closePty, openPty, type Pty, setMark, waiting } from '../../osdep/os/pty.ts';
 import { read, write } from '../../osdep/os/sock.ts';
+import type { Client } from '../../xenstored/client/index.ts';
+import { markNode } from '../core/console.ts';
 import { ConsoleBuffer } from '../core/consolebuffer.ts';
 
 export interface PtyEndOptions {
@@ -13,6 +15,8 @@ export interface PtyEndOptions {
   readonly clock: Pick<Clock, 'now' | 'after'>;
   /** Bytes that are kept for one who does not look. */
   readonly limit: number;
+  /** By which its viewers know it from others of its name: 32 bits. */
+  readonly mark: number;
   /** Something has been typed: `take` it, or stop listening. */
   readonly typed: () => void;
 }
@@ -38,6 +42,7 @@ export class PtyEnd {
     this.#options = options;
     this.#kept = new ConsoleBuffer(options.limit);
     this.#pty = openPty();
+    setMark(this.#pty, options.mark);
     try {
       options.poller.add(this.#pty.master, 0, (events) => this.#onReady(events));
     } catch (error) {
@@ -113,4 +118,12 @@ export class PtyEnd {
     this.#interest = interest;
     this.#options.poller.modify(this.#pty.master, interest);
   }
+}
+
+/** Names a terminal in the node where its viewers look, and its mark beside it. */
+export async function tellTerminal(store: Client, node: string, name: string, mark: number): Promise<void> {
+  await store.transaction(async (tx) => {
+    await tx.write(markNode(node), `${mark}`);
+    await tx.write(node, name);
+  });
 }

@@ -25,9 +25,9 @@ export class JoinedTerminal {
   #closed = false;
 
   /** Throws OsError: see openTerminal. */
-  constructor(name: string, events: TerminalEvents) {
+  constructor(name: string, mark: number | undefined, events: TerminalEvents) {
     this.#events = events;
-    this.#fd = openTerminal(name);
+    this.#fd = openTerminal(name, mark);
     // Not before: it would keep the process.
     this.#poller = new Poller();
     this.#poller.add(this.#fd, READABLE, (ready) => this.#onReady(ready));
@@ -90,10 +90,14 @@ export class JoinedTerminal {
   }
 }
 
-/** undefined: there is none of that name now. Throws OsError for one that may not be joined. */
-export function joinTerminal(name: string, events: TerminalEvents): JoinedTerminal | undefined {
+/** undefined: there is none of that name now. `mark`: what its server has marked it with. Throws OsError for one that may not be joined. */
+export function joinTerminal(
+  name: string,
+  mark: number | undefined,
+  events: TerminalEvents,
+): JoinedTerminal | undefined {
   try {
-    return new JoinedTerminal(name, events);
+    return new JoinedTerminal(name, mark, events);
   } catch (error) {
     const passing = ['ENOENT', 'EIO', 'ENXIO'];
     if (error instanceof OsError && passing.includes(error.code)) return undefined;

@@ -11,6 +11,7 @@ import { parseNumber } from '../../xenstored/xenbus/value.ts';
 import { terminalNode } from '../core/console.ts';
 import { modelState } from '../core/model.ts';
 import { UART_STATE_BYTES } from '../core/uart.ts';
+import { tellTerminal } from '../io/ptyend.ts';
 import { SerialPort } from './serial.ts';
 
 const usage = `usage: serial-model [--platform xen|sim] [--run DIR]
@@ -47,9 +48,10 @@ async function serve(): Promise<void> {
   const domid = parseNumber(target, 1, MOST_DOMID);
   if (modelDomid === undefined || domid === undefined)
     throw new Error('this domain is nobody\'s device model: it has no node "target"');
-  const port = new SerialPort({ platform, poller: new Poller(), domid, state });
+  const mark = platform.random.u32();
+  const port = new SerialPort({ platform, poller: new Poller(), domid, mark, state });
   const node = terminalNode(domid, 'serial', 0);
-  await store.write(node, port.terminal);
+  await tellTerminal(store, node, port.terminal, mark);
   await store.write(modelState({ domid, modelDomid }), 'running');
   log(`ready for domain ${domid}'s serial port`);
   const stop = (): void => {

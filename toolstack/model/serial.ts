@@ -13,6 +13,8 @@ export interface SerialOptions {
   readonly poller: Poller;
   /** Whose port it is. */
   readonly domid: number;
+  /** Of the terminal: see PtyEnd. */
+  readonly mark: number;
   /** Of the UART: zeroed, or as a predecessor left it. */
   readonly state: Uint8Array;
 }
@@ -32,12 +34,13 @@ export class SerialPort implements PortDevice {
   #level: 0 | 1 = 0;
 
   /** Throws OsError. */
-  constructor({ platform, poller, domid, state }: SerialOptions) {
+  constructor({ platform, poller, domid, mark, state }: SerialOptions) {
     this.#uart = new Uart(state);
     this.#terminal = new PtyEnd({
       poller,
       clock: platform.clock,
       limit: LIMIT_BYTES,
+      mark,
       typed: () => this.#receive(),
     });
     try {
