@@ -2,6 +2,7 @@
  * What the tests of xenstore-admin have in common: a store and a clock that do as they are told, and an application on them, asked without
  * a connection. Knows no daemon.
  */
+import { Ajv, type ValidateFunction } from 'ajv';
 import { afterEach } from 'vitest';
 import type { Clock } from '../../osdep/clock.ts';
 import { Tokens } from '../../xenstored/admin/access.ts';
@@ -217,6 +218,37 @@ export interface Body {
   readonly results?: readonly { readonly existed: boolean; readonly node: Node | null }[];
 }
 
+let documents: Ajv | undefined;
+
+/** A reply has the fields that the OpenAPI document says, and no others. */
+function checkReply(app: App, method: Method, url: string, status: number, reply: unknown): void {
+  if (documents === undefined) {
+    documents = new Ajv({ strict: false, discriminator: true });
+    documents.addSchema(app.swagger(), 'openapi');
+  }
+  const type = status < 400 ? 'application/json' : 'application/problem+json';
+  const steps = [
+    'paths',
+    url.split('?')[0]!,
+    method.toLowerCase(),
+    'responses',
+    `${status}`,
+    'content',
+    type,
+    'schema',
+  ];
+  const pointer = steps.map((step) => step.replaceAll('~', '~0').replaceAll('/', '~1')).join('/');
+  let validate: ValidateFunction | undefined;
+  try {
+    validate = documents.getSchema(`openapi#/${pointer}`);
+  } catch {}
+  // What there is no resource for, or no method, is in no document.
+  if (validate === undefined && (status === 404 || status === 405)) return;
+  if (validate === undefined) throw new Error(`${method} ${url}: the document has no reply ${status}`);
+  if (!validate(reply))
+    throw new Error(`${method} ${url} ${status}: ${documents.errorsText(validate.errors)}`);
+}
+
 /** An application on a store, closed with the test. */
 export async function startApp<S extends Store = FakeStore>(
   options: Partial<Omit<AppOptions, 'store' | 'clock'>> & { readonly store?: S } = {},
@@ -259,6 +291,7 @@ export async function startApp<S extends Store = FakeStore>(
       ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const json = String(reply.headers['content-type']).includes('json') && reply.body !== '';
+    if (json && url.startsWith('/v1/')) checkReply(app, method, url, reply.statusCode, reply.json());
     return {
       status: reply.statusCode,
       headers: reply.headers,

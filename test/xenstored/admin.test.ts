@@ -201,11 +201,6 @@ test("the store's errors have codes, and what is inside stays inside", async () 
     EPERM: 'access_denied',
     ECONNREFUSED: 'store_unavailable',
     ENOSYS: 'not_offered',
-    EROFS: 'read_only_store',
-    ENOSPC: 'quota_exceeded',
-    EQUOTA: 'quota_exceeded',
-    E2BIG: 'too_large',
-    EINVAL: 'store_refused',
     EIO: 'store_error',
     weird: 'internal',
   };
@@ -218,6 +213,24 @@ test("the store's errors have codes, and what is inside stays inside", async () 
     }
   }
   expect(mistakes).toHaveLength(2);
+});
+
+test('what the store refuses to do has codes, too', async () => {
+  const { ask, store } = await startApp();
+  const rows = {
+    EACCES: 'access_denied',
+    EROFS: 'read_only_store',
+    ENOSPC: 'quota_exceeded',
+    EQUOTA: 'quota_exceeded',
+    E2BIG: 'too_large',
+    EINVAL: 'store_refused',
+    EAGAIN: 'conflict',
+  };
+  for (const [failure, code] of Object.entries(rows) as [string, keyof typeof errorCodes][]) {
+    store.failure = failure;
+    const reply = await ask('PUT', '/v1/node?path=/a', { body: { value: { text: '' } } });
+    expect(reply).toMatchObject({ status: errorCodes[code].status, body: { code } });
+  }
 });
 
 test('what is no request, or too much of one, is answered and costs only itself', async () => {

@@ -78,7 +78,7 @@ export interface components {
       /** stubdom0, xenstored (the C daemon), oxenstored or unknown. */
       daemon: string;
 
-      /** This service's. */
+      /** Of this interface. */
       version: string;
 
       /** Is there a write token at all? */
@@ -336,6 +336,7 @@ export interface paths {
         409: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         412: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        415: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -369,6 +370,7 @@ export interface paths {
         409: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         412: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        415: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -406,6 +408,7 @@ export interface paths {
         409: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         412: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        415: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -500,6 +503,7 @@ export interface paths {
         409: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         412: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        415: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         501: { content: { 'application/problem+json': components['schemas']['Problem'] } };
@@ -1003,6 +1007,20 @@ export interface paths {
       };
     };
   };
+  '/metrics': {
+    /** Figures in the text format of Prometheus */
+    get: {
+      parameters: { query?: never };
+      responses: {
+        200: { content: { 'text/plain': string } };
+        400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+      };
+    };
+  };
   '/v1/control': {
     /** A command for the daemon, as `xenstore control` gives it */
     post: {
@@ -1013,6 +1031,8 @@ export interface paths {
         400: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         401: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         403: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        413: { content: { 'application/problem+json': components['schemas']['Problem'] } };
+        415: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         429: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         500: { content: { 'application/problem+json': components['schemas']['Problem'] } };
         501: { content: { 'application/problem+json': components['schemas']['Problem'] } };

@@ -23,6 +23,8 @@ export const controlRoutes: Routes = (app, { store, control }) => {
             'control_not_allowed',
             'not_offered',
             'store_refused',
+            'too_large',
+            'unsupported_media_type',
             'write_token_needed',
           ]),
         },

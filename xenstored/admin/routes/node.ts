@@ -38,6 +38,7 @@ const changing: readonly ErrorCode[] = [
   'read_only_store',
   'store_refused',
   'too_large',
+  'unsupported_media_type',
   'write_token_needed',
 ];
 const node = answer('Node', 'The node');
