@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { type AdminScore, admin, adminTable } from './admin.ts';
 import { contest, contestTable } from './contest.ts';
 import { type Contestant, contestant, nodeFlags, ourFlags, Stable, stopAll } from './contestants.ts';
 import { core, coreTable } from './core.ts';
@@ -21,7 +22,7 @@ import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
 
 /** Of the store, with contestants; of backends. */
-const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core'] as const;
+const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core', 'admin'] as const;
 const PARTS = [...STORE_PARTS, 'net', 'disk', 'disk-door', 'sock'] as const;
 type Part = (typeof PARTS)[number];
 
@@ -177,6 +178,11 @@ async function main(): Promise<void> {
   if (ofStore('core') && who.some(({ name }) => name === 'ours')) {
     const scores = await core(seconds);
     show(coreTable(scores), scores, 'core');
+  }
+  if (ofStore('admin')) {
+    const scores: AdminScore[] = [];
+    for (const one of who) scores.push(await admin(one, 3 * seconds));
+    show(adminTable(scores), scores, 'admin');
   }
   if (wanted('net')) {
     const timing = { rounds, seconds: 2 * seconds };

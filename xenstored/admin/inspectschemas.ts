@@ -145,7 +145,7 @@ export const Domains: TSchema = Type.Object(
   { ...strict, $id: 'Domains' },
 );
 
-export const DaemonReply: TSchema = Type.Object(
+const DaemonReply: TSchema = Type.Object(
   {
     daemon: Type.String({ description: 'stubdom0, xenstored (the C daemon), oxenstored or unknown.' }),
     has: Type.Array(Type.String(), { description: 'What of /v1/daemon/... it tells.' }),
@@ -231,7 +231,7 @@ export const rows: Readonly<Record<string, TSchema>> = {
   ),
 };
 
-export const TraceReply: TSchema = Type.Object(
+const TraceReply: TSchema = Type.Object(
   {
     entries: Type.Array(
       Type.Object(

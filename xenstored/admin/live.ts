@@ -23,6 +23,8 @@ export interface LiveOptions {
 export interface Mirrored {
   /** undefined: there is none. Reads it from the store if it is not at hand. */
   node(path: string): RawNode | undefined | Promise<RawNode | undefined>;
+  /** What was made of it for this key, unless it is different now: then it is made anew. */
+  kept<T>(key: string, make: () => Promise<T>): Promise<T>;
 }
 
 export interface Subscription {
@@ -38,6 +40,8 @@ export const IDLE_MS = 30_000;
 const TREES_MAX = 192;
 /** Nodes that are read ahead for one question. */
 const LOAD_MAX = 20_000;
+/** Of a tree: answers that are kept as long as nothing is different. */
+const MADE_MAX = 8;
 /** Fewer levels than that are read without setting a watch for them. */
 const DEPTH_MIN = 2;
 
@@ -80,9 +84,23 @@ export class Live {
     await this.#sync();
     const { mirror } = tree;
     const { overflows } = mirror;
-    await mirror.load(path, depth, Math.min(limit, LOAD_MAX));
+    const kept = <T>(key: string, make: () => Promise<T>): Promise<T> => this.#keep(tree, key, make);
+    await kept(`load ${path} ${depth} ${limit}`, () => mirror.load(path, depth, Math.min(limit, LOAD_MAX)));
     if (mirror.overflows !== overflows) return undefined;
-    return { node: (at) => mirror.peek(at) ?? mirror.node(at) };
+    return { node: (at) => mirror.peek(at) ?? mirror.node(at), kept };
+  }
+
+  async #keep<T>({ made, mirror }: LiveTree, key: string, make: () => Promise<T>): Promise<T> {
+    const known = made.get(key);
+    made.delete(key);
+    if (known !== undefined && known.version === mirror.version) {
+      made.set(key, known);
+      return known.value as T;
+    }
+    const value = await make();
+    made.set(key, { version: mirror.version, value });
+    if (made.size > MADE_MAX) made.delete([...made.keys()][0]!);
+    return value;
   }
 
   /** Resolves when the watch is set. Rejects as `mirrored` does. */

@@ -53,6 +53,8 @@ export class LiveTree {
   readonly root: string;
   readonly mirror: Mirror;
   readonly subscribers: Set<Subscriber> = new Set();
+  /** What was made of the mirror's content, and of which version of it. */
+  readonly made: Map<string, { readonly version: number; readonly value: unknown }> = new Map();
   /** Settles with the watch: rejects if it cannot be set. */
   readonly ready: Promise<void>;
   /** On the clock. */

@@ -34,7 +34,7 @@ export interface MirrorBounds {
 }
 
 /** Some 100 MiB of memory at the most. */
-export const mirrorBounds: MirrorBounds = { nodes: 100_000, bytes: 32 << 20 };
+const mirrorBounds: MirrorBounds = { nodes: 100_000, bytes: 32 << 20 };
 
 /** Read at a time: the daemon has others to serve between. */
 const CHUNK = 128;
@@ -62,6 +62,7 @@ export class Mirror {
   readonly #lost = new Set<string>();
   #bytes = 0;
   #generation = 0;
+  #version = 0;
   #overflows = 0;
 
   constructor(options: MirrorOptions) {
@@ -70,6 +71,11 @@ export class Mirror {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** Another number whenever anything is, or may be, different. */
+  get version(): number {
+    return this.#version;
   }
 
   /** How often it was too large, and emptied. */
@@ -101,6 +107,7 @@ export class Mirror {
   touch(path: string): void {
     if (this.#news !== undefined && !this.#entries.has(path)) this.#suspectAbove(path, this.#news);
     if (this.#entries.size === 0 && this.#reading.size === 0) return;
+    this.#version++;
     this.#doubtBetween(path);
     if (this.#isHere(path)) {
       this.#doubted.add(path);
@@ -131,6 +138,7 @@ export class Mirror {
     this.#lost.clear();
     this.#bytes = 0;
     this.#generation++;
+    this.#version++;
   }
 
   /** The node as it is now. */
@@ -305,6 +313,7 @@ export class Mirror {
   }
 
   #gone(path: string): undefined {
+    this.#version++;
     this.#forget(path);
     const above = path === this.#options.root ? undefined : this.#entries.get(parentOf(path));
     if (above?.raw.children.includes(nameOf(path))) {
@@ -324,12 +333,14 @@ export class Mirror {
         (known.raw as { readAt: number }).readAt = node.readAt;
         return known.raw;
       }
+      this.#version++;
       this.#bytes += weight(node) - weight(known.raw);
       if (this.#news !== undefined) tellNews(this.#news, known.raw, node);
       known.raw = node;
       const names = new Set(node.children);
       for (const name of known.kids) if (!names.has(name)) this.#forget(childOf(path, name));
     } else {
+      this.#version++;
       if (!this.#hang(path)) return node;
       this.#entries.set(path, { raw: node, kids: new Set() });
       this.#bytes += weight(node);

@@ -110,7 +110,7 @@ export function parsePage(text: string): Page | undefined {
 }
 
 /** The lines that are changes. */
-export function parseTrace(text: string): TraceEntry[] {
+function parseTrace(text: string): TraceEntry[] {
   const lines = text.matchAll(/^(\d+) age=(-?\d+)ms domain (-?\d+) connection (\d+) (\w+) (\S*)$/gm);
   return Array.from(lines, ([, seq, age, domid, connection, what, path]) => ({
     seq: Number(seq),

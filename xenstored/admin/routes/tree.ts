@@ -15,7 +15,7 @@ import {
 } from '../context.ts';
 import { AdminError } from '../errors.ts';
 import type { Live } from '../live.ts';
-import { type MirroredPage, mirroredPage } from '../mirrortree.ts';
+import { mirroredPage } from '../mirrortree.ts';
 import { TreeQuery } from '../schemas.ts';
 import { isWithin } from '../store.ts';
 import { type Bounds, readSubtree } from '../tree.ts';
@@ -44,37 +44,54 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
       const bounds = { depth, limit, after };
       const page = secrets ? undefined : await fromMirror(live, path, bounds);
       if (page !== undefined) {
-        const { nodes, truncated, readAt } = page;
-        const etags = nodes.map((node) => live.shown(node).etag);
-        if (isFresh(request, reply, [truncated, ...etags])) return reply.code(304).send();
-        const next = truncated === 'no' ? '' : `,"next":${JSON.stringify(nodes.at(-1)!.path)}`;
+        const { text, tag, readAt } = page;
+        if (isFresh(request, reply, tag)) return reply.code(304).send();
         const age = Math.max(0, Math.round(clock.now() - Math.min(readAt, clock.now())));
-        const list = nodes.map((node) => live.json(node)).join(',');
-        const head = `{"path":${JSON.stringify(path)},"nodes":[${list}],"truncated":"${truncated}"`;
-        return reply.type('application/json; charset=utf-8').send(`${head}${next},"age_ms":${age}}`);
+        return reply.type('application/json; charset=utf-8').send(`${text},"age_ms":${age}}`);
       }
       const read = await store.snapshot((view) => readSubtree(view, path, bounds));
       const { truncated } = read;
       const nodes = read.nodes.map((node) => show.node(node, { secrets }));
       const etags = nodes.map(({ etag }) => etag);
-      if (isFresh(request, reply, [truncated, `${secrets}`, ...etags])) return reply.code(304).send();
+      if (isFresh(request, reply, tagOf([truncated, `${secrets}`, ...etags]))) return reply.code(304).send();
       return { path, nodes, truncated, ...(truncated === 'no' ? {} : { next: nodes.at(-1)?.path }) };
     },
   );
 };
 
-/** Out of memory; undefined: the store is to be read. */
-async function fromMirror(live: Live, path: string, bounds: Bounds): Promise<MirroredPage | undefined> {
+interface Page {
+  /** The reply's body, but for its end. */
+  readonly text: string;
+  readonly tag: string;
+  readonly readAt: number;
+}
+
+/** Out of memory, and made once as long as nothing changes; undefined: the store is to be read. */
+async function fromMirror(live: Live, path: string, bounds: Bounds): Promise<Page | undefined> {
   const { depth, limit, after } = bounds;
   const mirrored = await live.mirrored(path, { depth, limit: after === undefined ? limit : undefined });
-  return mirrored && (await mirroredPage(mirrored, path, bounds));
+  return await mirrored?.kept(`page ${path} ${depth} ${limit} ${after}`, async () => {
+    const page = await mirroredPage(mirrored, path, bounds);
+    if (page === undefined) return undefined;
+    const { nodes, truncated, readAt } = page;
+    const next = truncated === 'no' ? '' : `,"next":${JSON.stringify(nodes.at(-1)!.path)}`;
+    const list = nodes.map((node) => live.json(node)).join(',');
+    return {
+      text: `{"path":${JSON.stringify(path)},"nodes":[${list}],"truncated":"${truncated}"${next}`,
+      tag: tagOf([truncated, ...nodes.map((node) => live.shown(node).etag)]),
+      readAt,
+    };
+  });
 }
 
 /** Has the asker this page already, whatever its age? Says which it is. */
-function isFresh(request: Request, reply: Reply, parts: readonly string[]): boolean {
-  const tag = createHash('sha256').update(parts.join(' ')).digest('base64url').slice(0, 27);
+function isFresh(request: Request, reply: Reply, tag: string): boolean {
   reply.header('etag', `W/"${tag}"`).header('cache-control', 'no-cache');
   return matches(request.headers['if-none-match'], tag);
+}
+
+function tagOf(parts: readonly string[]): string {
+  return createHash('sha256').update(parts.join(' ')).digest('base64url').slice(0, 27);
 }
 
 /** Throws bad_request. */
