@@ -5,7 +5,7 @@ import { joinConsole } from '../../toolstack/cli/console.ts';
 import type { Session } from '../../toolstack/cli/session.ts';
 import { terminalNode } from '../../toolstack/core/console.ts';
 import type { Toolstack } from '../../toolstack/core/toolstack.ts';
-import { GuestConsole } from '../../toolstack/guest/console.ts';
+import { ConsoleFront } from '../../toolstack/guest/console.ts';
 import { type ConsoleGuest, ConsoleHost } from './consolehost.ts';
 
 let host: ConsoleHost;
@@ -78,7 +78,7 @@ class Person {
 
 function boot(guest: ConsoleGuest): { write(text: string): void; heard: string } {
   const end = { write: (text: string) => driver!.write(text), heard: '' };
-  const driver = GuestConsole.open(guest.platform, (bytes) => {
+  const driver = ConsoleFront.open(guest.platform, (bytes) => {
     end.heard += Buffer.from(bytes).toString('latin1');
   });
   return end;

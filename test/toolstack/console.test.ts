@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { GuestConsole } from '../../toolstack/guest/console.ts';
+import { ConsoleFront } from '../../toolstack/guest/console.ts';
 import { ConsoleHost } from './consolehost.ts';
 
 let host: ConsoleHost;
@@ -17,7 +17,7 @@ const decoder = new TextDecoder();
 test('what a guest prints is shown and logged; what its viewer types, it hears', async () => {
   const alice = await host.guest('alice');
   let heard = '';
-  const console = GuestConsole.open(alice.platform, (bytes) => {
+  const console = ConsoleFront.open(alice.platform, (bytes) => {
     heard += decoder.decode(bytes);
   });
   console!.write('hello\r\n');
@@ -34,7 +34,7 @@ test('what a guest prints is shown and logged; what its viewer types, it hears',
 test('much more than a ring holds comes through whole, in both directions', async () => {
   const alice = await host.guest('alice');
   let heard = '';
-  const console = GuestConsole.open(alice.platform, (bytes) => {
+  const console = ConsoleFront.open(alice.platform, (bytes) => {
     heard += decoder.decode(bytes);
   });
   const viewer = await host.join(alice);
@@ -70,7 +70,7 @@ test('indices that cannot be are ignored, also of a guest that then goes on as i
   ring();
   end.writer.advance(0xffff_ffff);
   ring();
-  GuestConsole.open(alice.platform, () => {})!.write('fine\r\n');
+  ConsoleFront.open(alice.platform, () => {})!.write('fine\r\n');
   const viewer = await host.join(alice);
   await viewer.shown('fine\r\n');
   expect(existsSync(join(host.directory, 'guest-mallory.log'))).toBe(false);
@@ -102,7 +102,7 @@ test('a guest that rings without end is heard thirty times in 200 ms, and the ot
     if (turn % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
     if (heard < 31 || asked) continue;
     asked = true;
-    GuestConsole.open(alice.platform, () => {})!.write('and I?\r\n');
+    ConsoleFront.open(alice.platform, () => {})!.write('and I?\r\n');
   }
   expect(performance.now() - from).toBeGreaterThan(190);
   const viewer = await host.join(alice);
@@ -141,7 +141,7 @@ test('a log that is full is set aside, and so many of them are kept', async () =
   await host.serve();
   const alice = await host.guest('alice');
   const viewer = await host.join(alice);
-  const console = GuestConsole.open(alice.platform, () => {});
+  const console = ConsoleFront.open(alice.platform, () => {});
   for (let line = 0; line < 100; line++) {
     console!.write(`this is line ${line}\r\n`);
     if (line % 10 === 9) await viewer.shown(`line ${line}\r\n`);
@@ -160,7 +160,7 @@ test('a log that cannot be written is told once, and goes on when it can', async
   mkdirSync(join(host.directory, 'guest-alice.log'), { recursive: true });
   const alice = await host.guest('alice');
   const viewer = await host.join(alice);
-  const console = GuestConsole.open(alice.platform, () => {});
+  const console = ConsoleFront.open(alice.platform, () => {});
   console!.write('one\r\n');
   console!.write('two\r\n');
   await viewer.shown('one\r\ntwo\r\n');
@@ -170,7 +170,7 @@ test('a log that cannot be written is told once, and goes on when it can', async
 
 test('a server that is started again finds its guests, and nothing that they said is lost or doubled in their logs', async () => {
   const alice = await host.guest('alice');
-  const console = GuestConsole.open(alice.platform, () => {});
+  const console = ConsoleFront.open(alice.platform, () => {});
   const first = await host.terminal(alice);
   const viewer = host.look(first);
   console!.write('before\r\n');

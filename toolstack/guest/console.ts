@@ -12,7 +12,7 @@ import { ConsoleBuffer } from '../core/consolebuffer.ts';
 /** What a guest keeps that its server has not taken. */
 const KEPT_BYTES = 65_536;
 
-export class GuestConsole {
+export class ConsoleFront {
   readonly #page: Mapping;
   readonly #end: RingEnd;
   readonly #evtchn: Evtchn;
@@ -34,9 +34,9 @@ export class GuestConsole {
   }
 
   /** undefined: the domain has no console. `onInput`: of bytes that are its own. */
-  static open(platform: Platform, onInput: (bytes: Uint8Array) => void): GuestConsole | undefined {
+  static open(platform: Platform, onInput: (bytes: Uint8Array) => void): ConsoleFront | undefined {
     try {
-      return new GuestConsole(platform, onInput);
+      return new ConsoleFront(platform, onInput);
     } catch (error) {
       if (error instanceof OsError && error.errno === Errno.ENOENT) return undefined;
       throw error;

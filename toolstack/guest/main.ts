@@ -6,7 +6,7 @@
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
-import { GuestConsole } from './console.ts';
+import { ConsoleFront } from './console.ts';
 import { guestCommands } from './consolecommands.ts';
 import { Shell } from './consoleshell.ts';
 import { driveDisks } from './disks.ts';
@@ -22,7 +22,7 @@ const PATIENCE_MS = 20_000;
 const platform = simPlatform();
 const store = await connect({ connector: ownRing(platform) });
 const { clock } = platform;
-const terminal = GuestConsole.open(platform, (bytes) => shell.input(bytes));
+const terminal = ConsoleFront.open(platform, (bytes) => shell.input(bytes));
 const shell = new Shell({
   name: (await store.findText('name')) ?? 'guest',
   write: (text) => terminal?.write(text),

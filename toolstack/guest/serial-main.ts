@@ -5,7 +5,7 @@
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
-import { GuestConsole } from './console.ts';
+import { ConsoleFront } from './console.ts';
 import { guestCommands } from './consolecommands.ts';
 import { Shell } from './consoleshell.ts';
 import { Guest } from './guest.ts';
@@ -19,7 +19,7 @@ const name = (await store.findText('name')) ?? 'guest';
 const commands = guestCommands({ store, clock });
 
 // What is printed goes to both; each has a shell of its own.
-const ring = GuestConsole.open(platform, (bytes) => onConsole.input(bytes));
+const ring = ConsoleFront.open(platform, (bytes) => onConsole.input(bytes));
 const onConsole = new Shell({ name, commands, write: (text) => ring?.write(text) });
 const io = new PortIo(platform, () => serial.kick());
 const serial = new SerialPort({
