@@ -82,10 +82,10 @@ export class Hotplug {
     await this.#store.transaction(async (tx) => {
       if (await tx.exists(trees.libxl)) throw new Fault(`${label(placed)} is there already`);
       for (const tree of [trees.front, trees.back]) await removeTree(tx, tree);
+      if (config.kind === 'pvcalls') await introduce(tx, name);
       await writeAll(tx, deviceNodes(placed));
       if (config.kind === 'vif' && config.ip !== undefined) await tx.write(addressPath(name), config.ip);
     });
-    if (config.kind === 'pvcalls') await this.#introduce(name);
   }
 
   /** Until the backend has taken on what was ordered. Throws Fault. */
@@ -154,16 +154,6 @@ export class Hotplug {
     if (domid === undefined || !(await this.#store.exists(`/local/domain/${domid}`)))
       throw new Fault(`backend=${backend}: there is no such domain`);
     return domid;
-  }
-
-  /** A backend that knows guests by name has to be able to read it. */
-  async #introduce({ backendDomid, frontendDomid }: DeviceName): Promise<void> {
-    const path = `/local/domain/${frontendDomid}/name`;
-    await this.#store.transaction(async (tx) => {
-      const perms = await tx.getPerms(path);
-      if (perms.some(({ domid }) => domid === backendDomid)) return;
-      await tx.setPerms(path, [...perms, `r${backendDomid}`]);
-    });
   }
 
   /** Asks the backend to close. True: it has, or is not there. */
@@ -354,6 +344,14 @@ function kindOf({ kind }: DeviceName): Kind {
 /** What others have written, as one line that does nothing to a terminal. */
 function plain(text: string): string {
   return text.replace(/[^ -~]+/g, ' ').slice(0, 512);
+}
+
+/** A backend that knows guests by name has to be able to read it, from the moment on in which it finds the device. */
+async function introduce(tx: Store, { backendDomid, frontendDomid }: DeviceName): Promise<void> {
+  const path = `/local/domain/${frontendDomid}/name`;
+  const perms = await tx.getPerms(path);
+  if (perms.some(({ domid }) => domid === backendDomid)) return;
+  await tx.setPerms(path, [...perms, `r${backendDomid}`]);
 }
 
 /** Of a node that a guest may have written. */
