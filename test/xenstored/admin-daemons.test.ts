@@ -123,6 +123,40 @@ describe.each(daemons)('%s', (_, kind, missing, start) => {
     expect(await ask('GET', '/v1/node?path=/large')).toMatchObject({ status: 404 });
   });
 
+  test('no resource shows a secret, whatever it makes of the store', async () => {
+    const { app: service, ask } = await app();
+    const [back, front] = ['/local/domain/0/backend/vfb/1/0', '/local/domain/1/device/vfb/0'];
+    await client.transaction(async (tx) => {
+      await tx.write('/local/domain/1/name', 'one');
+      for (const [end, other] of [
+        [back, front],
+        [front, back],
+      ] as const) {
+        await tx.write(`${end}/${end === back ? 'frontend' : 'backend'}`, other);
+        await tx.write(`${end}/state`, '4');
+        await tx.write(`${end}/vnc-passwd`, 'hunter2');
+      }
+    });
+    await service.ready();
+    const { paths } = service.swagger() as { paths: Record<string, { get?: unknown }> };
+    const resources = Object.keys(paths).filter((path) => paths[path]!.get && path !== '/v1/events');
+    expect(resources.length).toBeGreaterThan(10);
+    for (const resource of resources) {
+      const query = resource.endsWith('/node')
+        ? `?path=${back}/vnc-passwd`
+        : resource.endsWith('/tree')
+          ? '?path=/'
+          : resource.endsWith('/search')
+            ? '?q=vnc'
+            : '';
+      const { status, text } = await ask('GET', `${resource.replace('{domid}', '1')}${query}`, {
+        role: 'read',
+      });
+      expect([200, 501], resource).toContain(status);
+      expect(text, resource).not.toMatch(/hunter2|aHVudGVyMg/);
+    }
+  });
+
   test('search and pages show what there is, however much', async () => {
     const { ask } = await app();
     const paths = Array.from({ length: 1_200 }, (_, n) => `/many/${n}`);

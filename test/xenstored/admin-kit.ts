@@ -219,17 +219,21 @@ export interface Body {
 }
 
 let documents: Ajv | undefined;
+let templates: readonly string[] = [];
 
 /** A reply has the fields that the OpenAPI document says, and no others. */
 function checkReply(app: App, method: Method, url: string, status: number, reply: unknown): void {
   if (documents === undefined) {
     documents = new Ajv({ strict: false, discriminator: true });
     documents.addSchema(app.swagger(), 'openapi');
+    templates = Object.keys(app.swagger().paths ?? {});
   }
+  const asked = url.split('?')[0]!;
+  const template = templates.find((each) => new RegExp(`^${each.replace(/\{\w+\}/g, '[^/]+')}$`).test(asked));
   const type = status < 400 ? 'application/json' : 'application/problem+json';
   const steps = [
     'paths',
-    url.split('?')[0]!,
+    template ?? asked,
     method.toLowerCase(),
     'responses',
     `${status}`,
