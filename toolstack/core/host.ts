@@ -94,7 +94,8 @@ export type HostAction =
         | 'connectStore'
         | 'disconnectStore'
         | 'startAll'
-        | 'stopAll';
+        | 'stopAll'
+        | 'awaitAll';
     }
   | { readonly kind: 'createService' | 'destroyService'; readonly service: ServiceName }
   | { readonly kind: 'createGuest'; readonly guest: GuestFile; readonly place: number }
@@ -146,7 +147,7 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
     },
     { name: 'connect to the store', run: { kind: 'connectStore' }, undo: { kind: 'disconnectStore' } },
     ...services.filter((service) => host[service] !== undefined).map(serviceStep),
-    // They wait for each other where they have to. Guests end with whoever made them.
+    // Guests end with whoever made them.
     { name: 'start the services', run: { kind: 'startAll' }, undo: { kind: 'stopAll' } },
     ...guests.map(
       (guest, place): Step<HostAction> => ({
@@ -154,6 +155,8 @@ export function hostPlan(host: HostFile): Step<HostAction>[] {
         run: { kind: 'createGuest', guest, place },
       }),
     ),
+    // What no guest needs to be made has had the time.
+    { name: 'wait for the services', run: { kind: 'awaitAll' } },
     // Only now are all their ids known.
     ...(guests.length === 0
       ? []

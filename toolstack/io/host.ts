@@ -47,6 +47,9 @@ export interface HostEvents {
   autostart(paths: readonly string[], toolstack: Toolstack, signal: AbortSignal): Promise<void>;
 }
 
+/** Stands for one that is not known yet. */
+const NOBODYS_PORT = 1;
+
 export class Host<P extends Platform> {
   readonly #file: HostFile;
   readonly #run: RunDirectory;
@@ -67,7 +70,8 @@ export class Host<P extends Platform> {
   #closeCtrl: () => void = () => {};
   #storeDomid: number | undefined;
   #store: Client | undefined;
-  #admin: Promise<void> = Promise.resolve();
+  /** Services that no guest needs to be made. */
+  readonly #coming: [string, Promise<void>][] = [];
   #adminPort: number;
   #url: string | undefined;
   #ssh: SshState | undefined;
@@ -91,10 +95,7 @@ export class Host<P extends Platform> {
       file,
       run: run.path,
       crew: this.#crew,
-      policy: async () => {
-        await this.#admin;
-        return policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort });
-      },
+      policy: () => policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort || NOBODYS_PORT }),
       environment: (domid) => this.#environment(domid, 'outlives its process'),
       print: (text) => events.print(text),
       leaving: () => this.#phase === 'stopping',
@@ -209,6 +210,8 @@ export class Host<P extends Platform> {
         return this.#startAll();
       case 'stopAll':
         return this.#stopAll();
+      case 'awaitAll':
+        return this.#awaitAll();
       case 'createGuest':
         return this.#guests.create(action.guest, action.place, this.#ending.signal);
       case 'acquaint':
@@ -241,25 +244,31 @@ export class Host<P extends Platform> {
       }),
   };
 
-  /** All at the same time; if one does not come up, none stays. */
+  /** All at the same time, until those serve that guests need; if one of them does not come up, none stays. */
   async #startAll(): Promise<void> {
     writeServices(this.#run.path, this.#serviceDomains());
-    this.#admin = this.#file.admin === undefined ? Promise.resolve() : this.#startAdmin();
-    const starting: [string, Promise<void>][] = [
-      ['admin', this.#admin],
+    const { admin, ssh } = this.#file;
+    const first: [string, Promise<void>][] = [
       ['toolstack', this.#startToolstack()],
-      ...(this.#file.ssh === undefined
-        ? []
-        : [['ssh', this.#startSsh(this.#file.ssh)] as [string, Promise<void>]]),
       ...this.#services
         .names()
         .map((name): [string, Promise<void>] => [name, this.#services.start(name, this.#there())]),
     ];
-    const ends = await Promise.allSettled(starting.map(([, start]) => start));
-    const bad = ends.findIndex(({ status }) => status === 'rejected');
-    if (bad < 0) return;
-    await this.#stopAll();
-    throw new Fault(`${starting[bad]![0]}: ${reasonOf((ends[bad] as PromiseRejectedResult).reason)}`);
+    if (admin !== undefined) this.#coming.push(['admin', this.#startAdmin()]);
+    if (ssh !== undefined) this.#coming.push(['ssh', this.#startSsh(ssh)]);
+    // Whether they come up is asked later.
+    for (const [, start] of this.#coming) start.catch(() => {});
+    try {
+      await allOf(first);
+    } catch (error) {
+      await this.#stopAll();
+      throw error;
+    }
+  }
+
+  async #awaitAll(): Promise<void> {
+    await allOf(this.#coming);
+    this.#services.writePolicy();
   }
 
   /** Those first that would make what ends anew. */
@@ -368,4 +377,11 @@ export class Host<P extends Platform> {
     this.#control?.close();
     this.#control = undefined;
   }
+}
+
+/** Throws Fault with the first that did not come up, once it is known of all. */
+async function allOf(starting: readonly (readonly [string, Promise<void>])[]): Promise<void> {
+  const ends = await Promise.allSettled(starting.map(([, start]) => start));
+  for (const [index, end] of ends.entries())
+    if (end.status === 'rejected') throw new Fault(`${starting[index]![0]}: ${reasonOf(end.reason)}`);
 }

@@ -40,6 +40,7 @@ const OURS: ReadonlySet<string> = new Set([
   'toolstack',
   'xensock',
   'xensock.json',
+  'xensock.json.new',
   'xenstored',
 ]);
 /** Captures that netback was asked for. */

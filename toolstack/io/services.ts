@@ -2,7 +2,7 @@
  * The stub domains of a host that serve its guests: each outlives its process, so that a killed one goes on with its guests' devices when it is started
  * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from '../../xenstored/client/index.ts';
 import type { HostFile, ServiceName } from '../core/host.ts';
@@ -21,8 +21,8 @@ export interface ServicesOptions {
   /** The host's run directory. */
   readonly run: string;
   readonly crew: Crew;
-  /** Of sockets, as its file is to be; once everything that it speaks of is known. */
-  readonly policy: () => Promise<string>;
+  /** Of sockets, as its file is to be, as far as what it speaks of is known. */
+  readonly policy: () => string;
   /** What makes a process that domain. */
   readonly environment: (domid: number) => Record<string, string>;
   /** For people, a line. */
@@ -45,6 +45,7 @@ export class Services {
   readonly #domains = new Map<ServiceName, Domain>();
   readonly #webs: WebState[] = [];
   #uplink: Uplink | undefined;
+  #policy: string | undefined;
 
   constructor(options: ServicesOptions) {
     this.#options = options;
@@ -131,7 +132,7 @@ export class Services {
 
   /** That an address is not to be had is told and no failure: the guest goes on trying. */
   async #mapWebs(): Promise<void> {
-    const { file, policy, print } = this.#options;
+    const { file, print } = this.#options;
     for (const { name, serves } of file.guests) {
       const place = serves && reachedAt(file.xensock?.policy ?? {}, { name, port: serves.port });
       if (place === undefined) continue;
@@ -141,8 +142,17 @@ export class Services {
       if (against === undefined) this.#webs.push({ guest: name, url });
       else print(`${against}: map guest ${name}'s port to another in the host file`);
     }
-    // Once: from then on it is whoever's it is who changes it.
-    writeFileSync(this.#policyFile, await policy(), { mode: 0o600 });
+    this.writePolicy();
+  }
+
+  /** For who serves sockets, once all of it is known. From then on it is whoever's it is who changes it. */
+  writePolicy(): void {
+    if (!this.#domains.has('xensock')) return;
+    const text = this.#options.policy();
+    if (text === this.#policy) return;
+    this.#policy = text;
+    writeFileSync(`${this.#policyFile}.new`, text, { mode: 0o600 });
+    renameSync(`${this.#policyFile}.new`, this.#policyFile);
   }
 }
 
