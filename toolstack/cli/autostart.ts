@@ -38,15 +38,17 @@ async function start(file: string, starter: Starter): Promise<boolean> {
     directory: dirname(file),
     readFile: async () => readFileSync(file, 'utf8'),
     err: (text: string) => starter.err(text),
+    toolstack,
   };
   try {
-    const config = await readConfig(reader, file, { quiet: true });
-    if (config === undefined) return false;
+    const read = await readConfig(reader, file, { quiet: true });
+    if (read === undefined) return false;
+    const { config } = read;
     if ((await toolstack.list()).some(({ name }) => name === config.name)) {
       starter.out(`${config.name} is there already\n`);
       return true;
     }
-    const domid = await toolstack.create({ config, start: 'running' }, () => {}, signal);
+    const domid = await toolstack.create({ ...read, start: 'running' }, () => {}, signal);
     starter.out(`${config.name} is domain ${domid}\n`);
     return true;
   } catch (error) {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { mistakeLine, parseCfg } from '../core/cfg.ts';
 import { resolvedConfig } from '../core/cfgpaths.ts';
 import type { DomainConfig } from '../core/config.ts';
+import type { CfgText } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import type { Session } from './session.ts';
 import { printable } from './tables.ts';
@@ -14,12 +15,18 @@ export interface ReadOptions {
   readonly quiet?: boolean;
 }
 
+export interface ReadCfg {
+  readonly config: DomainConfig;
+  /** What it was read from, the further lines behind it. */
+  readonly cfg: CfgText;
+}
+
 /** `file`: `-` is standard input. Mistakes are written to the session; undefined: there were some. Throws Fault. */
 export async function readConfig(
-  session: Pick<Session, 'directory' | 'readFile' | 'err'>,
+  session: Pick<Session, 'directory' | 'readFile' | 'err' | 'toolstack'>,
   file: string,
   { extra = [], quiet = false }: ReadOptions = {},
-): Promise<DomainConfig | undefined> {
+): Promise<ReadCfg | undefined> {
   let text: string;
   try {
     text = await session.readFile(file);
@@ -31,7 +38,8 @@ export async function readConfig(
   if (!quiet) session.err(`Parsing config from ${file}\n`);
   const own = text === '' || text.endsWith('\n') ? text : `${text}\n`;
   const lines = own.split('\n').length - 1;
-  const parsed = parseCfg(own + extra.map((line) => `${line}\n`).join(''));
+  const whole = own + extra.map((line) => `${line}\n`).join('');
+  const parsed = parseCfg(whole, readerOf(session));
   const say = ({ line, text }: { line: number; text: string }): void =>
     session.err(`${printable(line > lines ? `command line: ${text}` : mistakeLine(file, { line, text }))}\n`);
   parsed.warnings.forEach(say);
@@ -39,5 +47,19 @@ export async function readConfig(
     parsed.errors.forEach(say);
     return undefined;
   }
-  return resolvedConfig(parsed.config, (path) => resolve(session.directory, path));
+  const { directory } = session;
+  return {
+    config: resolvedConfig(parsed.config, (path) => resolve(directory, path)),
+    cfg: { text: whole, directory },
+  };
+}
+
+/** A file may be looked at where no host is. */
+function readerOf(session: Pick<Session, 'toolstack'>): 'xl' | undefined {
+  try {
+    return session.toolstack.reader;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return undefined;
+  }
 }

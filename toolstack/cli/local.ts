@@ -7,9 +7,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import type { Platform } from '../../osdep/platform.ts';
 import type { Toolstack } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import { RemoteToolstack } from '../io/remote.ts';
+import { XlToolstack } from '../io/xl.ts';
 import type { Session, Terminal } from './session.ts';
 
 export type PlatformName = 'sim' | 'xen';
@@ -21,10 +23,15 @@ export function toolstackOf(run: string, asked: string | undefined): Toolstack {
   }
   const platform: PlatformName =
     asked ?? (isControlDomain() && !existsSync(join(run, 'toolstack')) ? 'xen' : 'sim');
-  if (platform === 'xen') throw new Fault('on real Xen these commands are not there yet; there is xl');
+  if (platform === 'xen') return new XlToolstack({ run, env: process.env, platform: realXen });
   // A service that is just being started again is waited for, one that never was is not.
   if (!existsSync(join(run, 'toolstack'))) throw new Fault(`no host runs in ${run}`);
   return new RemoteToolstack(run);
+}
+
+/** Loaded where it is needed alone. */
+async function realXen(): Promise<Platform> {
+  return (await import('../../osdep/xen/index.ts')).xenPlatform();
 }
 
 function isControlDomain(): boolean {

@@ -31,10 +31,10 @@ const eventActions: readonly EventAction[] = [
   'soft-reset',
 ];
 
-/** Never throws. */
-export function parseCfg(text: string): CfgResult {
+/** Never throws. `reader`: xl reads it as well, and what means something to xl alone is right. */
+export function parseCfg(text: string, reader?: 'xl'): CfgResult {
   const { settings, errors } = readSettings(text);
-  const form = new Form(settings);
+  const form = new Form(settings, reader);
   const config = configOf(form);
   const clash = errors.length + form.errors.length === 0 ? deviceClash(config) : undefined;
   if (clash !== undefined) form.complain('vif', clash, 'disk');
@@ -124,15 +124,18 @@ function cmdlineOf(form: Form): string {
 /** A string, or a list with one. */
 function serialOf(form: Form): string | undefined {
   const serial = form.list('serial') ?? [];
-  if (serial.length > 1) form.complain('serial', 'expected one serial port');
+  if (serial.length > 1 && form.reader !== 'xl') form.complain('serial', 'expected one serial port');
   const port = serial[0];
-  if (port !== undefined && port !== 'pty') form.complain('serial', 'expected serial="pty"');
+  if (port !== undefined && port !== 'pty' && form.reader !== 'xl')
+    form.complain('serial', 'expected serial="pty"');
   return port;
 }
 
 function deviceModelOf(form: Form): string | undefined {
   const model = form.text('device_model');
-  if (model?.startsWith('/') === true)
+  if (model === 'serial' && form.reader === 'xl')
+    form.complain('device_model', 'expected no device_model="serial": that is the simulator\'s');
+  else if (model?.startsWith('/') === true)
     form.complain(
       'device_model',
       'expected device_model="serial", or none: paths of device models are of old',
@@ -161,12 +164,14 @@ function dataOf(form: Form): Record<string, string> {
 class Form {
   readonly errors: CfgMistake[] = [];
   readonly warnings: CfgMistake[] = [];
+  readonly reader: 'xl' | undefined;
   readonly #settings: ReadonlyMap<string, CfgSetting>;
 
-  constructor(settings: ReadonlyMap<string, CfgSetting>) {
+  constructor(settings: ReadonlyMap<string, CfgSetting>, reader: 'xl' | undefined) {
     this.#settings = settings;
+    this.reader = reader;
     for (const { name, line } of settings.values()) {
-      const text = keyWarning(name);
+      const text = keyWarning(name, reader);
       if (text !== undefined) this.warnings.push({ line, text });
     }
   }
@@ -229,7 +234,7 @@ class Form {
         this.errors.push({ line, text: parsed.error });
         return [];
       }
-      for (const part of parsed.ignored)
+      for (const part of this.reader === 'xl' ? [] : parsed.ignored)
         this.warnings.push({ line, text: `${key}: ${part} is not acted upon here` });
       return [parsed.value];
     });

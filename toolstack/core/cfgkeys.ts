@@ -63,10 +63,10 @@ const others: ReadonlySet<string> = new Set(
 /** A misspelt name has at most so many letters wrong. */
 const NEAR = 2;
 
-/** What to say of a name; undefined: it is acted upon. */
-export function keyWarning(name: string): string | undefined {
+/** What to say of a name; undefined: it is acted upon, here or by xl where that reads it, too. */
+export function keyWarning(name: string, reader?: 'xl'): string | undefined {
   if (known.has(name)) return undefined;
-  if (others.has(name)) return `${name} is not acted upon here`;
+  if (others.has(name)) return reader === 'xl' ? undefined : `${name} is not acted upon here`;
   const nearest = nearestKey(name);
   return `${name} means nothing${nearest === undefined ? '' : `: is it ${nearest}?`}`;
 }

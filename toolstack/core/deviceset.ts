@@ -53,6 +53,18 @@ export function withDevice(
   }
 }
 
+/** A device beside others of its kind, of which these numbers are known: filled in. */
+export function besides<D extends DeviceConfig>(
+  device: D,
+  devids: readonly number[],
+  randomBytes: (length: number) => Uint8Array,
+): D {
+  if (device.kind === 'vbd') return device;
+  const devid = device.devid ?? Math.max(-1, ...devids) + 1;
+  if (device.kind === 'pvcalls') return { ...device, devid };
+  return { ...device, devid, mac: device.mac ?? xenMac(randomBytes(3)) };
+}
+
 /** A device less, if it has that one. */
 export function withoutDevice(
   config: DomainConfig,

@@ -72,6 +72,15 @@ export interface Progress {
 export interface CreateOrder {
   readonly config: DomainConfig;
   readonly start: 'running' | 'paused';
+  /** What `config` was read from, for a toolstack that has it read by xl as well. */
+  readonly cfg?: CfgText;
+}
+
+/** A cfg file as its user wrote it. */
+export interface CfgText {
+  readonly text: string;
+  /** Absolute; the paths in it are from here. */
+  readonly directory: string;
 }
 
 export interface HostInfo {
@@ -88,6 +97,8 @@ export interface Swept {
 }
 
 export interface Toolstack {
+  /** xl reads a cfg file as well, and acts upon what is not acted upon here; undefined: nobody does. */
+  readonly reader?: 'xl';
   /** In order of their ids. */
   list(): Promise<DomainEntry[]>;
   info(): Promise<HostInfo>;

@@ -27,6 +27,8 @@ export interface HotplugOptions {
   readonly backendOf: (kind: Kind) => number | undefined;
   /** The domain of this name. */
   readonly domidOf: (name: string) => Promise<number | undefined>;
+  /** Who serves a device runs the script that its nodes name; left out: there are no scripts. */
+  readonly scripts?: 'run by who serves';
   /** How long a backend may take to take a device on, or to let go of it; default: 10,000, as libxl's. */
   readonly patienceMs?: number;
 }
@@ -57,7 +59,7 @@ export class Hotplug {
     const { kind } = config;
     const devid = devidOf(config);
     if (devid === undefined) throw new Fault('a device without a number');
-    const against = unserved(config);
+    const against = this.#options.scripts === undefined ? unserved(config) : undefined;
     if (against !== undefined) throw new Fault(`${labelOf(kind, devid, vdevOf(config))}: ${against}`);
     const backendDomid = await this.#backend(config);
     return { name: { backendDomid, kind, frontendDomid: domid, devid }, config, domainType };

@@ -11,7 +11,7 @@ export function toolstackSocket(run: string): string {
   return join(run, 'toolstack', 'socket');
 }
 
-export type OrderName = Exclude<keyof Toolstack, 'close'>;
+export type OrderName = Exclude<keyof Toolstack, 'close' | 'reader'>;
 
 /** As JSON carries it: what is undefined is left out. */
 type Schema = Readonly<Record<string, unknown>>;

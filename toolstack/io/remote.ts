@@ -45,11 +45,11 @@ export class RemoteToolstack implements Toolstack {
   }
 
   plan(order: CreateOrder): Promise<PlannedStep[]> {
-    return this.#ask('plan', { order });
+    return this.#ask('plan', { order: withoutText(order) });
   }
 
   create(order: CreateOrder, progress: (made: Progress) => void, signal: AbortSignal): Promise<number> {
-    return this.#ask('create', { order }, { progress, signal });
+    return this.#ask('create', { order: withoutText(order) }, { progress, signal });
   }
 
   destroy(domain: DomainRef): Promise<void> {
@@ -176,6 +176,11 @@ async function* lines(
     signal?.throwIfAborted();
     throw (error as NodeJS.ErrnoException).code === 'ECONNRESET' ? lost() : error;
   }
+}
+
+/** The manager goes by what it says. */
+function withoutText({ config, start }: CreateOrder): CreateOrder {
+  return { config, start };
 }
 
 function lost(): Fault {

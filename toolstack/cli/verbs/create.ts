@@ -71,15 +71,16 @@ async function run(given: Given, session: Session): Promise<number> {
     return INVALID;
   }
   if (files.length > 1) throw new Fault(`create: one cfg file, not ${files.length}`, { kind: 'usage' });
-  const config = await readConfig(session, file, { extra, quiet: flags.quiet === true });
-  if (config === undefined) return 1;
+  const read = await readConfig(session, file, { extra, quiet: flags.quiet === true });
+  if (read === undefined) return 1;
+  const { config } = read;
   const shown = `${xlJson(configJson(config))}\n`;
   if (flags.dryrun) {
     session.out(shown);
     return 0;
   }
   if (flags.d) session.err(shown);
-  const order: CreateOrder = { config, start: flags.p ? 'paused' : 'running' };
+  const order: CreateOrder = { ...read, start: flags.p ? 'paused' : 'running' };
   if (flags.dryRun) {
     const steps = await session.toolstack.plan(order);
     session.out(flags.json ? `${JSON.stringify(steps, undefined, 2)}\n` : planText(steps));

@@ -1,0 +1,44 @@
+/** Our toolstack in dom0, for scenarios: its commands, what differs from one moment to the next in what they say, and what must not be left of a domain. */
+import assert from 'node:assert/strict';
+import type { ExecOptions, Guest, Lab, Result } from '../lab/scenario.ts';
+
+/** `stubdom0 WORDS`, on this Xen. */
+export function said(lab: Lab, words: readonly string[], options: ExecOptions = {}): Promise<Result> {
+  return lab.exec('stubdom0', words, options);
+}
+
+/** `stubdom0 create`. */
+export function madeBy(lab: Lab, guest: Guest, ...words: readonly string[]): Promise<Result> {
+  return lab.step('stubdom0 create', () => said(lab, ['create', '-q', guest.config, ...words]));
+}
+
+/** Processor times and whether a domain runs just now; seconds of `uptime`. */
+export function masked(text: string): string {
+  return text
+    .replace(/ ([r-])([b-])([p-][s-][c-][d-]) +\d+\.\d/g, ' ??$3 TIME')
+    .replace(/\d+:\d\d:\d\d/g, 'UPTIME');
+}
+
+export function gone(lab: Lab, guest: Guest): Promise<void> {
+  return lab.until(`${guest.name} is gone`, async () => (await guest.domid()) === undefined);
+}
+
+/** Of any guest: no domain, no node, no process, no note. */
+export async function nothingLeft(lab: Lab): Promise<void> {
+  const { stdout: domains } = await lab.exec('xl', ['list']);
+  assert.equal(domains.trim().split('\n').length, 2, `only dom0 is left:\n${domains}`);
+  const { stdout: nodes } = await lab.exec('xenstore-ls', ['-f', '/']);
+  const left = nodes
+    .split('\n')
+    .filter(
+      (line) =>
+        /^\/(local\/domain|libxl)\/[1-9]/.test(line) ||
+        /^\/local\/domain\/0\/backend\/\w+\/\d/.test(line) ||
+        (/^\/vm\/./.test(line) && !line.startsWith('/vm/00000000-')),
+    );
+  assert.deepEqual(left, [], 'nodes are left');
+  const { stdout: processes } = await lab.sh('ps -o args | grep "[x]l create" || true');
+  assert.equal(processes, '', 'xl is still at work');
+  const { stdout: notes } = await lab.sh('ls /run/stubdom0/xl 2>/dev/null || true');
+  assert.equal(notes, '', 'something is still written down');
+}

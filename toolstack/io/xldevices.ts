@@ -1,0 +1,103 @@
+/**
+ * One device more and one less on real Xen. Where a hotplug script has to run in this domain, xl does it: the script is libxl's to start, with libxl's lock and
+ * its environment, and Linux's own backends wait for what it writes. Everything else is the store's affair alone, and done here as on any other host: sockets,
+ * which xl 4.17 has no command for; and what another domain serves, which runs its scripts itself. Knows no command line of ours.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { DeviceConfig, DomainType } from '../core/config.ts';
+import { besides } from '../core/deviceset.ts';
+import type { DeviceEntry } from '../core/toolstack.ts';
+import { diskWord, vifWords } from '../core/xlcfg.ts';
+import { Fault } from './fault.ts';
+import type { Hotplug } from './hotplug.ts';
+import type { Xl } from './xlprogram.ts';
+
+type Kind = DeviceConfig['kind'];
+
+const CONFIG = '/etc/xen/xl.conf';
+const SCRIPTS = '/etc/xen/scripts';
+/** As libxl names them where a device names none. */
+const usualScripts = { vbd: 'block', vif: 'vif-bridge' } as const;
+
+export interface Whose {
+  readonly domid: number;
+  readonly type: DomainType;
+}
+
+export interface XlDevicesOptions {
+  readonly xl: Xl;
+  readonly hotplug: Hotplug;
+  /** This domain. */
+  readonly own: number;
+  /** A domain by its name or number. */
+  readonly domidOf: (ref: string) => Promise<number | undefined>;
+}
+
+export class XlDevices {
+  readonly #options: XlDevicesOptions;
+
+  constructor(options: XlDevicesOptions) {
+    this.#options = options;
+  }
+
+  async attach({ domid, type }: Whose, device: DeviceConfig): Promise<DeviceEntry> {
+    const { hotplug } = this.#options;
+    const taken = (await hotplug.list(domid, device.kind)).map(({ devid }) => devid);
+    const whole = besides(device, taken, randomBytes);
+    if (await this.#isForXl(whole)) return await this.#attachByXl(domid, whole);
+    const placed = await hotplug.place(domid, type, withScript(whole));
+    return await hotplug.attach(placed);
+  }
+
+  async detach(domid: number, kind: Kind, text: string, how: 'orderly' | 'force'): Promise<void> {
+    const { hotplug, xl, own } = this.#options;
+    const { devid, backendDomid, backendPath } = await hotplug.find(domid, kind, text);
+    if (kind === 'pvcalls' || backendDomid !== own || !runsScripts()) {
+      const served = /\/backend\/([^/]+)\//.exec(backendPath)?.[1] ?? kind;
+      await hotplug.detach({ backendDomid, kind: served, frontendDomid: domid, devid }, how);
+    } else if (kind === 'vif') await xl.run(['network-detach', `${domid}`, `${devid}`]);
+    else await xl.run(['block-detach', ...(how === 'force' ? ['--force'] : []), `${domid}`, `${devid}`]);
+  }
+
+  async #attachByXl(domid: number, device: DeviceConfig): Promise<DeviceEntry> {
+    const { xl, hotplug } = this.#options;
+    if (device.kind === 'vbd') {
+      await xl.run(['block-attach', `${domid}`, diskWord(device)]);
+      return await hotplug.find(domid, 'vbd', device.vdev);
+    }
+    if (device.kind === 'vif') {
+      await xl.run(['network-attach', `${domid}`, ...vifWords(device)]);
+      return await hotplug.find(domid, 'vif', device.mac ?? `${device.devid}`);
+    }
+    throw new Fault('xl attaches no sockets');
+  }
+
+  async #isForXl(device: DeviceConfig): Promise<boolean> {
+    if (device.kind === 'pvcalls') return false;
+    const { own, domidOf } = this.#options;
+    const backend = device.backend === undefined ? own : await domidOf(device.backend);
+    if (backend === own && runsScripts()) return true;
+    // Whoever else serves disks is started by libxl.
+    return device.kind === 'vbd' && (device.format !== 'raw' || (device.backendtype ?? 'phy') !== 'phy');
+  }
+}
+
+/** Whether libxl starts hotplug scripts itself, as it does unless xl.conf(5) says otherwise. */
+function runsScripts(path: string = CONFIG): boolean {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return true;
+  }
+  const said = [...text.matchAll(/^[ \t]*run_hotplug_scripts[ \t]*=[ \t]*['"]?(\d+)/gm)].at(-1)?.[1];
+  return said === undefined || Number(said) !== 0;
+}
+
+/** libxl writes its path for whoever runs it. */
+function withScript(device: DeviceConfig): DeviceConfig {
+  if (device.kind === 'pvcalls') return device;
+  return { ...device, script: resolve(SCRIPTS, device.script ?? usualScripts[device.kind]) };
+}
