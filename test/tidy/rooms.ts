@@ -158,7 +158,7 @@ function targetRoom(wanted: Import): string | undefined {
 export const doors: Readonly<Record<string, string | readonly string[]>> = {
   koffi: 'osdep/os/ffi.ts',
   level: 'xenstored/io/database.ts',
-  fastify: ['xenstored/admin/app.ts', 'netback/xensock/io/control.ts'],
+  fastify: ['xenstored/admin/app.ts', 'netback/xensock/io/control.ts', 'toolstack/io/server.ts'],
   '@fastify/static': 'xenstored/admin/page.ts',
   '@fastify/swagger': 'xenstored/admin/app.ts',
   'openapi-fetch': 'xenstored/admin/client/index.ts',

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { joinConsole } from '../../toolstack/cli/console.ts';
 import type { Session } from '../../toolstack/cli/session.ts';
 import { terminalNode } from '../../toolstack/core/console.ts';
-import type { Toolstack } from '../../toolstack/core/toolstack.ts';
 import { ConsoleFront } from '../../toolstack/guest/console.ts';
+import type { Toolstack } from '../../toolstack/io/toolstack.ts';
 import { type ConsoleGuest, ConsoleHost } from './consolehost.ts';
 
 let host: ConsoleHost;

@@ -12,9 +12,9 @@ import type {
   PlannedStep,
   Progress,
   Swept,
-  Toolstack,
 } from '../../toolstack/core/toolstack.ts';
 import { Fault } from '../../toolstack/io/fault.ts';
+import type { Toolstack } from '../../toolstack/io/toolstack.ts';
 
 export function domain(domid: number, name: string, more: Partial<DomainEntry> = {}): DomainEntry {
   return {

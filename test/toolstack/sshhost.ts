@@ -8,7 +8,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Session } from '../../toolstack/cli/session.ts';
-import type { Toolstack } from '../../toolstack/core/toolstack.ts';
+import type { Toolstack } from '../../toolstack/io/toolstack.ts';
 import { hostKey, KeyRing } from '../../toolstack/ssh/keys.ts';
 import type { Limits } from '../../toolstack/ssh/limits.ts';
 import { SshService } from '../../toolstack/ssh/service.ts';

@@ -8,9 +8,9 @@ import { join, resolve } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Platform } from '../../osdep/platform.ts';
-import type { Toolstack } from '../core/toolstack.ts';
 import { Fault } from '../io/fault.ts';
 import { RemoteToolstack } from '../io/remote.ts';
+import type { Toolstack } from '../io/toolstack.ts';
 import { XlToolstack } from '../io/xl.ts';
 import type { Session, Terminal } from './session.ts';
 

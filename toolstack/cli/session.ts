@@ -3,7 +3,7 @@
  * reach consoles through it, and know nothing else of where they run.
  */
 import type { Duplex } from 'node:stream';
-import type { Toolstack } from '../core/toolstack.ts';
+import type { Toolstack } from '../io/toolstack.ts';
 
 /** From least to most. `console`: one guest's console and nothing else. */
 export type Role = 'console' | 'read-only' | 'operator' | 'admin';

@@ -3,9 +3,9 @@
  * or until its standard input ends if it was started so. Exit code 0 after being asked to end.
  */
 import { join } from 'node:path';
-import type { Toolstack } from '../core/toolstack.ts';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { logToOutput } from '../io/log.ts';
+import type { Toolstack } from '../io/toolstack.ts';
 import { journal } from '../ssh/journal.ts';
 import { clientKey, hostKey, KeyRing, ownKeyFiles } from '../ssh/keys.ts';
 import { keepPlace, lastPort, statePath } from '../ssh/place.ts';

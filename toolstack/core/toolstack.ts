@@ -1,9 +1,7 @@
 /**
- * What a toolstack does, whoever does it: the service of a simulated host, reached over its socket, or this process on a real one, through
- * xl. The commands, at a shell and over SSH, know a toolstack by this alone. Whatever a user can mend is thrown as a Fault; one of kind
- * `no domain` or `no device` (io/fault.ts) where what an order names is not there.
+ * What is told to a toolstack and by it (io/toolstack.ts), as plain data: a domain, a device, the steps of a plan and how far it has come, the host.
  */
-import type { DeviceConfig, DomainConfig } from './config.ts';
+import type { DomainConfig } from './config.ts';
 
 /** A domain as its user names it: its name, or its number; `0` is the control domain. */
 export type DomainRef = string;
@@ -94,47 +92,4 @@ export interface Swept {
   readonly removed: readonly string[];
   /** What could not be removed, and why. */
   readonly left: readonly string[];
-}
-
-export interface Toolstack {
-  /** xl reads a cfg file as well, and acts upon what is not acted upon here; undefined: nobody does. */
-  readonly reader?: 'xl';
-  /** In order of their ids. */
-  list(): Promise<DomainEntry[]>;
-  info(): Promise<HostInfo>;
-  /** The steps that `create` would take; nothing is done. */
-  plan(order: CreateOrder): Promise<PlannedStep[]>;
-  /** Rolled back whole if a step fails or the signal comes; the id of a domain that is there. */
-  create(order: CreateOrder, progress: (made: Progress) => void, signal: AbortSignal): Promise<number>;
-  destroy(domain: DomainRef): Promise<void>;
-  /** Asks the guest; `wait`: until it has. */
-  shutdown(
-    domain: DomainRef,
-    how: 'poweroff' | 'reboot' | 'halt',
-    wait: 'wait' | 'return',
-    signal?: AbortSignal,
-  ): Promise<void>;
-  pause(domain: DomainRef): Promise<void>;
-  unpause(domain: DomainRef): Promise<void>;
-  rename(domain: DomainRef, name: string): Promise<void>;
-  sysrq(domain: DomainRef, letter: string): Promise<void>;
-  devices(domain: DomainRef, kind: DeviceConfig['kind']): Promise<DeviceEntry[]>;
-  /** Until its backend has taken it on. */
-  attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry>;
-  /** `device`: its id, its name (`xvda`), or a vif's mac. `force`: without waiting for who uses it. */
-  detach(
-    domain: DomainRef,
-    kind: DeviceConfig['kind'],
-    device: string,
-    how: 'orderly' | 'force',
-  ): Promise<void>;
-  /** Path in the store of the node that names the terminal of a console. */
-  consoleNode(domain: DomainRef, type: 'pv' | 'serial', number: number): Promise<string>;
-  /** What is written there now; undefined: no such node. */
-  readNode(path: string): Promise<string | undefined>;
-  /** The hypervisor's console. */
-  dmesg(clear: 'clear' | 'keep'): Promise<string>;
-  /** Undoes what toolstacks that died left half done. */
-  gc(): Promise<Swept>;
-  close(): Promise<void>;
 }

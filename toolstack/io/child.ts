@@ -97,9 +97,6 @@ export class Child {
   }
 }
 
-/** How an orderly end is told. */
-export const CLEAN_EXIT = 'exit code 0';
-
 function describe(code: number | null, signal: NodeJS.Signals | null): string {
   return signal !== null ? `ended by ${signal}` : `exit code ${code}`;
 }

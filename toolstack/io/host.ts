@@ -9,7 +9,6 @@ import { type HostAction, type HostFile, hostPlan, type ServiceName } from '../c
 import { Plan } from '../core/plan.ts';
 import { policyText } from '../core/policy.ts';
 import { defaultPolicy } from '../core/supervise.ts';
-import type { Toolstack } from '../core/toolstack.ts';
 import { carryOut } from './carry.ts';
 import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
@@ -24,6 +23,7 @@ import { type RunDirectory, self } from './rundir.ts';
 import { Services, type Surroundings } from './services.ts';
 import { writeServices } from './servicesfile.ts';
 import type { DomainState, HostState, SshState } from './state.ts';
+import type { Toolstack } from './toolstack.ts';
 
 export interface Hypervisor<P extends Platform = Platform> {
   /** How it is started. */

@@ -10,12 +10,12 @@ import type { DomainConfig } from '../core/config.ts';
 import { guestConfig, guestDisks } from '../core/guestconfig.ts';
 import type { GuestFile } from '../core/host.ts';
 import type { DomainRecord } from '../core/record.ts';
-import type { Toolstack } from '../core/toolstack.ts';
 import { diskPath, makeDisk } from './disks.ts';
 import { endProcess, guestLog } from './guestprocess.ts';
 import { ended, isAlive, type ProcessId } from './identity.ts';
 import { readRecords } from './records.ts';
 import type { DomainState, ProcessState } from './state.ts';
+import type { Toolstack } from './toolstack.ts';
 
 /** Until a guest is let be that does not say that it is ready. */
 const READY_MS = 30_000;

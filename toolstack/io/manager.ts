@@ -17,7 +17,6 @@ import type {
   PlannedStep,
   Progress,
   Swept,
-  Toolstack,
 } from '../core/toolstack.ts';
 import { Fault } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
@@ -28,6 +27,7 @@ import { checkKernel } from './programs.ts';
 import { readRecords } from './records.ts';
 import { sweep } from './sweep.ts';
 import type { Entry, Table } from './table.ts';
+import type { Toolstack } from './toolstack.ts';
 import { allDomains } from './wipe.ts';
 
 /** Whom an order is about. */

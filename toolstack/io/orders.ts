@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path';
 import type { DeviceConfig, DiskConfig, DomainConfig, SocketsConfig, VifConfig } from '../core/config.ts';
-import type { Progress, Toolstack } from '../core/toolstack.ts';
+import type { Progress } from '../core/toolstack.ts';
+import type { Toolstack } from './toolstack.ts';
 
 /** Where it answers, for the host in this run directory. */
 export function toolstackSocket(run: string): string {

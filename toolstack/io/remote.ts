@@ -15,10 +15,10 @@ import type {
   PlannedStep,
   Progress,
   Swept,
-  Toolstack,
 } from '../core/toolstack.ts';
 import { Fault, type FaultKind } from './fault.ts';
 import { type AnswerLine, type OrderName, toolstackSocket } from './orders.ts';
+import type { Toolstack } from './toolstack.ts';
 
 const PATIENCE_MS = 5_000;
 const PAUSE_MS = 50;

@@ -8,9 +8,10 @@ import type { ServerResponse } from 'node:http';
 import { createConnection, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import type { Progress, Toolstack } from '../core/toolstack.ts';
+import type { Progress } from '../core/toolstack.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { type AnswerLine, type OrderName, orderSchemas } from './orders.ts';
+import type { Toolstack } from './toolstack.ts';
 
 const BODY_MAX_BYTES = 1 << 20;
 const CONNECTIONS_MAX = 256;

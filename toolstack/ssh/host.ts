@@ -1,6 +1,6 @@
 /** What a session needs of the service around it, and what it knows of who came. */
 import type { Role, Session } from '../cli/session.ts';
-import type { Toolstack } from '../core/toolstack.ts';
+import type { Toolstack } from '../io/toolstack.ts';
 
 /** As toolstack/cli offers them. */
 export interface Commands {
