@@ -60,6 +60,9 @@ export class Lookout {
   #workedAt = 0;
   #state: 'asleep' | 'looking' | 'between' = 'asleep';
   readonly #onStretch = (): void => this.#look();
+  /** Those that want a turn when the running callback is over. */
+  readonly #soon = new Set<Watched>();
+  readonly #onSoon = (): void => this.#serveAll();
 
   constructor({ now, longestMs, flush }: LookoutOptions) {
     this.#flush = flush;
@@ -87,11 +90,25 @@ export class Lookout {
     if (asleep) this.#look();
   }
 
-  /** A disk wants a turn by itself, as it does once a second: no sign that anybody is about to ask. */
+  /** A disk wants a turn by itself: no sign that anybody is about to ask. */
   serve(disk: Watched): void {
     if (this.#state === 'looking') return;
     const asleep = this.#state === 'asleep';
     this.#turn(disk);
+    if (asleep) this.#look();
+  }
+
+  /** The same when the running callback is over; however many want it then, all of them are looked at once after it. */
+  soon(disk: Watched): void {
+    if (this.#soon.size === 0) queueMicrotask(this.#onSoon);
+    this.#soon.add(disk);
+  }
+
+  #serveAll(): void {
+    const asleep = this.#state === 'asleep';
+    const disks = [...this.#soon];
+    this.#soon.clear();
+    for (const disk of disks) this.#turn(disk);
     if (asleep) this.#look();
   }
 

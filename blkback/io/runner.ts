@@ -43,16 +43,11 @@ export class Runner implements Watched {
   readonly #fired: Uint8Array;
   /** Something was done since it last rested. */
   #awake = false;
-  #scheduled = false;
   /** Something that cannot be was: nothing is done any more. */
   #failed = false;
   readonly #closed: Promise<void>;
   #whenClosed: () => void = () => {};
   // Made once, not for each request.
-  readonly #onSchedule = (): void => {
-    this.#scheduled = false;
-    this.#options.lookout.serve(this);
-  };
   readonly #load = (gref: number, page: number, offset: number, length: number): void =>
     this.#memory.load(gref, page, offset, length);
   readonly #store = (gref: number, page: number, offset: number, length: number): void =>
@@ -87,9 +82,7 @@ export class Runner implements Watched {
 
   /** Has its turn soon. */
   schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(this.#onSchedule);
+    this.#options.lookout.soon(this);
   }
 
   /** A ring's port has fired. */

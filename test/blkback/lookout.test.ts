@@ -158,3 +158,16 @@ test('what looking is worth is a matter of the machine, within limits', async ()
   let now = 0;
   expect(await worthLookingMs(() => now++)).toBe(3);
 });
+
+test('a thousand disks that want a turn at the same time are looked at once', async () => {
+  const disks = Array.from({ length: 1000 }, () => new Disk());
+  const out = lookout(...disks);
+  for (const disk of disks) {
+    out.soon(disk);
+    out.soon(disk);
+  }
+  expect(disks[0]!.turns).toBe(0);
+  await Promise.resolve();
+  for (const { turns, looks, rests } of disks)
+    expect({ turns, looks, rests }).toEqual({ turns: 1, looks: 1, rests: 1 });
+});
