@@ -11,6 +11,7 @@ import { fastify } from 'fastify';
 import type { Clock } from '../../osdep/clock.ts';
 import { checkOrigin, Failures, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
+import { changeNamed } from './changeschemas.ts';
 import type { App, Context, Reply, Request } from './context.ts';
 import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
 import { Inspect } from './inspect.ts';
@@ -91,8 +92,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.decorateRequest('caller');
   app.decorateRequest('audited');
-  for (const schema of named) app.addSchema(schema);
-  app.setValidatorCompiler(validatorOf(named));
+  const shapes = [...named, ...changeNamed];
+  for (const schema of shapes) app.addSchema(schema);
+  app.setValidatorCompiler(validatorOf(shapes));
   // To compile one for each route and status takes longer than all else at start; that replies are as documented is for tests to say.
   app.setSerializerCompiler(() => (reply) => JSON.stringify(reply));
 

@@ -15,12 +15,6 @@ export interface components {
       /** A secret: text and base64 are empty. */
       masked?: true;
     };
-    ValueInput:
-      | {
-          /** As in a reply; what is not ASCII is its UTF-8. */
-          text: string;
-        }
-      | { base64: string };
     Permission: {
       domid: number;
 
@@ -60,18 +54,6 @@ export interface components {
       /** There is more: ask again with `after` set to this. */
       next?: string;
     };
-    TransactionReply: {
-      /** One for each operation, in their order. */
-      results: {
-        path: string;
-
-        /** Was there a node before this operation? */
-        existed: boolean;
-
-        /** The node after all operations; null: there is none. */
-        node: components['schemas']['Node'] | null;
-      }[];
-    };
     Session: {
       role: 'read' | 'write';
 
@@ -87,7 +69,6 @@ export interface components {
       /** Is there a connection to the store at this moment? */
       connected: boolean;
     };
-    ControlReply: { text: string };
     Problem: {
       /** urn:stubdom0:error:CODE */
       type: string;
@@ -137,6 +118,25 @@ export interface components {
       /** The node as it is; null: there is none. */
       current?: components['schemas']['Node'] | null;
     };
+    ValueInput:
+      | {
+          /** As in a reply; what is not ASCII is its UTF-8. */
+          text: string;
+        }
+      | { base64: string };
+    TransactionReply: {
+      /** One for each operation, in their order. */
+      results: {
+        path: string;
+
+        /** Was there a node before this operation? */
+        existed: boolean;
+
+        /** The node after all operations; null: there is none. */
+        node: components['schemas']['Node'] | null;
+      }[];
+    };
+    ControlReply: { text: string };
     Quota: {
       used: number;
 

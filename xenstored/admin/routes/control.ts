@@ -1,9 +1,9 @@
 /**
  * Control commands for the daemon itself, of a list of allowed ones.
  */
+import { Control } from '../changeschemas.ts';
 import { answer, failures, type Routes, storeFailures } from '../context.ts';
 import { checkCommand } from '../control.ts';
-import { Control } from '../schemas.ts';
 
 export const controlRoutes: Routes = (app, { store, control }) => {
   app.post<{ Body: Control }>(

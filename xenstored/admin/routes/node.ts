@@ -1,6 +1,7 @@
 /**
  * One node: read, written, removed, given permissions; and lists of such changes, all or nothing.
  */
+import { ConditionHeaders, type Operation, PutNode, PutPermissions, Transaction } from '../changeschemas.ts';
 import { matches } from '../conditions.ts';
 import {
   answer,
@@ -15,15 +16,7 @@ import {
 import { AdminError, type ErrorCode } from '../errors.ts';
 import { readNode } from '../node.ts';
 import { applyAll, type Change, type Result } from '../operations.ts';
-import {
-  ConditionHeaders,
-  NodeQuery,
-  type Operation,
-  PathQuery,
-  PutNode,
-  PutPermissions,
-  Transaction,
-} from '../schemas.ts';
+import { NodeQuery, PathQuery } from '../schemas.ts';
 import type { Secrets } from '../secrets.ts';
 import { decodeValue, encodeText } from '../value.ts';
 
