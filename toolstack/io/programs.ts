@@ -89,7 +89,7 @@ function backend(path: string, run: string, args: readonly string[], domain: Env
 /** Programs for a guest's domain by what a `kernel=` calls them; those of services serve other domains' devices from it. */
 const guests: Readonly<Record<string, string>> = {
   guest: 'toolstack/guest/main.js',
-  serial: 'toolstack/guest/serial.js',
+  serial: 'toolstack/guest/serial-main.js',
 };
 const drivers: Readonly<Record<string, string>> = {
   blkback: 'blkback/main.js',
