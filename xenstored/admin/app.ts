@@ -76,7 +76,6 @@ const silent: Audit = { sound: true, record: () => true };
 
 export async function buildApp(options: AppOptions): Promise<App> {
   const context = contextOf(options);
-  const { tokens, audit } = context;
   const app = fastify({
     bodyLimit: BODY_MAX_BYTES,
     requestTimeout: 10_000,
@@ -108,34 +107,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     throw new AdminError('method_not_allowed', `${url} takes ${[...known].join(', ')}`);
   });
 
-  const wrongTokens = new Failures(context.clock);
-  app.addHook('onRequest', async (request) => {
-    request.caller = tokens.callerOf(request.headers, request.ip ?? 'unix');
-    checkOrigin(request.headers, options.hosts);
-    const { config, url } = request.routeOptions;
-    if (url === undefined || config.open) return;
-    const { role, address } = request.caller;
-    if (role === 'none') wrongTokens.refuse(address);
-    if (!config.writes) return;
-    if (role !== 'write')
-      throw new AdminError(
-        'write_token_needed',
-        tokens.writable ? 'this needs the write token' : 'this service has no write token: it only shows',
-      );
-    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
-  });
-  // Whoever asks to see secrets is on record, and sees none that could not be recorded.
-  app.addHook('preValidation', async (request) => {
-    const query = request.query as { secrets?: unknown };
-    if (query.secrets === undefined) return;
-    request.audited = query;
-    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
-  });
-  app.addHook('onSend', async (request, reply) => {
-    for (const [name, value] of guards) if (!reply.hasHeader(name)) reply.header(name, value);
-    if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
-  });
-
+  guard(app, context, options.hosts);
   await app.register(rateLimit, rateLimits({ ...limitsByDefault, ...options.limits }));
   await app.register(compress, {
     global: true,
@@ -165,6 +137,37 @@ export async function buildApp(options: AppOptions): Promise<App> {
   for (const group of groups) await group(app, context);
   await servePage(app);
   return app;
+}
+
+/** Who may, and that it is on record. */
+function guard(app: App, { tokens, audit, clock }: Context, hosts: readonly string[] | undefined): void {
+  const wrongTokens = new Failures(clock);
+  app.addHook('onRequest', async (request) => {
+    request.caller = tokens.callerOf(request.headers, request.ip ?? 'unix');
+    checkOrigin(request.headers, hosts);
+    const { config, url } = request.routeOptions;
+    if (url === undefined || config.open) return;
+    const { role, address } = request.caller;
+    if (role === 'none') wrongTokens.refuse(address);
+    if (!config.writes) return;
+    if (role !== 'write')
+      throw new AdminError(
+        'write_token_needed',
+        tokens.writable ? 'this needs the write token' : 'this service has no write token: it only shows',
+      );
+    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
+  });
+  // Whoever asks to see secrets is on record, and sees none that could not be recorded.
+  app.addHook('preValidation', async (request) => {
+    const query = request.query as { secrets?: unknown };
+    if (query.secrets === undefined || request.caller.role === 'none') return;
+    request.audited = query;
+    if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
+  });
+  app.addHook('onSend', async (request, reply) => {
+    for (const [name, value] of guards) if (!reply.hasHeader(name)) reply.header(name, value);
+    if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
+  });
 }
 
 /** The document without a service: for those who make something of it. */
