@@ -1,12 +1,14 @@
 // Makes a fresh clone ready to run: installs the packages that the lock file names and compiles to dist/.
-// Plain JavaScript, because it runs before anything is installed; skips in milliseconds what is done already.
+// Plain JavaScript, because it runs before anything is installed; skips in milliseconds what is done already. `build`: compiles in any case.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -54,14 +56,20 @@ unlessStamped(join(top, 'node_modules/.stubdom0-installed'), read('package-lock.
   run('npm', ['ci']),
 );
 const projects = ['tsconfig.json', 'xenstored/admin/page/tsconfig.json'];
-unlessStamped(join(top, 'dist/.stubdom0-built'), projects.map(read).join('') + files.join(''), () => {
+const built = join(top, 'dist/.stubdom0-built');
+if (process.argv[2] === 'build') rmSync(built, { force: true });
+unlessStamped(built, projects.map(read).join('') + files.join(''), () => {
   for (const project of projects)
     run(process.execPath, [join(top, 'node_modules/typescript/bin/tsc'), '-p', project]);
-  // npx looks here first. What it finds out by itself it does not look up again, not even if that was before this build.
-  for (const [name, program] of Object.entries(JSON.parse(read('package.json')).bin)) {
-    const link = join(top, 'node_modules/.bin', name);
-    chmodSync(join(top, program), 0o755);
-    rmSync(link, { force: true });
-    symlinkSync(join('../..', program), link);
-  }
 });
+
+// npx looks here first; what it finds out by itself it does not look up again. Each time: `npm install` takes away links that are none of its own, and
+// a program that is compiled into an empty folder is no program yet.
+for (const [name, program] of Object.entries(JSON.parse(read('package.json')).bin)) {
+  const link = join(top, 'node_modules/.bin', name);
+  const target = join('../..', program);
+  if ((statSync(join(top, program)).mode & 0o111) !== 0o111) chmodSync(join(top, program), 0o755);
+  if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(link) === target) continue;
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
+}
