@@ -68,7 +68,9 @@ const rows: readonly Row[] = [
     stderr: /^'stubdom0 pause' requires at least 1 argument\.\nUsage: stubdom0 pause <Domain>\n$/,
     code: 2,
   },
-  { words: 'list a b', stderr: /takes at most 1 argument/, code: 2 },
+  { words: 'vm-list a', stderr: /takes no arguments/, code: 2 },
+  // As xl's.
+  { words: 'list a b', stderr: /^list: one domain at most\nUsage: stubdom0 list/, code: 1 },
   { words: 'console -n x carol', stderr: /-n takes a number/, code: 2 },
   { words: 'sysrq carol hh', stderr: 'Invalid sysrq.\n', code: 1 },
   { words: 'shutdown', stderr: 'You must specify -a or a domain id.\n', code: 1 },

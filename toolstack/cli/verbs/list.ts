@@ -45,11 +45,13 @@ const list: Verb = {
       'Objects with name, domid, uuid, memoryMb, maxmemMb, vcpus, state, shutdownReason, cpuTimeNs, role.',
     ],
   ],
-  words: [0, 1],
+  words: [0, MANY],
   kinds: ['domain'],
   run: async ({ words, flags }, session) => {
+    const [ref, ...more] = words;
+    // As xl has it, for this one command.
+    if (more.length > 0) throw new Fault('list: one domain at most', { kind: 'usage', exitCode: 1 });
     const all = await domainsOf(session);
-    const [ref] = words;
     const domains = ref === undefined ? all : [find(all, ref)].filter((one) => one !== undefined);
     if (ref !== undefined && domains.length === 0) {
       session.err(`${isNumber(ref) ? `Error: Domain '${ref}' does not exist.` : invalid(ref)}\n`);
