@@ -56,10 +56,8 @@ function node(path: string, children: readonly string[] = [], value = ''): Store
 
 function opened(): StoreModel {
   const model = new StoreModel();
-  model.putTree(
-    [node('/', ['a', 'b']), node('/a', ['x']), node('/a/x'), node('/b')],
-    (path) => path !== '/b',
-  );
+  const nodes = [node('/', ['a', 'b']), node('/a', ['x']), node('/a/x'), node('/b')];
+  model.putTree(nodes, 0, (path) => path !== '/b');
   model.open('/');
   model.open('/a');
   return model;
@@ -88,10 +86,25 @@ test('a parent that a write has made appears, though nobody tells of it', () => 
 
 test('a list of children tells of those that came and went', () => {
   const model = opened();
-  model.put(node('/a', ['y']));
+  model.put(node('/a', ['y']), model.version);
   expect(shown(model)).toEqual(['1/', '2/a', '3/a/y', '2/b']);
   expect(model.get('/a/y')?.stale).toBe(true);
   expect(model.get('/a/x')).toBeUndefined();
+});
+
+test('a reply that is older than a change does not undo it', () => {
+  const model = opened();
+  const asked = model.version;
+  model.apply({ path: '/a/y/deep', node: node('/a/y/deep') }, 1);
+  model.apply({ path: '/a/x', node: node('/a/x', [], 'new') }, 1);
+  model.apply({ path: '/b', node: null }, 1);
+  model.putTree([node('/', ['a', 'b']), node('/a', ['x']), node('/a/x', [], 'old')], asked, () => true);
+  expect(shown(model)).toEqual(['1/', '2/a', '3/a/x', '3/a/y']);
+  expect(model.get('/a/x')?.node?.value.text).toBe('new');
+  // Asked for again, since nobody knows.
+  expect(model.get('/a/x')?.stale).toBe(true);
+  model.put(node('/a/x', [], 'newest'), model.version);
+  expect(model.get('/a/x')).toMatchObject({ stale: false, node: { value: { text: 'newest' } } });
 });
 
 test('whatever order changes come in, the rows are those of the store in the end', () => {
@@ -118,15 +131,15 @@ test('whatever order changes come in, the rows are those of the store in the end
             asked = true;
             if (!store.has(path)) model.remove(path);
             else {
-              model.put(node(path, childrenOf(path)));
-              model.putTree([node(path, childrenOf(path))], () => true);
+              model.put(node(path, childrenOf(path)), model.version);
+              model.putTree([node(path, childrenOf(path))], model.version, () => true);
               model.open(path);
             }
             break;
           }
         }
       };
-      model.put(node('/', []));
+      model.put(node('/', []), 0);
       settle();
       for (const { path, gone } of list) {
         const at = `/${path.join('/')}`;
@@ -164,6 +177,11 @@ test('the story of a device: the trace says who and when, reports say what', () 
     [110, 1, '3'],
     [900, 1, '4'],
   ]);
+  // Answers took so long that entries seem to be later than their reports.
+  const late = traced.map((entry) => ({ ...entry, at: entry.at + 100 })).slice(1);
+  expect(
+    story([report(150, '3'), report(950, '4')], late, (path) => path === state).map(({ value }) => value),
+  ).toEqual(['3', '4']);
   const alone = story([report(150, '3')], [], () => true);
   expect(alone).toMatchObject([{ at: 150, by: undefined, value: '3', what: 'write' }]);
 });

@@ -4,10 +4,11 @@
  */
 import type { ApiError } from './api.ts';
 import type { App } from './app.ts';
-import { quotaBars } from './bars.ts';
+import { fullness, quotaBars } from './bars.ts';
 import { type Child, h } from './dom.ts';
 import type { View } from './shell.ts';
 import type { Row } from './types.ts';
+import { ago, duration } from './words.ts';
 
 interface Part {
   readonly name: string;
@@ -26,6 +27,7 @@ const parts: readonly Part[] = [
 
 const AGAIN_MS = 2_000;
 const ROWS_SHOWN = 100;
+const BARS_SHOWN = 3;
 
 type Told = readonly Row[] | 'loading' | 'not offered' | 'away';
 
@@ -91,6 +93,7 @@ export class DaemonView implements View {
       h(
         'div',
         { class: 'cards' },
+        this.#counters(),
         parts.map((part) =>
           h(
             'section',
@@ -110,6 +113,28 @@ export class DaemonView implements View {
     return h('span', { class: 'faint' }, words.join(' '));
   }
 
+  #counters(): Child {
+    const counters = this.#about?.statistics;
+    if (typeof counters !== 'object' || counters === null) return undefined;
+    return h(
+      'section',
+      { class: 'card', key: 'counters', 'aria-labelledby': 'part-counters' },
+      h('h2', { id: 'part-counters' }, 'Since its start'),
+      h(
+        'dl',
+        { class: 'counters' },
+        Object.entries(counters).map(([name, count]) =>
+          h(
+            'div',
+            { key: name },
+            h('dt', {}, name === 'uptime_ms' ? 'up for' : name.replaceAll('_', ' ')),
+            h('dd', {}, name === 'uptime_ms' ? duration(Number(count)) : String(count)),
+          ),
+        ),
+      ),
+    );
+  }
+
   #body({ name, empty }: Part): Child {
     const told = this.#told.get(name) ?? 'loading';
     if (told === 'loading') return h('p', { class: 'faint' }, 'Loading…');
@@ -119,20 +144,22 @@ export class DaemonView implements View {
     return name === 'quotas' ? this.#quotas(told) : this.#table(name, told);
   }
 
-  /** One bar for each domain and quota that has a limit. */
+  /** The domains that are nearest to a limit first, each with its fullest quotas. */
   #quotas(rows: readonly Row[]): Child {
-    return rows.map((row, index) =>
-      h(
-        'div',
-        { class: 'quota', key: `q${row.domid ?? index}` },
-        h('h3', {}, `domain ${row.domid ?? '?'}${typeof row.name === 'string' ? ` ${row.name}` : ''}`),
-        quotaBars(row),
-      ),
-    );
+    const ordered = [...rows].sort((a, b) => fullness(b) - fullness(a));
+    const shown = ordered.flatMap((row) => {
+      const bars = quotaBars(row, BARS_SHOWN);
+      return bars.length === 0
+        ? []
+        : [h('div', { class: 'quota', key: `q${who(row)}` }, h('h3', {}, who(row) ?? ''), bars)];
+    });
+    return shown.length === 0 ? h('p', { class: 'faint' }, 'Nobody uses anything that has a limit.') : shown;
   }
 
   #table(name: string, rows: readonly Row[]): Child {
-    const columns = [...new Set(rows.slice(0, ROWS_SHOWN).flatMap((row) => Object.keys(row)))];
+    const fields = [...new Set(rows.slice(0, ROWS_SHOWN).flatMap((row) => Object.keys(row)))];
+    const columns = fields.filter((field) => field !== 'domid' && field !== 'socket').sort(later);
+    const named = fields.length > columns.length;
     const shown = this.#whole.has(name) ? rows : rows.slice(0, 10);
     return [
       h(
@@ -147,7 +174,8 @@ export class DaemonView implements View {
             h(
               'tr',
               {},
-              columns.map((column) => h('th', { scope: 'col' }, column.replaceAll('_', ' '))),
+              named && h('th', { scope: 'col' }, 'who'),
+              columns.map((column) => h('th', { scope: 'col' }, heading(column))),
             ),
           ),
           h(
@@ -157,7 +185,14 @@ export class DaemonView implements View {
               h(
                 'tr',
                 {},
-                columns.map((column) => h('td', {}, cell(row[column]))),
+                named && h('td', {}, who(row) ?? ''),
+                columns.map((column) =>
+                  h(
+                    'td',
+                    { class: typeof row[column] === 'number' ? 'figure' : undefined },
+                    cell(column, row[column]),
+                  ),
+                ),
               ),
             ),
           ),
@@ -178,8 +213,25 @@ export class DaemonView implements View {
   }
 }
 
-function cell(value: unknown): string {
+function who({ domid, socket }: Row): string | undefined {
+  if (typeof domid === 'number') return `domain ${domid}`;
+  return typeof socket === 'number' ? `socket ${socket}` : undefined;
+}
+
+/** What people ask first stands first; a ring's bare indices stand last. */
+function later(a: string, b: string): number {
+  const weight = (field: string): number =>
+    /waiting/.test(field) ? 0 : /_(cons|prod)$|^(connection|error|port)$/.test(field) ? 2 : 1;
+  return weight(a) - weight(b);
+}
+
+function heading(field: string): string {
+  return field === 'age_ms' ? 'when' : field.replaceAll('_', ' ');
+}
+
+function cell(field: string, value: unknown): string {
   if (value === undefined || value === null) return '';
-  if (typeof value === 'object') return JSON.stringify(value);
-  return String(value);
+  if (field === 'age_ms' && typeof value === 'number') return ago(value);
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -33,7 +33,7 @@ export function domainCard(domain: Domain, domains: readonly Domain[], devices: 
     quotas &&
       Object.keys(quotas).length > 0 && [
         h('h3', {}, 'Quotas'),
-        h('div', { class: 'quota' }, quotaBars(quotas)),
+        h('div', { class: 'quota' }, quotaBars(quotas, 20)),
       ],
     h('h3', {}, 'Devices'),
     own.length === 0

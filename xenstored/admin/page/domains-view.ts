@@ -29,6 +29,7 @@ export class DomainsView implements View {
   #here = false;
   #timer = 0;
   #asking = false;
+  #again = false;
   #pauseMs = ASK_MS;
   #width = 720;
 
@@ -52,11 +53,16 @@ export class DomainsView implements View {
 
   #changed(changes: readonly Change[] | undefined): void {
     if (!this.#here) return;
-    this.#trace.changed();
-    if (changes !== undefined) {
+    if (changes === undefined) this.#trace.forget();
+    else {
+      this.#trace.changed();
       this.#follow(changes);
       if (!changes.some(({ path }) => aboutDevices(path))) return;
     }
+    this.#askSoon();
+  }
+
+  #askSoon(): void {
     this.#timer ||= setTimeout(() => {
       this.#timer = 0;
       void this.#ask();
@@ -79,6 +85,8 @@ export class DomainsView implements View {
   }
 
   async #ask(): Promise<void> {
+    // An answer that is under way may be too old.
+    this.#again = this.#asking;
     if (this.#asking || this.#app.liveState.how !== 'live') return;
     this.#asking = true;
     const begun = performance.now();
@@ -94,6 +102,7 @@ export class DomainsView implements View {
     this.#asking = false;
     // A host with many devices is asked less often: a fifth of the time at most.
     this.#pauseMs = Math.max(ASK_MS, 4 * (performance.now() - begun));
+    if (this.#again) this.#askSoon();
   }
 
   render(): Child {

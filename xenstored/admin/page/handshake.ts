@@ -3,7 +3,7 @@
  * what it is given.
  */
 import { type Child, h, type VNode } from './dom.ts';
-import { meaning, stateName, tone, walk } from './states.ts';
+import { endWords, isStateless, meaning, stateName, tone, walk } from './states.ts';
 import type { Moment } from './timeline.ts';
 import type { Device, DeviceEnd } from './types.ts';
 import { duration } from './words.ts';
@@ -27,8 +27,10 @@ export function handshake({ device, names, moments, authors }: HandshakeOptions)
       machine('backend', device.backend, names.backend, moments),
       machine('frontend', device.frontend, names.frontend, moments),
     ),
-    told(device),
+    isStateless(device) &&
+      h('p', { class: 'faint' }, `A domain’s first console shakes no hands: ${endWords(device, 'backend')}.`),
     timeline(device, moments, authors),
+    told(device),
   );
 }
 
@@ -57,7 +59,7 @@ function machine(
           'li',
           {
             key: String(each),
-            class: `state ${each === state ? `now ${tone(each)}` : seen.has(each) || (each < state && state <= 4) ? 'been' : ''}`,
+            class: `state ${each === state ? `now ${tone(each)}` : seen.has(each) ? 'been' : ''}`,
             'aria-current': each === state && 'step',
           },
           h('span', { class: 'number', 'aria-hidden': 'true' }, String(each)),
@@ -170,6 +172,7 @@ const deeds: Readonly<Record<string, string>> = {
 };
 
 function saying(key: string, { value, what }: Moment): Child {
-  if (value === undefined || what === 'perms') return h('em', { class: 'faint' }, deeds[what] ?? what);
+  if (value === undefined || value === '' || what === 'perms')
+    return h('em', { class: 'faint' }, deeds[what] ?? what);
   return key === 'state' && /^\d$/.test(value) ? `${value} ${stateName(Number(value))}` : value;
 }

@@ -104,7 +104,8 @@ export class Loader {
 
   async #node(path: string): Promise<void> {
     try {
-      this.#model.put(await this.#api.get<StoreNode>('/v1/node', { path }));
+      const { version } = this.#model;
+      this.#model.put(await this.#api.get<StoreNode>('/v1/node', { path }), version);
     } catch (error) {
       this.#gone(path, error);
     }
@@ -124,6 +125,7 @@ export class Loader {
   }
 
   async #subtree(path: string, depth: number, most: number): Promise<void> {
+    const { version } = this.#model;
     const nodes: StoreNode[] = [];
     let after: string | undefined;
     do {
@@ -133,7 +135,7 @@ export class Loader {
     } while (after !== undefined && nodes.length < most);
     const there = new Set(nodes.map((node) => node.path));
     const byPath = new Map(nodes.map((node) => [node.path, node]));
-    this.#model.putTree(nodes, (at) => {
+    this.#model.putTree(nodes, version, (at) => {
       const { children } = byPath.get(at)!;
       return at === path || (children.length > 0 && there.has(childPath(at, children[0]!)));
     });

@@ -32,12 +32,17 @@ export interface Row {
 
 /** Most children of one node that get rows. */
 const CHILDREN_MAX = 20_000;
+/** Changes that a slow reply may be older than. */
+const TOLD_MAX = 20_000;
 
 const natural = new Intl.Collator('en', { numeric: true }).compare;
 
 export class StoreModel {
   readonly #entries = new Map<string, Entry>();
   #rows: Row[] | undefined;
+  /** Nodes that changes have told of lately, with the number of the change. */
+  readonly #told = new Map<string, number>();
+  #version = 0;
 
   get(path: string): Entry | undefined {
     return this.#entries.get(path);
@@ -47,8 +52,25 @@ export class StoreModel {
     return this.#entries.size;
   }
 
-  /** A reply's node: the newest there is. */
-  put(node: StoreNode): Entry {
+  /** Counts changes; taken before a question, it tells what its reply cannot know. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Has a change told of a node since? */
+  isOvertaken(path: string, version: number): boolean {
+    return (this.#told.get(path) ?? 0) > version;
+  }
+
+  /** A reply's node, as it was at `version` or later. What a change has told of since is not believed, but asked for again. */
+  put(node: StoreNode, version: number): void {
+    const known = this.#entries.get(node.path);
+    const overtaken = this.isOvertaken(node.path, version);
+    if (overtaken && known?.node !== undefined) known.stale = true;
+    else this.#put(node).stale = overtaken;
+  }
+
+  #put(node: StoreNode): Entry {
     const entry = this.#ensure(node.path);
     entry.node = node;
     entry.stale = false;
@@ -57,8 +79,8 @@ export class StoreModel {
   }
 
   /** All nodes of a reply; the children of each of `complete` are among them, or are no more. */
-  putTree(nodes: readonly StoreNode[], complete: (path: string) => boolean): void {
-    for (const node of nodes) if (this.#wanted(node.path)) this.put(node);
+  putTree(nodes: readonly StoreNode[], version: number, complete: (path: string) => boolean): void {
+    for (const node of nodes) if (this.#wanted(node.path)) this.put(node, version);
     for (const { path } of nodes) {
       const entry = this.#entries.get(path);
       if (entry && complete(path)) this.#load(entry);
@@ -78,6 +100,8 @@ export class StoreModel {
   /** What somebody changed. Tells what is shown of it: the path, or that of the ancestor it made appear. */
   apply(change: Change, now: number): Entry | undefined {
     const { path } = change;
+    this.#version++;
+    this.#tell(path, change.node === null);
     if (change.node === null) {
       this.remove(path);
       return undefined;
@@ -86,7 +110,7 @@ export class StoreModel {
     let entry = this.#entries.get(path);
     if (entry === undefined && parent?.loaded) entry = this.#appear(parent, baseName(path));
     if (entry === undefined) return this.#below(path, now);
-    if (change.node) this.put(change.node);
+    if (change.node) this.#put(change.node);
     else entry.stale = true;
     touch(entry, change.by, now);
     return entry;
@@ -189,6 +213,26 @@ export class StoreModel {
       this.#rows = undefined;
     }
     return this.#ensure(childPath(parent.path, name));
+  }
+
+  /** Remembers what a change touches: the node, those above it that may be new, and the one whose children are others now. */
+  #tell(path: string, gone: boolean): void {
+    const touch = (at: string): void => {
+      this.#told.delete(at);
+      this.#told.set(at, this.#version);
+    };
+    touch(path);
+    for (let at = path; at !== '/'; at = parentPath(at)) {
+      const parent = parentPath(at);
+      const known = this.#entries.get(parent);
+      if (known && known.children.includes(baseName(at)) !== gone) break;
+      touch(parent);
+      if (known || gone) break;
+    }
+    for (const [oldest] of this.#told) {
+      if (this.#told.size <= TOLD_MAX) break;
+      this.#told.delete(oldest);
+    }
   }
 
   /** Something happened below what is open. A daemon does not tell of the parents that a write makes, so that one may be new itself. */

@@ -81,9 +81,13 @@ export class NodePane {
     this.#asked.abort();
     this.#asked = new AbortController();
     const path = this.#path;
+    const { model } = this.#app;
+    const { version } = model;
     try {
       const query = { path, secrets: this.#unmasked ? 'show' : undefined };
-      this.#node = await this.#app.api.get<StoreNode>('/v1/node', query, this.#asked.signal);
+      const node = await this.#app.api.get<StoreNode>('/v1/node', query, this.#asked.signal);
+      if (model.isOvertaken(path, version)) return await this.#ask();
+      this.#node = node;
       this.#gone = false;
     } catch (error) {
       const { name, status } = error as { name: string; status?: number };

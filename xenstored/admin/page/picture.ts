@@ -3,7 +3,7 @@
  * states written at its ends. Every line is a link. Knows geometry, and no service.
  */
 import { h, type VNode } from './dom.ts';
-import { deviceTone, stateName } from './states.ts';
+import { deviceTone, endTone, endWords } from './states.ts';
 import type { Device, Domain } from './types.ts';
 
 const ROW = 24;
@@ -57,9 +57,11 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
     const { frontend, backend } = device;
     const tone = deviceTone(device);
     const curve = `M${left} ${from}C${middle} ${from} ${middle} ${to} ${right} ${to}`;
-    const label =
-      `${device.kind} ${device.devid}: backend in ${domainName(domains, backend.domid)} ${stateName(backend.state)}, ` +
-      `frontend in ${domainName(domains, frontend.domid)} ${stateName(frontend.state)}`;
+    const label = [
+      `${device.kind} ${device.devid}:`,
+      `backend in ${domainName(domains, backend.domid)} ${endWords(device, 'backend')},`,
+      `frontend in ${domainName(domains, frontend.domid)} ${endWords(device, 'frontend')}`,
+    ].join(' ');
     // The link has the rows at both ends, too, below what is written there.
     const ends = [
       { x: 0, y: from - ROW / 2 },
@@ -117,15 +119,16 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
 
 /** What is written at one end of a device's line: its state, and on the frontend's side what it is. */
 function end(device: Device, side: 'frontend' | 'backend', x: number, y: number, width: number): VNode {
-  const { state } = device[side];
   const name = `${device.kind} ${device.devid}`;
-  const narrow = width < 190;
-  const text = narrow ? (side === 'frontend' ? name : stateName(state)) : `${stateName(state)} · ${name}`;
-  const words = side === 'backend' && !narrow ? `${name} · ${stateName(state)}` : text;
+  const state = endWords(device, side);
+  const both = side === 'backend' ? [name, state] : [state, name];
+  // Where it is narrow each end says one of both.
+  const short = side === 'backend' ? state : name;
+  const words = width < 190 ? short : both.filter((part) => part !== '').join(' · ');
   const dot = side === 'frontend' ? x - PAD : x + PAD;
   return h(
     'g',
-    { class: `end s${state}`, 'aria-hidden': 'true' },
+    { class: `end ${endTone(device, side)}`, 'aria-hidden': 'true' },
     h('circle', { cx: dot, cy: y, r: 4.5 }),
     h(
       'text',

@@ -59,10 +59,34 @@ export function tone(state: number): Tone {
   return state === 0 ? 'none' : 'busy';
 }
 
-/** Of a whole device: as good as its worse end. A domain's first console has no state on its side: the backend's counts. */
-export function deviceTone({ kind, frontend, backend }: Device): Tone {
-  if (kind === 'console' && frontend.state === 0 && frontend.there) return tone(backend.state);
+/**
+ * A domain's first console shakes no hands: its frontend has no state, its backend's stays as the toolstack wrote it. It is served once its
+ * terminal is told.
+ */
+export function isStateless({ kind, frontend }: Device): boolean {
+  return kind === 'console' && frontend.state === 0 && frontend.there !== false;
+}
+
+/** Of a whole device: as good as its worse end. */
+export function deviceTone(device: Device): Tone {
+  const { frontend, backend } = device;
+  if (isStateless(device)) return isServed(device) ? 'good' : 'busy';
   const tones = [tone(frontend.state), tone(backend.state)];
   for (const worst of ['ending', 'none', 'busy'] as const) if (tones.includes(worst)) return worst;
   return 'good';
+}
+
+function isServed({ frontend }: Device): boolean {
+  return Boolean(frontend.keys?.tty);
+}
+
+/** How one end of a device is, in a word or two; '' where there is nothing to say. */
+export function endWords(device: Device, end: 'frontend' | 'backend'): string {
+  if (!isStateless(device)) return stateName(device[end].state);
+  return end === 'frontend' ? '' : isServed(device) ? 'served' : 'not served yet';
+}
+
+/** The same as a colour. */
+export function endTone(device: Device, end: 'frontend' | 'backend'): Tone {
+  return isStateless(device) ? deviceTone(device) : tone(device[end].state);
 }

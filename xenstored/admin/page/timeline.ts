@@ -33,7 +33,7 @@ export interface Traced {
 }
 
 /** How long after a write its report comes at most, and by how much their clocks differ. */
-const LATER_MS = 500;
+const LATER_MS = 1_000;
 const CLOCKS_MS = 30;
 
 /**
@@ -45,23 +45,44 @@ export function story(
   traced: readonly Traced[],
   isAbout: (path: string) => boolean,
 ): Moment[] {
-  const moments = new Map<string, Moment>();
+  const entries = new Map<string, Moment[]>();
   for (const { seq, at, by, path, what } of traced) {
     if (!isAbout(path)) continue;
-    const key = `t${seq}`;
-    moments.set(key, { key, at, by, path, what, value: undefined });
+    const own = entries.get(path) ?? [];
+    own.push({ key: `t${seq}`, at, by, path, what, value: undefined });
+    entries.set(path, own);
   }
-  happened.forEach(({ change: { path, by, node }, at }, index) => {
+  const alone: Moment[] = [];
+  /** Entries of a path up to here have their reports. */
+  const used = new Map<string, number>();
+  happened.forEach(({ change: { path, by, node }, at }, number) => {
     if (!isAbout(path)) return;
     const value = node ? shownValue(node.value) : undefined;
-    const entry = [...moments.values()].findLast(
-      (each) => each.path === path && each.at <= at + CLOCKS_MS && at - each.at < LATER_MS,
-    );
-    if (entry) moments.set(entry.key, { ...entry, value });
-    else {
-      const key = `s${index}-${at}`;
-      moments.set(key, { key, at, by, path, value, what: node === null ? 'rm' : 'write' });
+    const own = entries.get(path) ?? [];
+    // Two reports of one write: the later one says what is there.
+    const last = own.findLastIndex((entry) => Math.abs(entry.at - at) < LATER_MS);
+    const index = written(own, used.get(path) ?? 0, at) ?? (last < 0 ? undefined : last);
+    if (index === undefined) {
+      alone.push({ key: `s${number}-${at}`, at, by, path, value, what: node === null ? 'rm' : 'write' });
+      return;
     }
+    own[index] = { ...own[index]!, value };
+    used.set(path, index + 1);
   });
-  return [...moments.values()].sort((a, b) => a.at - b.at);
+  return [...entries.values()]
+    .flat()
+    .concat(alone)
+    .sort((a, b) => a.at - b.at);
+}
+
+/** Which of these entries, from `first` on, a report is about. */
+function written(entries: readonly Moment[], first: number, at: number): number | undefined {
+  let index: number | undefined;
+  for (let next = first; next < entries.length; next++) {
+    const before = at - entries[next]!.at;
+    if (before >= LATER_MS) continue;
+    // The first of them may seem to be later than its report: the answer that told of it took its time.
+    if (before >= -CLOCKS_MS || (index === undefined && before > -LATER_MS)) index = next;
+  }
+  return index;
 }

@@ -2,7 +2,7 @@
  * The daemon's own trace of who wrote what, fetched entry after entry while somebody looks at it; where a daemon has none, nothing. Knows
  * nothing of devices.
  */
-import { ApiError } from './api.ts';
+import type { ApiError } from './api.ts';
 import type { App } from './app.ts';
 import type { Traced } from './timeline.ts';
 
@@ -11,12 +11,17 @@ interface Entry {
   readonly age_ms: number;
   readonly domid: number;
   readonly path: string;
-  readonly what?: string;
-  readonly op?: string;
+  readonly what: string;
+}
+
+interface Reply {
+  /** Oldest first. */
+  readonly entries: readonly Entry[];
 }
 
 const KEPT = 4_000;
 const WAIT_MS = 120;
+const PAGES_MAX = 8;
 
 export class Trace {
   readonly #app: App;
@@ -25,6 +30,8 @@ export class Trace {
   #following = false;
   #last: number | undefined;
   #timer = 0;
+  #asking = false;
+  #again = false;
 
   constructor(app: App) {
     this.#app = app;
@@ -44,34 +51,44 @@ export class Trace {
     }, WAIT_MS);
   }
 
+  /** It may be another daemon by now, which counts afresh. */
+  forget(): void {
+    this.entries = [];
+    this.#last = undefined;
+    this.offered = true;
+    this.changed();
+  }
+
   async #ask(): Promise<void> {
+    // An answer that is under way may be too old.
+    this.#again = this.#asking;
+    if (this.#asking) return;
+    this.#asking = true;
     try {
-      const query = { after: this.#last };
-      const { entries } = await this.#app.api.get<{ readonly entries: readonly Entry[] }>(
-        '/v1/daemon/trace',
-        query,
-      );
-      const now = performance.now();
-      const known = new Set(this.entries.map(({ seq }) => seq));
-      const fresh = entries
-        .filter(({ seq }) => !known.has(seq))
-        .map((entry): Traced => {
-          const { seq, domid, path, age_ms } = entry;
-          return {
-            seq,
-            at: now - age_ms,
-            by: domid,
-            path,
-            what: entry.what ?? entry.op ?? '',
-          };
-        })
-        .sort((a, b) => a.seq - b.seq);
-      this.entries = [...this.entries, ...fresh].slice(-KEPT);
-      this.#last = this.entries.at(-1)?.seq;
+      for (let page = 0; page < PAGES_MAX && (await this.#page()); page++);
       this.offered = true;
     } catch (error) {
-      if (error instanceof ApiError && error.status !== 0 && error.status !== 503) this.offered = false;
+      const { status } = error as ApiError;
+      if (status !== 0 && status !== 503) this.offered = false;
     }
+    this.#asking = false;
+    if (this.#again) this.changed();
     this.#app.refresh();
+  }
+
+  /** Answers whether there may be more. */
+  async #page(): Promise<boolean> {
+    const after = this.#last;
+    const asked = performance.now();
+    const { entries } = await this.#app.api.get<Reply>('/v1/daemon/trace', { after });
+    // An age is from somewhere between question and answer.
+    const then = (asked + performance.now()) / 2;
+    if (after !== this.#last || entries.length === 0) return false;
+    const fresh = entries.map(({ seq, domid, path, what, age_ms }): Traced => {
+      return { seq, at: then - age_ms, by: domid, path, what };
+    });
+    this.entries = [...this.entries, ...fresh].slice(-KEPT);
+    this.#last = fresh.at(-1)!.seq;
+    return true;
   }
 }
