@@ -253,7 +253,12 @@ for (const [name, start, missing] of daemons) {
         cleanups.push(() => client.close());
       }
       await clients[0]!.write('/data/begin', '0');
-      const live = new Live({ store: storeOf(clients[3]!), show: showOf(secretsOf()), clock });
+      const live = new Live({
+        store: storeOf(clients[3]!),
+        show: showOf(secretsOf()),
+        clock,
+        tellsAll: async () => true,
+      });
       cleanups.push(async () => live.close());
       const reader = new Reader(live, '/data');
       return { daemon, live, clients, reader };
@@ -315,7 +320,12 @@ test('a daemon that was killed and began anew: fetched again, and right again', 
     () => own.close(),
   );
   await client.write('/data/a', '1');
-  const live = new Live({ store: storeOf(own), show: showOf(secretsOf()), clock });
+  const live = new Live({
+    store: storeOf(own),
+    show: showOf(secretsOf()),
+    clock,
+    tellsAll: async () => true,
+  });
   cleanups.push(async () => live.close());
   const reader = new Reader(live, '/data');
   await reader.open();

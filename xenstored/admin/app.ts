@@ -21,7 +21,7 @@ import { servePage } from './page.ts';
 import { groups } from './routes/index.ts';
 import { named } from './schemas.ts';
 import { type Secrets, secretsOf } from './secrets.ts';
-import type { Store } from './store.ts';
+import { type Store, told } from './store.ts';
 import { validatorOf } from './validate.ts';
 
 export interface AppOptions {
@@ -185,9 +185,22 @@ export async function openapiDocument(): Promise<object> {
 function contextOf({ secrets = secretsOf(), ...options }: AppOptions): Context {
   const { store, tokens, clock, audit = silent, control = [], failed, run } = options;
   const show = showOf(secrets);
-  const live = new Live({ store, show, clock });
   const inspect = new Inspect(store, clock);
-  return { store, tokens, clock, audit, control, failed, secrets, show, live, inspect, run };
+  const tellsAll = async (): Promise<boolean> => (await inspect.daemon()) === 'stubdom0';
+  const live = new Live({ store, show, clock, tellsAll });
+  return {
+    store: told(store, (paths) => live.touched(paths)),
+    tokens,
+    clock,
+    audit,
+    control,
+    failed,
+    secrets,
+    show,
+    live,
+    inspect,
+    run,
+  };
 }
 
 const description = {

@@ -17,6 +17,8 @@ export interface LiveOptions {
   readonly show: Show;
   readonly clock: Clock;
   readonly bounds?: MirrorBounds;
+  /** Does the daemon tell of every change? C does not of a node that a transaction made on the way to one that it removed again. */
+  readonly tellsAll: () => Promise<boolean>;
 }
 
 /** A subtree as it is now. */
@@ -35,7 +37,9 @@ export interface Subscription {
   close(): void;
 }
 
-export const IDLE_MS = 30_000;
+const IDLE_MS = 30_000;
+/** A mirror of what a daemon does not tell all of begins anew after so long. */
+const RENEW_MS = 60_000;
 /** Watches at a time; a subtree more is read directly. */
 const TREES_MAX = 192;
 /** Nodes that are read ahead for one question. */
@@ -83,6 +87,8 @@ export class Live {
     await tree.ready;
     await this.#sync();
     const { mirror } = tree;
+    const { clock, tellsAll } = this.#options;
+    if (clock.now() - mirror.since >= RENEW_MS && !(await tellsAll())) mirror.clear();
     const { overflows } = mirror;
     const kept = <T>(key: string, make: () => Promise<T>): Promise<T> => this.#keep(tree, key, make);
     await kept(`load ${path} ${depth} ${limit}`, () => mirror.load(path, depth, Math.min(limit, LOAD_MAX)));
@@ -120,6 +126,13 @@ export class Live {
         tree.usedAt = clock.now();
       },
     };
+  }
+
+  /** These were changed by this service itself. */
+  touched(paths: Iterable<string>): void {
+    for (const path of paths) {
+      for (const tree of this.#trees.values()) if (isWithin(tree.root, path)) tree.touched(path);
+    }
   }
 
   /** The node as everybody may see it; made once for each state of it. */

@@ -149,12 +149,18 @@ export class LiveTree {
   }
 
   #event(path: string): void {
-    const { store, clock } = this.#options;
+    const { store } = this.#options;
     if (store.connections !== this.#connections) {
       this.#connections = store.connections;
       this.#reset('the connection to the store was lost: something may have been missed');
       return;
     }
+    this.touched(path);
+  }
+
+  /** Something happened to this node, by a watch's word or because we did it: C tells not all of what a transaction made. */
+  touched(path: string): void {
+    const { clock } = this.#options;
     this.mirror.touch(path);
     if (this.#touched.size === 0) this.#touchedAt = clock.now();
     this.#touched.add(path);

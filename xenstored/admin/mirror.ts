@@ -63,14 +63,21 @@ export class Mirror {
   #bytes = 0;
   #generation = 0;
   #version = 0;
+  #since: number;
   #overflows = 0;
 
   constructor(options: MirrorOptions) {
     this.#options = options;
+    this.#since = options.clock.now();
   }
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** On the clock: since when it holds what it holds. */
+  get since(): number {
+    return this.#since;
   }
 
   /** Another number whenever anything is, or may be, different. */
@@ -139,6 +146,7 @@ export class Mirror {
     this.#bytes = 0;
     this.#generation++;
     this.#version++;
+    this.#since = this.#options.clock.now();
   }
 
   /** The node as it is now. */

@@ -58,3 +58,46 @@ export function childOf(path: string, name: string): string {
 export function isWithin(path: string, other: string): boolean {
   return path === '/' || other === path || other.startsWith(`${path}/`);
 }
+
+/** The same store, which says what was changed through it, or may have been. */
+export function told(store: Store, changed: (paths: ReadonlySet<string>) => void): Store {
+  return {
+    get connected() {
+      return store.connected;
+    },
+    get connections() {
+      return store.connections;
+    },
+    get live() {
+      return store.live;
+    },
+    snapshot: (read) => store.snapshot(read),
+    async change<T>(body: (tx: StoreChange) => Promise<T>): Promise<T> {
+      const paths = new Set<string>();
+      try {
+        return await store.change((tx) => body(noting(tx, paths)));
+      } finally {
+        changed(paths);
+      }
+    },
+    changes: (path, signal) => store.changes(path, signal),
+    introduced: (domid) => store.introduced(domid),
+    control: (command, args) => store.control(command, args),
+  };
+}
+
+function noting(tx: StoreChange, paths: Set<string>): StoreChange {
+  const noted =
+    <A extends unknown[]>(act: (path: string, ...more: A) => Promise<void>) =>
+    (path: string, ...more: A): Promise<void> => {
+      paths.add(path);
+      return act(path, ...more);
+    };
+  return {
+    ...tx,
+    write: noted((path, value: Uint8Array) => tx.write(path, value)),
+    mkdir: noted((path) => tx.mkdir(path)),
+    remove: noted((path) => tx.remove(path)),
+    setPermissions: noted((path, permissions: readonly Permission[]) => tx.setPermissions(path, permissions)),
+  };
+}
