@@ -7,6 +7,7 @@ import { type DomainInfo, ShutdownReason } from '../../osdep/ctrl.ts';
 import { endText, type Fate, fateOf, preservedName, recovery } from '../core/lifecycle.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Made } from './creation.ts';
+import { allDomains, infoOf } from './domainlist.ts';
 import { removeAll } from './domains.ts';
 import { reasonOf } from './fault.ts';
 import { boundLog, guestLog, pruneLogs } from './guestprocess.ts';
@@ -15,7 +16,6 @@ import type { Keeper } from './keeper.ts';
 import { startModelAgain } from './model.ts';
 import type { Parts } from './parts.ts';
 import type { Entry, Table } from './table.ts';
-import { allDomains } from './wipe.ts';
 
 /** How often those are looked after of whom nobody tells. */
 const ROUND_MS = 2_000;
@@ -254,9 +254,8 @@ export class Lives {
     return new Map(allDomains(this.#parts.ctrl).map((info) => [info.handle, info]));
   }
 
-  #infoOf({ domid, uuid }: DomainRecord): DomainInfo | undefined {
-    const info = domid === undefined ? undefined : this.#parts.ctrl.getDomainInfo(domid);
-    return info?.handle === uuid ? info : undefined;
+  #infoOf(record: DomainRecord): DomainInfo | undefined {
+    return record.domid === undefined ? undefined : infoOf(this.#parts.ctrl, record);
   }
 }
 

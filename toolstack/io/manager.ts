@@ -8,6 +8,7 @@ import type { DeviceConfig, DomainConfig } from '../core/config.ts';
 import { terminalNode } from '../core/console.ts';
 import { deviceClash, filledIn, withDevice, withoutDevice } from '../core/deviceset.ts';
 import { plannedSteps } from '../core/domainplan.ts';
+import type { DomainRecord } from '../core/record.ts';
 import type {
   CreateOrder,
   DeviceEntry,
@@ -18,6 +19,7 @@ import type {
   Progress,
   Swept,
 } from '../core/toolstack.ts';
+import { allDomains } from './domainlist.ts';
 import { Fault } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
 import { Keeper } from './keeper.ts';
@@ -28,7 +30,6 @@ import { readRecords } from './records.ts';
 import { sweep } from './sweep.ts';
 import type { Entry, Table } from './table.ts';
 import type { Toolstack } from './toolstack.ts';
-import { allDomains } from './wipe.ts';
 
 /** Whom an order is about. */
 interface Target {
@@ -124,17 +125,14 @@ export class Manager implements Toolstack {
   }
 
   async rename(domain: DomainRef, name: string): Promise<void> {
-    const { entry, domid } = await this.#ours(domain);
-    const { uuid } = entry.record;
-    await this.#table.exclusive(uuid, async () => {
-      const { record } = this.#table.get(uuid) ?? entry;
-      const config = { ...record.config, name };
+    await this.#alone(domain, async (record, domid) => {
+      const { uuid, config } = record;
       this.#checkName(name, uuid);
       await this.#parts.store.transaction(async (tx) => {
         await tx.write(`/local/domain/${domid}/name`, name);
         await tx.write(`/vm/${uuid}/name`, name);
       });
-      this.#keeper.save({ ...record, config });
+      this.#keeper.save({ ...record, config: { ...config, name } });
     });
   }
 
@@ -149,10 +147,7 @@ export class Manager implements Toolstack {
   }
 
   async attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry> {
-    const { entry, domid } = await this.#ours(domain);
-    const { uuid } = entry.record;
-    return await this.#table.exclusive(uuid, async () => {
-      const { record } = this.#table.get(uuid) ?? entry;
+    return await this.#alone(domain, async (record, domid) => {
       const more = withDevice(record.config, device, randomBytes);
       const placed = await this.#parts.hotplug.place(domid, more.config.type, more.device);
       await this.#parts.makeRoom(placed.name.backendDomid);
@@ -168,10 +163,7 @@ export class Manager implements Toolstack {
     device: string,
     how: 'orderly' | 'force',
   ): Promise<void> {
-    const { entry, domid } = await this.#ours(domain);
-    const { uuid } = entry.record;
-    await this.#table.exclusive(uuid, async () => {
-      const { record } = this.#table.get(uuid) ?? entry;
+    await this.#alone(domain, async (record, domid) => {
       const { hotplug } = this.#parts;
       const { devid, backendDomid } = await hotplug.find(domid, kind, device);
       await hotplug.detach({ backendDomid, kind, frontendDomid: domid, devid }, how);
@@ -236,8 +228,7 @@ export class Manager implements Toolstack {
       (info === undefined
         ? this.#table.all().find(({ record }) => record.domid === domid && domid !== undefined)
         : this.#table.get(info.handle));
-    if (info === undefined && entry === undefined)
-      throw new Fault(`${domain} is an invalid domain identifier`, { kind: 'no domain' });
+    if (info === undefined && entry === undefined) throw noDomain(domain);
     return { domid: domid ?? -1, info, entry };
   }
 
@@ -247,6 +238,16 @@ export class Manager implements Toolstack {
     if (entry === undefined)
       throw new Fault(`${domain} belongs to the host itself; "stubdom0 down" takes that down`);
     return { ...target, entry };
+  }
+
+  /** When nobody else is at work on it: as it is then. Throws Fault: there is none any more. */
+  async #alone<T>(domain: DomainRef, work: (record: DomainRecord, domid: number) => Promise<T>): Promise<T> {
+    const { uuid } = (await this.#ours(domain)).entry.record;
+    return await this.#table.exclusive(uuid, async () => {
+      const record = this.#table.get(uuid)?.record;
+      if (record?.domid === undefined) throw noDomain(domain);
+      return await work(record, record.domid);
+    });
   }
 
   async #entryOf(info: DomainInfo): Promise<DomainEntry> {
@@ -297,4 +298,8 @@ export class Manager implements Toolstack {
       config,
     }));
   }
+}
+
+function noDomain(domain: DomainRef): Fault {
+  return new Fault(`${domain} is an invalid domain identifier`, { kind: 'no domain' });
 }

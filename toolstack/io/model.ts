@@ -9,6 +9,7 @@ import { modelName, modelNodes, modelState, modelTrees } from '../core/model.ts'
 import { Plan } from '../core/plan.ts';
 import type { DomainRecord } from '../core/record.ts';
 import { carryOut } from './carry.ts';
+import { infoOf } from './domainlist.ts';
 import { removeAll, serviceSpec, writeAll } from './domains.ts';
 import { Fault } from './fault.ts';
 import { endProcess, guestLog, type Started, startProcess } from './guestprocess.ts';
@@ -94,13 +95,14 @@ export async function removeModel(parts: Parts, { domid, model }: DomainRecord):
   if (model === undefined) return;
   const { ctrl, domains, store } = parts;
   await endProcess(model.process);
-  if (model.domid === undefined) return;
-  if (ctrl.getDomainInfo(model.domid)?.handle === model.uuid) domains.destroy(model.domid);
-  if ((await store.findText(`/local/domain/${model.domid}/vm`)) === `/vm/${model.uuid}`) {
-    if (domid !== undefined) {
-      const spec = { domid, modelDomid: model.domid };
-      await store.transaction((tx) => removeAll(tx, modelTrees(spec)));
-    }
-    await domains.forget(store, model.domid, model.uuid);
+  const info = infoOf(ctrl, model);
+  if (info !== undefined) domains.destroy(info.domid);
+  const modelDomid = model.domid ?? info?.domid;
+  if (modelDomid === undefined) return;
+  if ((await store.findText(`/local/domain/${modelDomid}/vm`)) !== `/vm/${model.uuid}`) return;
+  if (domid !== undefined) {
+    const trees = modelTrees({ domid, modelDomid });
+    await store.transaction((tx) => removeAll(tx, trees));
   }
+  await domains.forget(store, modelDomid, model.uuid);
 }

@@ -5,9 +5,9 @@
 import { dirname } from 'node:path';
 import { type Client, XenstoreError } from '../../xenstored/client/index.ts';
 import type { Swept } from '../core/toolstack.ts';
+import { allDomains } from './domainlist.ts';
 import { reasonOf } from './fault.ts';
 import type { Parts } from './parts.ts';
-import { allDomains } from './wipe.ts';
 
 /** Domains that are kept, whether the hypervisor knows them or not. */
 export interface Kept {

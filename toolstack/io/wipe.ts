@@ -2,9 +2,9 @@
  * Takes everything away that a record speaks of, however far its domain had come and whatever of it is gone already: the domain, its process, its
  * devices, its nodes, the record. Knows no policy.
  */
-import type { DomainInfo } from '../../osdep/ctrl.ts';
 import { XenstoreError } from '../../xenstored/client/index.ts';
 import type { DomainRecord } from '../core/record.ts';
+import { infoOf } from './domainlist.ts';
 import { removeConsole } from './domains.ts';
 import { endProcess, removeLogs } from './guestprocess.ts';
 import { removeModel } from './model.ts';
@@ -17,7 +17,7 @@ export async function wipe(
   its: 'record' | 'but its record',
 ): Promise<void> {
   const { domid, uuid } = record;
-  const info = domid === undefined ? findByUuid(parts, uuid) : ofUuid(parts.ctrl.getDomainInfo(domid), uuid);
+  const info = infoOf(parts.ctrl, record);
   if (info !== undefined) parts.domains.destroy(info.domid);
   await endProcess(record.process);
   const number = domid ?? info?.domid;
@@ -47,27 +47,5 @@ async function again(work: () => Promise<void>): Promise<void> {
     } catch (error) {
       if (!(error instanceof XenstoreError && error.code === 'ECONNRESET')) throw error;
     }
-  }
-}
-
-function ofUuid(info: DomainInfo | undefined, uuid: string): DomainInfo | undefined {
-  return info?.handle === uuid ? info : undefined;
-}
-
-/** A domain that was made, and whose number nobody had written down yet. */
-function findByUuid({ ctrl }: Parts, uuid: string): DomainInfo | undefined {
-  return allDomains(ctrl).find(({ handle }) => handle === uuid);
-}
-
-const DOMAINS_A_CALL = 1024;
-
-/** In order of their numbers. */
-export function allDomains(ctrl: Parts['ctrl']): DomainInfo[] {
-  const all: DomainInfo[] = [];
-  for (let first = 0; ; ) {
-    const some = ctrl.getDomainInfoList(first, DOMAINS_A_CALL);
-    all.push(...some);
-    if (some.length < DOMAINS_A_CALL) return all;
-    first = some.at(-1)!.domid + 1;
   }
 }

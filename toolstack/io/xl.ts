@@ -19,12 +19,12 @@ import type {
   Progress,
   Swept,
 } from '../core/toolstack.ts';
+import { allDomains } from './domainlist.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
 import { Hotplug } from './hotplug.ts';
 import { removeOrphans } from './orphans.ts';
 import type { Toolstack } from './toolstack.ts';
-import { allDomains } from './wipe.ts';
 import { createByXl, plannedXlSteps, recover, unpause, type XlParts } from './xlcreation.ts';
 import { XlDevices } from './xldevices.ts';
 import { type Xl, xlProgram } from './xlprogram.ts';

@@ -11,9 +11,9 @@ import { Plan, type Step } from '../core/plan.ts';
 import type { CfgText, PlannedStep, Progress } from '../core/toolstack.ts';
 import { xlText } from '../core/xlcfg.ts';
 import { carryOut } from './carry.ts';
+import { allDomains } from './domainlist.ts';
 import { Fault } from './fault.ts';
 import { identify, isAlive } from './identity.ts';
-import { allDomains } from './wipe.ts';
 import type { Xl } from './xlprogram.ts';
 import type { XlRecord, XlRecords } from './xlrecords.ts';
 
