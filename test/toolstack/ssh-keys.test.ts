@@ -5,6 +5,7 @@ import {
   appendFileSync,
   chmodSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -116,6 +117,27 @@ describe('files', () => {
     expect(() => hostKey(files)).toThrow(`key ${path}: others may read it; chmod 600`);
     writeFileSync(join(folder, 'no-key'), 'hello', { mode: 0o600 });
     expect(() => hostKey({ ...files, hostKey: join(folder, 'no-key') })).toThrow(/^key .*no-key: /);
+  });
+
+  test('a first start that was killed is made good, and what is right already is left as it is for who reads it', () => {
+    const files = { folder: join(folder, 'killed'), hostKey: undefined };
+    hostKey(files);
+    const path = clientKey(files.folder);
+    const known = join(files.folder, 'known_hosts');
+    const { ino } = statSync(known);
+    rmSync(`${path}.pub`);
+    hostKey(files);
+    clientKey(files.folder);
+    const theirs = execFileSync('ssh-keygen', ['-y', '-f', path], { encoding: 'utf8' });
+    expect(readFileSync(`${path}.pub`, 'utf8')).toBe(theirs);
+    expect(new KeyRing(ownKeyFiles(files.folder, 'without the user'), () => {}).keys().length).toBe(1);
+    expect(statSync(known).ino).toBe(ino);
+    expect(readdirSync(files.folder).sort()).toEqual([
+      'host_key',
+      'id_ed25519',
+      'id_ed25519.pub',
+      'known_hosts',
+    ]);
   });
 
   test('keys are read again when their file changes', () => {

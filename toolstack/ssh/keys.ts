@@ -4,11 +4,14 @@
  */
 import {
   closeSync,
+  existsSync,
   fstatSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,12 +22,16 @@ import { type AuthorizedKey, type AuthorizedKeys, parseAuthorizedKeys } from './
 import {
   digestOf,
   fingerprint,
-  makeKeyPair,
+  makePrivateKey,
   type PublicKey,
   publicHalf,
+  publicLine,
   sameDigest,
   weakness,
 } from './library.ts';
+import { replace } from './place.ts';
+
+const CLIENT_COMMENT = 'stubdom0-admin';
 
 export interface HostKey {
   readonly privateKey: string;
@@ -41,15 +48,16 @@ export interface KeyFiles {
 /** Made once, then kept. Throws Fault. Beside it `known_hosts`, for clients that shall not ask. */
 export function hostKey({ folder, hostKey: path = join(folder, 'host_key') }: KeyFiles): HostKey {
   const { privateKey, half } = keptKey(folder, path, 'stubdom0');
-  const line = `stubdom0,[localhost]:*,[127.0.0.1]:*,[::1]:* ${half.type} ${Buffer.from(half.blob).toString('base64')}\n`;
-  writeOwn(join(folder, 'known_hosts'), line, 0o644);
+  const line = `stubdom0,[localhost]:*,[127.0.0.1]:*,[::1]:* ${publicLine(half)}\n`;
+  replace(join(folder, 'known_hosts'), line, 0o644);
   return { privateKey, fingerprint: half.fingerprint };
 }
 
-/** The path of a private key that is authorised as an admin's. Throws Fault. */
+/** The path of a private key that is authorised as an admin's, by the public half beside it. Throws Fault. */
 export function clientKey(folder: string): string {
   const path = join(folder, 'id_ed25519');
-  keptKey(folder, path, 'stubdom0-admin');
+  const { half } = keptKey(folder, path, CLIENT_COMMENT);
+  if (!existsSync(`${path}.pub`)) replace(`${path}.pub`, `${publicLine(half)} ${CLIENT_COMMENT}\n`, 0o644);
   return path;
 }
 
@@ -70,14 +78,8 @@ export function ownKeyFiles(folder: string, who: 'with the user' | 'without the 
 function keptKey(folder: string, path: string, comment: string): { privateKey: string; half: PublicKey } {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) {
-      const { privateKey, publicKey } = makeKeyPair(comment);
-      writeFileSync(path, privateKey, { mode: 0o600, flag: 'wx' });
-      writeOwn(`${path}.pub`, `${publicKey}\n`, 0o644);
-    } else if ((stat.mode & 0o077) !== 0) {
-      throw new Error('others may read it; chmod 600');
-    }
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) makeKey(path, comment);
+    if ((statSync(path).mode & 0o077) !== 0) throw new Error('others may read it; chmod 600');
     const privateKey = readFileSync(path, 'utf8');
     return { privateKey, half: publicHalf(privateKey) };
   } catch (error) {
@@ -85,8 +87,17 @@ function keptKey(folder: string, path: string, comment: string): { privateKey: s
   }
 }
 
-function writeOwn(path: string, text: string, mode: number): void {
-  writeFileSync(path, text, { mode });
+/** Whole or not at all, should this be killed; and once, should another host do the same. */
+function makeKey(path: string, comment: string): void {
+  const fresh = `${path}.${process.pid}`;
+  writeFileSync(fresh, makePrivateKey(comment), { mode: 0o600 });
+  try {
+    linkSync(fresh, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(fresh);
+  }
 }
 
 interface Kept extends AuthorizedKeys {

@@ -6,13 +6,6 @@ import { createHash, createPublicKey, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import ssh2, { type Connection, type Session } from 'ssh2';
 
-export interface KeyPair {
-  /** In OpenSSH's own format. */
-  readonly privateKey: string;
-  /** `TYPE BASE64 COMMENT` */
-  readonly publicKey: string;
-}
-
 export interface PublicKey {
   readonly type: string;
   readonly blob: Uint8Array;
@@ -60,9 +53,9 @@ export function openLibrary(hostKey: string, connected: ConnectedListener): SshL
   return { take: (socket) => server.injectSocket(socket) };
 }
 
-export function makeKeyPair(comment: string): KeyPair {
-  const { private: privateKey, public: publicKey } = ssh2.utils.generateKeyPairSync('ed25519', { comment });
-  return { privateKey, publicKey };
+/** In OpenSSH's own format. */
+export function makePrivateKey(comment: string): string {
+  return ssh2.utils.generateKeyPairSync('ed25519', { comment }).private;
 }
 
 /** The public half of a private key; throws an Error that says what is wrong with it. */
@@ -91,7 +84,7 @@ const RSA_BITS_MIN = 2048;
 /** Why a key, however well it is authorised, is not good enough; undefined: it is. */
 export function weakness(type: string, blob: Uint8Array): string | undefined {
   try {
-    const key = createPublicKey(onlyKey(ssh2.utils.parseKey(keyLine(type, blob))).getPublicPEM());
+    const key = createPublicKey(onlyKey(ssh2.utils.parseKey(publicLine({ type, blob }))).getPublicPEM());
     const bits = key.asymmetricKeyDetails?.modulusLength ?? RSA_BITS_MIN;
     return bits < RSA_BITS_MIN ? `${bits} bits are too few, ${RSA_BITS_MIN} are the least` : undefined;
   } catch (error) {
@@ -108,13 +101,16 @@ export function verified(
 ): boolean {
   if (type === 'ssh-rsa' && hashAlgo !== 'sha256' && hashAlgo !== 'sha512') return false;
   try {
-    return onlyKey(ssh2.utils.parseKey(keyLine(type, blob))).verify(signed, signature, hashAlgo) === true;
+    return (
+      onlyKey(ssh2.utils.parseKey(publicLine({ type, blob }))).verify(signed, signature, hashAlgo) === true
+    );
   } catch {
     return false;
   }
 }
 
-function keyLine(type: string, blob: Uint8Array): string {
+/** As files of keys have it: `TYPE BASE64`. */
+export function publicLine({ type, blob }: Pick<PublicKey, 'type' | 'blob'>): string {
   return `${type} ${Buffer.from(blob).toString('base64')}`;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Where this service keeps things: what outlives a host in the state directory, what goes with it in the run directory. Knows no key.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Fault, reasonOf } from '../io/fault.ts';
@@ -49,14 +49,21 @@ export function keepPlace({ run, port, listen, identity, knownHosts }: Reached):
   ];
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    replace(join(folder, 'config'), `${lines.join('\n')}\n`);
-    replace(join(folder, 'port'), `${port}\n`);
   } catch (error) {
     throw new Fault(`${folder}: ${reasonOf(error)}`);
   }
+  replace(join(folder, 'config'), `${lines.join('\n')}\n`);
+  replace(join(folder, 'port'), `${port}\n`);
 }
 
-function replace(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+/** Whole or not at all, for whoever reads it meanwhile and whoever else writes it; left alone if it says so already. Throws Fault. */
+export function replace(path: string, text: string, mode = 0o600): void {
+  const fresh = `${path}.${process.pid}`;
+  try {
+    if (existsSync(path) && readFileSync(path, 'utf8') === text) return;
+    writeFileSync(fresh, text, { mode });
+    renameSync(fresh, path);
+  } catch (error) {
+    throw new Fault(`${path}: ${reasonOf(error)}`);
+  }
 }
