@@ -7,7 +7,7 @@ import { parseDisk } from './cfgdisk.ts';
 import { type CfgKey, keyWarning } from './cfgkeys.ts';
 import { type CfgMistake, type CfgSetting, type CfgValue, readSettings } from './cfgsettings.ts';
 import type { DeviceConfig, DomainConfig, DomainType, EventAction } from './config.ts';
-import { deviceClash } from './deviceset.ts';
+import { deviceTwice, devidOf } from './deviceset.ts';
 
 export type { CfgMistake };
 
@@ -36,8 +36,10 @@ export function parseCfg(text: string, reader?: 'xl'): CfgResult {
   const { settings, errors } = readSettings(text);
   const form = new Form(settings, reader);
   const config = configOf(form);
-  const clash = errors.length + form.errors.length === 0 ? deviceClash(config) : undefined;
-  if (clash !== undefined) form.complain('vif', clash, 'disk');
+  const twice = deviceTwice(config);
+  if (twice?.kind === 'vbd') form.complain('disk', `expected each disk once: ${twice.vdev} is there twice`);
+  else if (twice !== undefined)
+    form.complain('vif', `expected each devid once: ${devidOf(twice)} is there twice`);
   const all = [...errors, ...form.errors].sort((a, b) => a.line - b.line);
   const warnings = [...form.warnings].sort((a, b) => a.line - b.line);
   return all.length === 0 ? { ok: true, config, warnings } : { ok: false, errors: all, warnings };
@@ -180,9 +182,9 @@ class Form {
     return this.#settings.has(key);
   }
 
-  /** A mistake in the line of a setting, or of another one where that is missing. */
-  complain(key: CfgKey, text: string, or?: CfgKey): void {
-    this.errors.push({ line: this.#line(key, or), text });
+  /** A mistake in the line of a setting, or in the first one where that is missing. */
+  complain(key: CfgKey, text: string): void {
+    this.errors.push({ line: this.#line(key), text });
   }
 
   warn(key: CfgKey, text: string): void {
@@ -252,8 +254,8 @@ class Form {
     });
   }
 
-  #line(key: CfgKey, or?: CfgKey): number {
-    return (this.#settings.get(key) ?? (or && this.#settings.get(or)))?.line ?? 1;
+  #line(key: CfgKey): number {
+    return this.#settings.get(key)?.line ?? 1;
   }
 }
 

@@ -91,6 +91,8 @@ function complaint(word: string): string {
 
 function unquoted(inside: string, line: number): Token {
   let wrong: string | undefined;
+  if (inside.includes('\0'))
+    return { kind: 'wrong', text: 'expected text, not a byte 0, in this string', line };
   const text = inside.replace(/\\(.)/g, (_, letter: string) => {
     const meant = escapes[letter];
     if (meant === undefined) wrong ??= letter;

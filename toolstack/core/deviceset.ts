@@ -82,18 +82,25 @@ export function withoutDevice(
   };
 }
 
-/** What two devices of a domain may not share; undefined: all is well. */
-export function deviceClash(config: DomainConfig): string | undefined {
+/** The first device whose number another one of its kind has, too; undefined: all is well. */
+export function deviceTwice(config: DomainConfig): DeviceConfig | undefined {
   const taken = new Set<string>();
-  for (const device of devicesIn(config)) {
+  return devicesIn(config).find((device) => {
     const devid = devidOf(device);
-    if (devid === undefined) continue;
     const key = `${device.kind} ${devid}`;
-    if (taken.has(key))
-      return `${labelOf(device.kind, devid, 'vdev' in device ? device.vdev : undefined)} is there twice`;
-    taken.add(key);
-  }
-  return undefined;
+    if (devid === undefined || !taken.has(key)) {
+      taken.add(key);
+      return false;
+    }
+    return true;
+  });
+}
+
+/** The same for people. */
+export function deviceClash(config: DomainConfig): string | undefined {
+  const twice = deviceTwice(config);
+  if (twice === undefined) return undefined;
+  return `${labelOf(twice.kind, devidOf(twice)!, twice.kind === 'vbd' ? twice.vdev : undefined)} is there twice`;
 }
 
 /** Those without a number get the next ones after the highest. */
