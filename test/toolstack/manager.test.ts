@@ -97,6 +97,42 @@ describe('a manager that is killed', () => {
   });
 });
 
+test('a manager that is killed while it makes a domain anew has it made by the next', async () => {
+  const from = host.lines.length;
+  const domid = await make(whole('comes-back'));
+  await host.toolstack.shutdown('comes-back', 'reboot', 'return');
+  await host.line(/^guest comes-back \(domain \d+\) is made anew/, from);
+  await host.killManager();
+  await host.manage();
+  const now = async (): Promise<number> =>
+    (await host.toolstack.list()).find(
+      ({ name, shutdownReason }) => name === 'comes-back' && shutdownReason === undefined,
+    )?.domid ?? 0;
+  await expect.poll(now, { timeout: 30_000 }).toBeGreaterThan(domid);
+  // Orders wait for what is under way.
+  await host.toolstack.rename('comes-back', 'is-back');
+  expect((await host.toolstack.devices('is-back', 'vif')).map(({ name }) => name)).toEqual(['vif0']);
+  await host.toolstack.destroy('is-back');
+  await nothingIsLeft();
+});
+
+test('guests of which there are many share a process, and live without the manager that made them', async () => {
+  const names = ['bulk1', 'bulk2', 'bulk3'];
+  const { disks, vifs } = whole('x');
+  for (const name of names) await make(guestNamed(name, { kernel: 'bulk', disks, vifs }));
+  expect(new Set(readRecords(host.run).map(({ process }) => process?.pid)).size).toBe(1);
+  await host.toolstack.destroy('bulk1');
+  await host.killManager();
+  await host.manage();
+  for (const name of names.slice(1)) {
+    const connected = async (): Promise<number> =>
+      (await host.toolstack.devices(name, 'vbd'))[0]!.backendState;
+    await expect.poll(connected, { timeout: 15_000 }).toBe(4);
+    await host.toolstack.destroy(name);
+  }
+  await nothingIsLeft();
+});
+
 describe('a domain', () => {
   let from: number;
   beforeEach(() => {
@@ -105,7 +141,7 @@ describe('a domain', () => {
 
   test('that cannot be finished leaves nothing, and the reason is one line', async () => {
     const nowhere = whole('broken', { disks: [{ ...whole('x').disks[0]!, target: '/nowhere/disk.img' }] });
-    await expect(make(nowhere)).rejects.toThrow(/^could not attach xvda: xvda: domain \d+ says: .*nowhere/);
+    await expect(make(nowhere)).rejects.toThrow(/^could not attach xvda: xvda: blkback .*says: .*nowhere/);
     await expect(make(guestNamed('broken', { kernel: '/nowhere/guest.js' }))).rejects.toThrow(/no such file/);
     await expect(make(guestNamed('broken', { memoryMb: 65_536, maxmemMb: 65_536 }))).rejects.toThrow(
       /^could not give it memory/,
