@@ -4,14 +4,14 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Ctrl } from '../../osdep/ctrl.ts';
+import type { Ctrl, DomainInfo } from '../../osdep/ctrl.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import type { DomainConfig } from '../core/config.ts';
 import { Plan, type Step } from '../core/plan.ts';
 import type { CfgText, PlannedStep, Progress } from '../core/toolstack.ts';
 import { xlText } from '../core/xlcfg.ts';
 import { carryOut } from './carry.ts';
-import { allDomains } from './domainlist.ts';
+import { infoOf } from './domainlist.ts';
 import { Fault } from './fault.ts';
 import { identify, isAlive } from './identity.ts';
 import type { Xl } from './xlprogram.ts';
@@ -184,11 +184,11 @@ function commandOf(pid: number): string[] {
   }
 }
 
-function byUuid(ctrl: Ctrl, uuid: string): ReturnType<Ctrl['getDomainInfo']> {
-  return allDomains(ctrl).find(({ handle }) => handle === uuid);
+function byUuid(ctrl: Ctrl, uuid: string): DomainInfo | undefined {
+  return infoOf(ctrl, { domid: undefined, uuid });
 }
 
-function found(ctrl: Ctrl, uuid: string, { name }: DomainConfig): NonNullable<ReturnType<typeof byUuid>> {
+function found(ctrl: Ctrl, uuid: string, { name }: DomainConfig): DomainInfo {
   const info = byUuid(ctrl, uuid);
   if (info === undefined) throw new Fault(`${name} was made, and is gone already`);
   return info;

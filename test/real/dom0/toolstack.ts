@@ -12,11 +12,15 @@ export function madeBy(lab: Lab, guest: Guest, ...words: readonly string[]): Pro
   return lab.step('stubdom0 create', () => said(lab, ['create', '-q', guest.config, ...words]));
 }
 
-/** Processor times and whether a domain runs just now; seconds of `uptime`. */
+/** Without processor times and whether a domain runs just now, the time of `uptime`, and event channels of interfaces. */
 export function masked(text: string): string {
-  return text
-    .replace(/ ([r-])([b-])([p-][s-][c-][d-]) +\d+\.\d/g, ' ??$3 TIME')
-    .replace(/\d+:\d\d:\d\d/g, 'UPTIME');
+  return (
+    text
+      .replace(/ ([r-])([b-])([p-][s-][c-][d-]) +\d+\.\d/g, ' ??$3 TIME')
+      .replace(/\d+:\d\d:\d\d$/gm, 'UPTIME')
+      // xl knows of no interface with two event channels.
+      .replace(/(:[\da-f]\d? .{12}) +-?\d+ +(-?\d+\/-?\d+)/g, '$1 PORT $2')
+  );
 }
 
 export function gone(lab: Lab, guest: Guest): Promise<void> {

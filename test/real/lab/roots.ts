@@ -41,7 +41,7 @@ const CLIENTS = [
 /** Not in busybox, or not good enough for Xen's scripts there. */
 const PROGRAMS = ['/usr/bin/flock', '/usr/bin/prlimit', '/usr/bin/setsid', '/usr/bin/script', '/sbin/mke2fs'];
 /** Where this machine has them. */
-export const EXTRAS: readonly string[] = ['/usr/bin/strace'];
+export const EXTRAS: readonly string[] = ['/usr/bin/strace', '/usr/bin/ssh'];
 
 const MOUNTS = `/bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev

@@ -21,6 +21,8 @@ export async function stage(folder: string, built: string, top: string): Promise
   await cp(join(top, 'package.json'), join(folder, 'package.json'));
   const lua = join(top, 'xenstored/io/xenstore.lua');
   if (existsSync(lua)) await cp(lua, join(folder, 'xenstored/io/xenstore.lua'));
+  const page = 'xenstored/admin/page/static';
+  await cp(join(top, page), join(folder, page), { recursive: true });
   // Where the packages are mounted.
   await mkdir(join(folder, 'node_modules'));
   await guestPrograms(join(top, 'test/real/guest'), join(folder, 'guest'));

@@ -12,6 +12,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stubdom0 beside xl: a guest made, looked at, driven and ended',
     stores: ['c', 'ours'],
+    limitS: 480,
     async run(lab) {
       await lab.bridge();
       const [disk, more] = [await lab.ramDisk(), await lab.ramDisk()];
@@ -62,9 +63,6 @@ export const scenarios: readonly Scenario[] = [
       await lab.step('a disk more, and less', async () => {
         await said(lab, ['block-attach', NAME, `phy:${more},xvdb,w`]);
         await both('block-list', NAME);
-        await lab.until('the guest has it', async () =>
-          (await said(lab, ['block-list', NAME])).stdout.includes('51728 0   '),
-        );
         await lab.until('it is connected', async () => {
           const { stdout } = await said(lab, ['block-list', '--json', NAME]);
           const devices = JSON.parse(stdout) as { name: string; frontendState: number }[];
@@ -78,7 +76,6 @@ export const scenarios: readonly Scenario[] = [
       await lab.step('an interface more, and less', async () => {
         await said(lab, ['network-attach', NAME, 'bridge=xenbr0', 'mac=00:16:3e:01:02:04']);
         await both('network-list', NAME);
-        assert.match((await lab.exec('brctl', ['show', 'xenbr0'], { mayFail: true })).stdout, /|/);
         await said(lab, ['network-detach', NAME, '00:16:3e:01:02:04']);
         await both('network-list', NAME);
       });
@@ -120,6 +117,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stubdom0 on real Xen: what is killed on its way, what is refused, and gc',
     stores: ['ours', 'c'],
+    limitS: 480,
     async run(lab) {
       const disk = await lab.ramDisk();
       const guest = lab.guest({
