@@ -3,21 +3,18 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Tokens } from '../../xenstored/admin/access.ts';
 import { type App, buildApp } from '../../xenstored/admin/app.ts';
-import { EventStream, HEARTBEAT_MS, STALL_MS } from '../../xenstored/admin/events.ts';
-import { EventsLog } from '../../xenstored/admin/eventslog.ts';
-import type { Missed } from '../../xenstored/admin/livetree.ts';
 import { storeOf } from '../../xenstored/admin/source.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { SimHost } from '../conformance/simhost.ts';
-import { FakeClock } from './admin-kit.ts';
 import { ask } from './daemonprocess.ts';
 
 const secret = 'a-token-of-some-length';
 const authorized = { authorization: `Bearer ${secret}` };
+
 /** Real, but for what takes long: an hour passes when a test says so. */
 class Clock {
   skipped = 0;
-  readonly #waiting = new Set<{ at: number; callback: () => void }>();
+  readonly #waiting = new Map<() => void, number>();
   now(): number {
     return performance.now() + this.skipped;
   }
@@ -25,25 +22,19 @@ class Clock {
     return Date.now() + this.skipped;
   }
   after(delayMs: number, callback: () => void): () => void {
-    const entry = { at: this.now() + delayMs, callback: () => this.#run(entry) };
-    const run = callback;
-    this.#callbacks.set(entry, run);
-    this.#waiting.add(entry);
-    const timer = setTimeout(entry.callback, delayMs);
-    timer.unref();
+    const run = (): void => {
+      if (this.#waiting.delete(run)) callback();
+    };
+    this.#waiting.set(run, this.now() + delayMs);
+    const timer = setTimeout(run, delayMs).unref();
     return () => {
       clearTimeout(timer);
-      this.#waiting.delete(entry);
+      this.#waiting.delete(run);
     };
-  }
-  readonly #callbacks = new Map<object, () => void>();
-  #run(entry: { at: number; callback: () => void }): void {
-    if (!this.#waiting.delete(entry)) return;
-    this.#callbacks.get(entry)!();
   }
   skip(ms: number): void {
     this.skipped += ms;
-    for (const entry of [...this.#waiting]) if (entry.at <= this.now()) entry.callback();
+    for (const [run, at] of [...this.#waiting]) if (at <= this.now()) run();
   }
 }
 
@@ -290,75 +281,3 @@ function parseMetrics(text: string): Map<string, number> {
   }
   return samples;
 }
-
-/** A pipe whose reader can be made to stop. */
-class FakePipe {
-  text = '';
-  full = false;
-  ended: 'end' | 'destroy' | undefined;
-  write(text: string): boolean {
-    this.text += text;
-    return !this.full;
-  }
-  end(): void {
-    this.ended ??= 'end';
-  }
-  destroy(): void {
-    this.ended = 'destroy';
-  }
-}
-
-function streamOn(pipe: FakePipe, clock: FakeClock, missed: (seq: number) => Promise<Missed>): EventStream {
-  return new EventStream({ pipe, clock, epoch: 'ab', missed }, 0);
-}
-
-test('a reader that takes nothing is sent nothing more, and then what it missed, once', async () => {
-  const pipe = new FakePipe();
-  const asked: number[] = [];
-  const stream = streamOn(pipe, new FakeClock(), async (seq) => {
-    asked.push(seq);
-    return { seq: 100, data: '{"missed":true}' };
-  });
-  pipe.full = true;
-  stream.changes({ seq: 1, data: '{}' });
-  const length = pipe.text.length;
-  for (let seq = 2; seq <= 100; seq++) stream.changes({ seq, data: 'x'.repeat(1000) });
-  expect(pipe.text.length).toBe(length);
-  pipe.full = false;
-  stream.drained();
-  await expect.poll(() => pipe.text).toContain('event: changes\nid: ab-100\ndata: {"missed":true}\n\n');
-  expect(asked).toEqual([1]);
-});
-
-test('what is not known any more is told as resync; the stream goes on', async () => {
-  const pipe = new FakePipe();
-  const stream = streamOn(pipe, new FakeClock(), async () => ({ seq: 9, data: undefined }));
-  stream.resume();
-  await expect.poll(() => pipe.text).toContain('event: resync\nid: ab-9\ndata: {"reason":');
-  stream.changes({ seq: 10, data: '{}' });
-  expect(pipe.text).toContain('id: ab-10\ndata: {}');
-});
-
-test('one that takes nothing at all for long is cut off; the others hear a heartbeat', () => {
-  const clock = new FakeClock();
-  const [slow, good] = [new FakePipe(), new FakePipe()];
-  const missed = async (): Promise<Missed> => ({ seq: 0, data: '' });
-  const stream = streamOn(slow, clock, missed);
-  streamOn(good, clock, missed);
-  slow.full = true;
-  stream.changes({ seq: 1, data: '{}' });
-  for (let passed = 0; passed <= STALL_MS; passed += HEARTBEAT_MS) clock.advance(HEARTBEAT_MS);
-  expect(slow.ended).toBe('destroy');
-  expect(good.text).toContain(': still here\n\n');
-  expect(stream.over).toBe(true);
-});
-
-test('the log of changes forgets the oldest, and says so', () => {
-  const log = new EventsLog(0);
-  const batch = (from: number): { path: string; by: undefined }[] =>
-    Array.from({ length: 100 }, (_, index) => ({ path: `/${from}/${index % 10}`, by: undefined }));
-  for (let seq = 1; seq <= 300; seq++) log.add(seq, batch(seq));
-  expect(log.since(50)).toBeUndefined();
-  expect(log.since(299)?.size).toBe(10);
-  expect(log.since(300)?.size).toBe(0);
-});
