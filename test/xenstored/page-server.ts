@@ -22,7 +22,7 @@ interface TraceEntry {
   readonly at: number;
   readonly domid: number;
   readonly path: string;
-  readonly op: string;
+  readonly what: string;
 }
 
 export class PageServer {
@@ -63,7 +63,7 @@ export class PageServer {
   /** Writes, and tells. */
   write(path: string, value: string, by = 0): void {
     this.put(path, value, by);
-    this.trace.push({ seq: this.trace.length, at: performance.now(), domid: by, path, op: 'write' });
+    this.trace.push({ seq: this.trace.length, at: performance.now(), domid: by, path, what: 'write' });
     this.tell({ path, by, node: this.node(path) });
   }
 

@@ -52,27 +52,45 @@ export function story(
     own.push({ key: `t${seq}`, at, by, path, what, value: undefined });
     entries.set(path, own);
   }
-  const alone: Moment[] = [];
-  /** Entries of a path up to here have their reports. */
-  const used = new Map<string, number>();
-  happened.forEach(({ change: { path, by, node }, at }, number) => {
-    if (!isAbout(path)) return;
-    const value = node ? shownValue(node.value) : undefined;
-    const own = entries.get(path) ?? [];
+  const reports = new Map<string, Happened[]>();
+  for (const each of happened) {
+    const { path } = each.change;
+    if (isAbout(path)) reports.set(path, [...(reports.get(path) ?? []), each]);
+  }
+  const told = [...entries].flatMap(([path, own]) => [...withValues(own, reports.get(path) ?? [])]);
+  const untold = [...reports].flatMap(([path, own]) => (entries.has(path) ? [] : own.map(alone)));
+  return [...told, ...untold].sort((a, b) => a.at - b.at);
+}
+
+/** Of one node: its entries with the reports' values, and reports of what is older than the trace. */
+function* withValues(entries: Moment[], reports: readonly Happened[]): Generator<Moment> {
+  const near = ({ at }: Happened, index: number): boolean =>
+    Math.abs(at - (entries[index]?.at ?? Number.POSITIVE_INFINITY)) < LATER_MS;
+  const paired = reports.length === entries.length && reports.every(near);
+  /** Entries up to here have their reports. */
+  let used = 0;
+  for (const [number, report] of reports.entries()) {
     // Two reports of one write: the later one says what is there.
-    const last = own.findLastIndex((entry) => Math.abs(entry.at - at) < LATER_MS);
-    const index = written(own, used.get(path) ?? 0, at) ?? (last < 0 ? undefined : last);
-    if (index === undefined) {
-      alone.push({ key: `s${number}-${at}`, at, by, path, value, what: node === null ? 'rm' : 'write' });
-      return;
+    const last = entries.findLastIndex(({ at }) => Math.abs(at - report.at) < LATER_MS);
+    const index = paired ? number : (written(entries, used, report.at) ?? last);
+    if (index < 0) yield alone(report, number);
+    else {
+      entries[index] = { ...entries[index]!, value: valueOfReport(report) };
+      used = index + 1;
     }
-    own[index] = { ...own[index]!, value };
-    used.set(path, index + 1);
-  });
-  return [...entries.values()]
-    .flat()
-    .concat(alone)
-    .sort((a, b) => a.at - b.at);
+  }
+  yield* entries;
+}
+
+function alone(report: Happened, number: number): Moment {
+  const { path, by, node } = report.change;
+  const { at } = report;
+  const what = node === null ? 'rm' : 'write';
+  return { key: `s${path} ${at} ${number}`, at, by, path, what, value: valueOfReport(report) };
+}
+
+function valueOfReport({ change: { node } }: Happened): string | undefined {
+  return node ? shownValue(node.value) : undefined;
 }
 
 /** Which of these entries, from `first` on, a report is about. */
