@@ -1,6 +1,7 @@
 // `stubdom0 up` as a user runs it: a host comes up, serves Xen's own clients, survives what a user can do to its processes, and goes
 // without a trace. Everything is real: the processes, their signals, the simulated machine.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Client, connect } from '../../xenstored/client/index.ts';
@@ -12,18 +13,22 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 describe('a host that runs', () => {
   let host: UpHost;
   let store: Client;
+  const cfgs = mkdtempSync(join(tmpdir(), 'stubdom0-cfgs-'));
   beforeAll(async () => {
     const guests = ['alice', 'bob', 'carol'].map((name) => ({
       name,
       greets: name === 'alice' ? ['bob'] : ['alice'],
     }));
-    host = new UpHost({ name: 'town', admin: {}, guests });
+    writeFileSync(join(cfgs, 'dave.cfg'), 'name="dave"\nkernel="guest"\nmemory=4\n');
+    writeFileSync(join(cfgs, 'wrong.cfg'), 'name="wrong"\nmemory="much"\n');
+    host = new UpHost({ name: 'town', admin: {}, guests, autostart: [cfgs] });
     await host.isUp();
     store = await connect({ run: host.run });
   });
   afterAll(async () => {
     await store.close();
     await host.clear();
+    rmSync(cfgs, { recursive: true });
   });
 
   /** The value once it is there. */
@@ -63,6 +68,11 @@ describe('a host that runs', () => {
     expect((await command('xenstore-write', ['/demo/hello', 'world'], env)).code).toBe(0);
     expect((await command('xenstore-read', ['/demo/hello'], env)).stdout).toBe('world\n');
     expect((await command('xenstore-ls', ['-f', '/demo'], env)).stdout).toBe('/demo/hello = "world"\n');
+  });
+
+  test('has the guests of its cfg files, too; a mistake in one is told by its line', async () => {
+    expect((await host.state()).domains.map(({ name }) => name)).toContain('dave');
+    expect(await host.line(/wrong\.cfg/)).toMatch(/^stubdom0: .*wrong\.cfg:2: /);
   });
 
   test('refuses a second one in its run directory, in one line', async () => {
@@ -117,7 +127,7 @@ describe('a host that runs', () => {
     await host.line(/^stubdom0: guest bob \(domain \d+\) is gone: (ended by SIGKILL|it crashed)$/);
     expect(await store.exists(`/local/domain/${bob}`)).toBe(false);
     const { domains, processes } = await host.state();
-    expect(domains.map(({ name }) => name)).toEqual(['Domain-0', 'xenstored', 'alice', 'carol']);
+    expect(domains.map(({ name }) => name)).toEqual(['Domain-0', 'xenstored', 'alice', 'carol', 'dave']);
     expect(processes.filter(({ phase }) => phase !== 'ready')).toEqual([]);
     expect(processes.map(({ name }) => name)).not.toContain('guest-bob');
   });
