@@ -1,7 +1,7 @@
 // Commands as a user gives them, at a shell, on a host that runs: a guest from the shipped cfg file, devices that come and go, completion in a real
 // bash, and the guest's end, of which nothing is left.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { packageRoot } from '../../toolstack/io/hostfile.ts';
@@ -148,16 +148,34 @@ test('bash completes commands, domains and flags by the script that is printed',
   ]);
 });
 
-test('a reader that goes away is no mistake, and neither is a host that is not there', async () => {
-  const words = [process.execPath, program, 'list'].map((word) => `'${word}'`).join(' ');
-  const piped = await command('/bin/bash', ['-c', `set -o pipefail; ${words} | head -1`], {
-    STUBDOM0_RUN: host.run,
-  });
-  expect(piped).toMatchObject({ code: 0, stderr: '' });
+test('output that nobody takes is the end of a command, and told where somebody may hear it', async () => {
+  const shell = (line: string): Promise<Ended> => {
+    const words = ['-c', `stubdom0() { '${process.execPath}' '${program}' "$@"; }; ${line}`];
+    return command('/bin/bash', words, { STUBDOM0_RUN: host.run });
+  };
+  expect(await shell('set -o pipefail; stubdom0 list | head -1')).toMatchObject({ code: 0, stderr: '' });
+  for (const words of ['list', 'status', 'help']) {
+    expect(await shell(`set -o pipefail; stubdom0 ${words} | true`)).toMatchObject({ stderr: '' });
+    expect(await shell(`stubdom0 ${words} > /dev/full`)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^stubdom0: cannot write: ENOSPC.*\n$/),
+    });
+  }
+});
+
+test('a host that is not there, and a directory that is not, are each a line', async () => {
   const nowhere = join(host.top, 'nowhere');
   expect(await stubdom0('list', '--run', nowhere)).toMatchObject({
     code: 1,
     stderr: `stubdom0: no host runs in ${nowhere}\n`,
   });
-  expect(readFileSync(carol, 'utf8')).toMatch(/^name +=/m);
+  const line = `mkdir -p '${nowhere}' && cd '${nowhere}' && rmdir '${nowhere}' && '${process.execPath}' '${program}'`;
+  const lost = (words: string) => command('/bin/sh', ['-c', `${line} ${words}`], { STUBDOM0_RUN: host.run });
+  expect(await lost('list')).toMatchObject({ code: 0, stderr: '' });
+  for (const words of [`create '${carol}'`, 'up'])
+    expect(await lost(words)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^(Parsing .*\n)?stubdom0: the directory that .* is no more\n$/),
+    });
 });

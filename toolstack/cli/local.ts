@@ -4,10 +4,11 @@
  */
 import { getEventListeners } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Platform } from '../../osdep/platform.ts';
+import { currentDirectory } from '../io/directory.ts';
 import { Fault } from '../io/fault.ts';
 import { RemoteToolstack } from '../io/remote.ts';
 import type { Toolstack } from '../io/toolstack.ts';
@@ -46,7 +47,6 @@ export class LocalSession implements Session {
   readonly role = 'admin';
   readonly guest = undefined;
   readonly who = 'local';
-  readonly directory: string = process.cwd();
   readonly terminal: Terminal | undefined;
   readonly signal: AbortSignal;
   readonly #find: () => Toolstack;
@@ -72,8 +72,10 @@ export class LocalSession implements Session {
         if (!patient) process.exit(128 + number);
       });
     }
-    // A reader that went away (`| head -1`) is no mistake.
-    for (const stream of [stdout, stderr]) stream.on('error', () => process.exit(0));
+  }
+
+  get directory(): string {
+    return currentDirectory();
   }
 
   /** Only who asks for something needs a host. */
@@ -96,7 +98,7 @@ export class LocalSession implements Session {
 
   async readFile(path: string): Promise<string> {
     try {
-      return path === '-' ? await text(process.stdin) : readFileSync(resolve(this.directory, path), 'utf8');
+      return path === '-' ? await text(process.stdin) : readFileSync(path, 'utf8');
     } catch (error) {
       throw new Fault(`${path}: ${whyNot(error)}`);
     }

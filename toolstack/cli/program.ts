@@ -1,10 +1,13 @@
 /**
  * The `stubdom0` command: words that are a host's own affair (words.ts), and all others, which drive its toolstack (run.ts), over a session at this shell.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Fault } from '../io/fault.ts';
 import { runPath } from '../io/state.ts';
 import { shells } from './completion.ts';
 import { manual, overview, usage } from './manual.ts';
+import { endWithOutput } from './output.ts';
 import { parseWords } from './parse.ts';
 import type { Choice } from './verb.ts';
 import { hostChoices, hostWords, inSession, type Shell, serviceWords, type Word } from './words.ts';
@@ -19,6 +22,8 @@ export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv
   const [name, ...more] = rest;
   const word = words.find((each) => each.name === name);
   if (word !== undefined) return await runWord(word, more, shell);
+  endWithOutput();
+  if (name === '--version') return await showVersion();
   if (name === undefined || ['help', '-h', '--help'].includes(name)) {
     const asked = words.find((each) => each.name === more[0]);
     if (asked !== undefined) return await page(asked);
@@ -29,6 +34,7 @@ export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv
 
 async function runWord(word: Word, args: readonly string[], shell: Shell): Promise<number> {
   const { words: given, flags } = parseWords(word.name, await choicesOf(word), args);
+  if (word.stays === undefined || flags.help) endWithOutput();
   if (flags.help) return await page(word);
   if (given.length > word.most) {
     throw new Fault(`${word.name} does not take "${given[word.most]}"\n${usage(word)}`, { kind: 'usage' });
@@ -55,6 +61,7 @@ const PATIENCE_MS = 2_000;
 
 /** `complete -- WORDS`: one candidate a line; for shells, which show nothing of what goes wrong. */
 async function completeWords(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  endWithOutput();
   const { rest, values } = takeHost(args[0] === '--' ? args.slice(1) : args);
   // Nobody who presses Tab waits for a toolstack that is just being started.
   setTimeout(() => process.exit(0), PATIENCE_MS).unref();
@@ -73,6 +80,12 @@ async function completeWords(args: readonly string[], env: NodeJS.ProcessEnv): P
   return await inSession({ run: runPath(values.run, env), platform: values.platform, env }, async (session) =>
     print([...own, ...(await complete(rest, session))].sort()),
   );
+}
+
+async function showVersion(): Promise<number> {
+  const { packageRoot } = await import('../io/hostfile.ts');
+  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
+  return print([`stubdom0 ${version}`]);
 }
 
 function print(lines: readonly string[]): number {

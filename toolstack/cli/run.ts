@@ -72,7 +72,7 @@ function refused(fault: Fault, verb: Verb, args: readonly string[], session: Ses
 }
 
 function refuse(session: Session, why: string, code: number): number {
-  session.err(`stubdom0: ${why}\n`);
+  session.err(`stubdom0: ${printable(why)}\n`);
   return code;
 }
 

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
+import { currentDirectory } from '../io/directory.ts';
 import { Fault } from '../io/fault.ts';
 import { Host } from '../io/host.ts';
 import { hosts, readHostFile, shippedHost } from '../io/hostfile.ts';
@@ -22,6 +23,7 @@ export interface UpOptions {
 }
 
 export async function up(options: UpOptions): Promise<number> {
+  const here = currentDirectory();
   const file = readHostFile(options.host ?? shippedHost);
   if (options.stay === 'detached') return detach();
 
@@ -51,7 +53,7 @@ export async function up(options: UpOptions): Promise<number> {
     void ended.then(() => coming && host.interrupt());
     const isUp = await host.up();
     coming = false;
-    if (isUp) console.log(welcome(host.state(), options.run));
+    if (isUp) console.log(welcome(host.state(), options.run, here));
     broken = await ended;
     if (isUp) {
       console.log('stubdom0: taking the host down');
@@ -64,7 +66,8 @@ export async function up(options: UpOptions): Promise<number> {
   return 0;
 }
 
-function welcome(state: HostState, run: string): string {
+/** `here`: where its reader is. */
+function welcome(state: HostState, run: string, here: string): string {
   const { host, domains, processes, socket, url, ssh, uplink, webs } = state;
   const guests = domains.filter(({ role }) => role === 'guest');
   const width = Math.max(0, ...guests.map(({ name }) => name.length));
@@ -88,7 +91,7 @@ function welcome(state: HostState, run: string): string {
     'Try, in another shell:',
     `  export XENSTORED_PATH=${socket} STUBDOM0_RUN=${run}`,
     '  npx stubdom0 list                               # its domains, as xl list',
-    `  truncate -s 16M carol.img && npx stubdom0 create ${example}`,
+    `  truncate -s 16M carol.img && npx stubdom0 create ${relative(here, join(hosts, 'carol.cfg'))}`,
     ...(first === undefined ? [] : [`  npx stubdom0 console ${first.name.padEnd(26)} # Ctrl-] leaves`]),
     ...(ssh === undefined ? [] : [`  ${enter} list`]),
     '  npx stubdom0 status                             # its processes; kill -9 one of them',
@@ -104,9 +107,6 @@ function welcome(state: HostState, run: string): string {
   ];
   return lines.join('\n');
 }
-
-/** As far as a relative path tells it to who reads it. */
-const example = relative(process.cwd(), join(hosts, 'carol.cfg'));
 
 function token(run: string): string {
   return readFileSync(join(run, 'admin.token'), 'utf8').trim();

@@ -17,6 +17,8 @@ export interface Word extends Omit<Verb, 'run' | 'words' | 'kinds' | 'choices'> 
   readonly choices: readonly Choice[] | (() => Promise<readonly Choice[]>);
   /** How many words it takes at most. */
   readonly most: number;
+  /** Goes on when nobody reads any more what it prints. */
+  readonly stays?: true;
   run(given: Pick<Parameters<Verb['run']>[0], 'words' | 'flags'>, shell: Shell): Promise<number>;
 }
 
@@ -47,6 +49,7 @@ export const hostWords: readonly Word[] = [
     ],
     examples: [['up --detach', 'Brings the shipped host up.']],
     most: 0,
+    stays: true,
     // Most of what this program can load is for single words.
     run: async ({ flags }, { run }) =>
       await (await import('./up.ts')).up({
@@ -140,6 +143,7 @@ export const serviceWords: readonly Word[] = [
     choices: [],
     examples: [],
     most: 0,
+    stays: true,
     run: async (_, { run }) => await (await import('./serve.ts')).serve(run),
   },
   {
@@ -152,6 +156,7 @@ export const serviceWords: readonly Word[] = [
     choices: async () => (await import('./sshd.ts')).sshdChoices,
     examples: [['sshd --port 2222', 'At 127.0.0.1:2222.']],
     most: 0,
+    stays: true,
     run: async ({ flags }, { run, platform }) => {
       const text = (name: string): object => (typeof flags[name] === 'string' ? { [name]: flags[name] } : {});
       const { sshd } = await import('./sshd.ts');

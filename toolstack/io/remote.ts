@@ -143,6 +143,8 @@ export class RemoteToolstack implements Toolstack {
           throw new Fault(
             'the toolstack ended before it answered; what it had begun is undone when it is back',
           );
+        if (code === 'EACCES')
+          throw new Fault(`${toolstackSocket(this.#run)} is not for you: Permission denied`);
         if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error;
         if (waitedMs >= PATIENCE_MS) throw new Fault(`no host runs in ${this.#run}`);
         await delay(PAUSE_MS);

@@ -3,9 +3,10 @@
  * shell of this machine. Knows nothing of keys and connections.
  */
 import { getEventListeners } from 'node:events';
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import type { ServerChannel } from 'ssh2';
 import type { Session } from '../cli/session.ts';
+import { currentDirectory } from '../io/directory.ts';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { Cooked } from './cooked.ts';
 import type { SessionHost, Visitor } from './host.ts';
@@ -88,7 +89,12 @@ export class Visit {
   }
 
   async #session(run: () => Promise<number>): Promise<void> {
-    const code = await run();
+    let code = 1;
+    try {
+      code = await run();
+    } catch (error) {
+      this.#ways.host.log('mistake', { error: error instanceof Error ? error.stack : error });
+    }
     await this.#output.flushed();
     if (this.#gone) return;
     this.#ways.channel.exit(code);
@@ -214,7 +220,9 @@ export class Visit {
       out: (text) => abort !== this.#running || this.#say('out', text),
       err: (text) => abort !== this.#running || this.#say('err', text),
       readFile: (path) => (path === '-' ? readAll(stdio) : readNamed(path, visitor)),
-      directory: process.cwd(),
+      get directory() {
+        return currentDirectory();
+      },
       terminal,
       stdio,
       signal: abort.signal,
@@ -295,7 +303,8 @@ async function readNamed(path: string, { role }: Visitor): Promise<string> {
   if (role !== 'admin')
     throw new Fault(`${path}: files of this machine are read for admins only; send it: create - < FILE`);
   try {
-    await using file = await open(path);
+    // A pipe that nobody writes to would be waited for.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = await file.stat();
     if (!stat.isFile()) throw new Fault('is no file');
     if (stat.size > FILE_MAX_BYTES) throw new Fault(`has more than ${FILE_MAX_BYTES} bytes`);
