@@ -1,6 +1,6 @@
 // The toolstack over SSH as OpenSSH's own client sees it: who gets in and as what, commands with their output and exit codes, a terminal with its
 // prompt, several sessions over one connection, and what is not to be had.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -75,6 +75,9 @@ describe.skipIf(!hasOpenSsh)("OpenSSH's client", () => {
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toContain('for admins only');
     expect((await host.ssh(operator, ['read', '-'], 'name="b"')).stdout).toBe('[name="b"]\n');
+    // Nobody ever writes to it.
+    execFileSync('mkfifo', [`${cfg}.pipe`]);
+    expect((await host.ssh(admin, ['read', `${cfg}.pipe`])).stderr).toContain('a.cfg.pipe: is no file');
     expect((await host.ssh(admin, ['big', `${5 << 20}`])).stdout.length).toBe(5 << 20);
   });
 
