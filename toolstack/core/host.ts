@@ -122,7 +122,11 @@ export function mistakes(host: HostFile): string[] {
       uplink: host.netback?.uplink?.address,
     }),
     ...host.guests.flatMap(programMistakes),
-    ...policyMistakes(host.xensock?.policy ?? {}, { names, admin: host.admin !== undefined }),
+    ...policyMistakes(host.xensock?.policy ?? {}, {
+      names,
+      admin: host.admin !== undefined,
+      others: host.autostart.length > 0,
+    }),
   ];
 }
 

@@ -23,14 +23,18 @@ export function policyText(policy: Policy, { adminPort }: { readonly adminPort: 
   return `${JSON.stringify(policy, undefined, 2).replaceAll(ADMIN, `${adminPort}`)}\n`;
 }
 
-/** What a host file's policy cannot mean there, a line each. `names`: of its guests. */
+/** What a host file's policy cannot mean there, a line each. `names`: of its guests; `others`: guests come from elsewhere, too. */
 export function policyMistakes(
   policy: Policy,
-  { names, admin }: { readonly names: readonly string[]; readonly admin: boolean },
+  {
+    names,
+    admin,
+    others,
+  }: { readonly names: readonly string[]; readonly admin: boolean; readonly others: boolean },
 ): string[] {
   // Who is meant by a number is known when the host is up; by a name, now.
   const strangers = Object.keys(policy.guests ?? {}).filter(
-    (name) => !isNumber(name) && !names.includes(name),
+    (name) => !others && !isNumber(name) && !names.includes(name),
   );
   return [
     ...names

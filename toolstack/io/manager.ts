@@ -19,10 +19,10 @@ import type {
   Progress,
   Swept,
 } from '../core/toolstack.ts';
-import { allDomains } from './domainlist.ts';
 import { Fault } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
 import { Keeper } from './keeper.ts';
+import { CONTROL, listDomains } from './listing.ts';
 import { Lives } from './lives.ts';
 import type { Parts } from './parts.ts';
 import { checkKernel } from './programs.ts';
@@ -38,8 +38,6 @@ interface Target {
   /** undefined: it is none of ours. */
   readonly entry: Entry | undefined;
 }
-
-const CONTROL = 'Domain-0';
 
 export class Manager implements Toolstack {
   readonly #parts: Parts;
@@ -58,10 +56,7 @@ export class Manager implements Toolstack {
   }
 
   async list(): Promise<DomainEntry[]> {
-    const infos = allDomains(this.#parts.ctrl);
-    const there = await Promise.all(infos.map((info) => this.#entryOf(info)));
-    const uuids = new Set(there.map(({ uuid }) => uuid));
-    return [...there, ...this.#gone().filter(({ uuid }) => !uuids.has(uuid))];
+    return await listDomains(this.#parts, this.#table);
   }
 
   async info(): Promise<HostInfo> {
@@ -248,55 +243,6 @@ export class Manager implements Toolstack {
       if (record?.domid === undefined) throw noDomain(domain);
       return await work(record, record.domid);
     });
-  }
-
-  async #entryOf(info: DomainInfo): Promise<DomainEntry> {
-    const { services, store } = this.#parts;
-    const config = this.#table.get(info.handle)?.record.config;
-    const service = services.find(({ domid }) => domid === info.domid)?.name;
-    const given = config?.name ?? service ?? (info.domid === 0 ? CONTROL : undefined);
-    const name = given ?? (await store.findText(`/local/domain/${info.domid}/name`)) ?? '(null)';
-    const role = info.domid === 0 ? 'control' : config === undefined ? 'service' : 'guest';
-    return {
-      domid: info.domid,
-      name,
-      uuid: info.handle,
-      // Of a service, what it may have; it takes it as it likes.
-      memoryMb: Math.round(
-        (role === 'service' ? info.maxPages : Math.min(info.totPages, info.maxPages)) / 256,
-      ),
-      maxmemMb: Math.round(info.maxPages / 256),
-      vcpus: config?.vcpus ?? info.nrOnlineVcpus,
-      running: info.running,
-      blocked: info.blocked,
-      paused: info.paused,
-      dying: info.dying,
-      shutdownReason: info.shutdownReason,
-      cpuTimeNs: info.cpuTimeNs,
-      role,
-      config,
-    };
-  }
-
-  /** Those that are kept though the hypervisor knows them no more. */
-  #gone(): DomainEntry[] {
-    const kept = this.#table.all().filter(({ record }) => record.phase === 'preserved');
-    return kept.map(({ record: { uuid, domid, config, endedBy } }) => ({
-      domid: domid ?? -1,
-      name: config.name,
-      uuid,
-      memoryMb: 0,
-      maxmemMb: config.maxmemMb,
-      vcpus: config.vcpus,
-      running: false,
-      blocked: false,
-      paused: false,
-      dying: true,
-      shutdownReason: endedBy,
-      cpuTimeNs: 0,
-      role: 'guest',
-      config,
-    }));
   }
 }
 
