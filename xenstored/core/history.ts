@@ -1,6 +1,6 @@
 /**
  * Who wrote what: the last changes of the store, kept in a ring of fixed size for CONTROL `trace`. What a transaction wrote is told when it has
- * been committed. Columns instead of records, so that a change leaves no garbage. Knows nothing but what it is told.
+ * been committed. Records are made once and written over, so that a change leaves no garbage. Knows nothing but what it is told.
  */
 
 export interface Change {
@@ -15,24 +15,30 @@ export interface Change {
   readonly path: string;
 }
 
+type Written = { -readonly [key in keyof Change]: Change[key] };
+
 /** A power of two. */
 const KEPT = 1024;
 
 export class History {
-  readonly #at = new Float64Array(KEPT);
-  readonly #domid = new Int32Array(KEPT);
-  readonly #link = new Float64Array(KEPT);
-  readonly #what: string[] = new Array<string>(KEPT).fill('');
-  readonly #path: string[] = new Array<string>(KEPT).fill('');
+  readonly #records: readonly Written[] = Array.from({ length: KEPT }, () => ({
+    seq: -1,
+    at: 0.5,
+    domid: 0,
+    link: 0,
+    what: '',
+    path: '',
+  }));
   #seq = 0;
 
   add(at: number, domid: number, link: number, what: string, path: string): void {
-    const slot = this.#seq++ & (KEPT - 1);
-    this.#at[slot] = at;
-    this.#domid[slot] = domid;
-    this.#link[slot] = link;
-    this.#what[slot] = what;
-    this.#path[slot] = path;
+    const record = this.#records[this.#seq & (KEPT - 1)]!;
+    record.seq = this.#seq++;
+    record.at = at;
+    record.domid = domid;
+    record.link = link;
+    record.what = what;
+    record.path = path;
   }
 
   /** The number that the next change will have. */
@@ -45,17 +51,9 @@ export class History {
     return Math.max(0, this.#seq - KEPT);
   }
 
-  /** `undefined`: forgotten, or still to come. */
+  /** `undefined`: forgotten, or still to come. Only to be looked at before the next change. */
   get(seq: number): Change | undefined {
-    if (seq < this.oldest || seq >= this.#seq) return undefined;
-    const slot = seq & (KEPT - 1);
-    return {
-      seq,
-      at: this.#at[slot]!,
-      domid: this.#domid[slot]!,
-      link: this.#link[slot]!,
-      what: this.#what[slot]!,
-      path: this.#path[slot]!,
-    };
+    const record = this.#records[seq & (KEPT - 1)]!;
+    return record.seq === seq ? record : undefined;
   }
 }
