@@ -145,7 +145,8 @@ export class RemoteToolstack implements Toolstack {
           );
         if (code === 'EACCES')
           throw new Fault(`${toolstackSocket(this.#run)} is not for you: Permission denied`);
-        if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error;
+        // EAGAIN: more wait to be let in than fit before its door.
+        if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'EAGAIN') throw error;
         if (waitedMs >= PATIENCE_MS) throw new Fault(`no host runs in ${this.#run}`);
         await delay(PAUSE_MS);
       }

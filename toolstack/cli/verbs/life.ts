@@ -1,7 +1,7 @@
 /** Commands for domains that are there: stop and go, names, ends. */
 import type { DomainEntry } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
-import { domainOf, domainsOf, find } from '../domains.ts';
+import { domainOf, domainsOf } from '../domains.ts';
 import type { Session } from '../session.ts';
 import { printable } from '../tables.ts';
 import type { Choice, Given, Verb } from '../verb.ts';
@@ -77,13 +77,17 @@ async function ask(how: 'poweroff' | 'reboot', { words, flags }: Given, session:
   for (const { domid } of targets)
     session.err(`${how === 'reboot' ? 'Rebooting' : 'Shutting down'} domain ${domid}\n`);
   if (flags.wait) session.err(`Waiting for ${targets.length} domains\n`);
-  const outcomes = await Promise.allSettled(
-    targets.map(async (domain) => {
-      await session.toolstack.shutdown(String(domain.domid), how, flags.wait ? 'wait' : 'return');
-      if (flags.wait) session.err(await ended(session, domain));
-    }),
-  );
-  const failed = outcomes.flatMap((outcome) =>
+  const order = ({ domid }: DomainEntry, wait: 'wait' | 'return'): Promise<void> =>
+    session.toolstack.shutdown(String(domid), how, wait);
+  const look = shared(() => domainsOf(session));
+  // Nobody is waited for before all are asked.
+  const first = flags.wait && targets.length > AT_ONCE;
+  const asked = first ? await forEach(targets, (domain) => order(domain, 'return')) : [];
+  const outcomes = await forEach(targets, async (domain) => {
+    await order(domain, flags.wait ? 'wait' : 'return');
+    if (flags.wait) session.err(ended(domain, await look()));
+  });
+  const failed = [...asked, ...outcomes].flatMap((outcome) =>
     outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
   );
   // Of several, one that is not there any more is one less to wait for.
@@ -92,8 +96,41 @@ async function ask(how: 'poweroff' | 'reboot', { words, flags }: Given, session:
   return 0;
 }
 
-async function ended(session: Session, { domid }: DomainEntry): Promise<string> {
-  const now = find(await domainsOf(session), String(domid));
+/** So many domains are spoken to at a time: a toolstack does not take any number of orders at once. */
+const AT_ONCE = 32;
+
+async function forEach(
+  domains: readonly DomainEntry[],
+  act: (domain: DomainEntry) => Promise<void>,
+): Promise<PromiseSettledResult<void>[]> {
+  const outcomes: PromiseSettledResult<void>[] = [];
+  const waiting = domains.values();
+  const work = async (): Promise<void> => {
+    for (const domain of waiting) outcomes.push(...(await Promise.allSettled([act(domain)])));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return outcomes;
+}
+
+/** Whoever asks gets an answer to a question put after he did; those who ask while one is under way share the next. */
+function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  let now: Promise<unknown> = Promise.resolve();
+  let next: Promise<T> | undefined;
+  return () => {
+    next ??= now
+      .catch(() => {})
+      .then(() => {
+        const answer = ask();
+        now = answer;
+        next = undefined;
+        return answer;
+      });
+    return next;
+  };
+}
+
+function ended({ domid }: DomainEntry, domains: readonly DomainEntry[]): string {
+  const now = domains.find((domain) => domain.domid === domid);
   return now?.shutdownReason === undefined
     ? `Domain ${domid} has been destroyed\n`
     : `Domain ${domid} has been shut down, reason code ${now.shutdownReason}\n`;
