@@ -4,19 +4,16 @@
  * which xl 4.17 has no command for; and what another domain serves, which runs its scripts itself. Knows no command line of ours.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { DeviceConfig, DomainType } from '../core/config.ts';
+import type { DeviceConfig, DiskConfig, DomainType, VifConfig } from '../core/config.ts';
 import { besides } from '../core/deviceset.ts';
 import type { DeviceEntry } from '../core/toolstack.ts';
 import { diskWord, vifWords } from '../core/xlcfg.ts';
-import { Fault } from './fault.ts';
 import type { Hotplug } from './hotplug.ts';
 import type { Xl } from './xlprogram.ts';
 
 type Kind = DeviceConfig['kind'];
 
-const CONFIG = '/etc/xen/xl.conf';
 const SCRIPTS = '/etc/xen/scripts';
 /** As libxl names them where a device names none. */
 const usualScripts = { vbd: 'block', vif: 'vif-bridge' } as const;
@@ -42,58 +39,44 @@ export class XlDevices {
     this.#options = options;
   }
 
+  /** Throws Fault. */
   async attach({ domid, type }: Whose, device: DeviceConfig): Promise<DeviceEntry> {
     const { hotplug } = this.#options;
     const taken = (await hotplug.list(domid, device.kind)).map(({ devid }) => devid);
     const whole = besides(device, taken, randomBytes);
-    if (await this.#isForXl(whole)) return await this.#attachByXl(domid, whole);
+    if (whole.kind !== 'pvcalls' && (await this.#isForXl(whole))) return await this.#attachByXl(domid, whole);
     const placed = await hotplug.place(domid, type, withScript(whole));
     return await hotplug.attach(placed);
   }
 
+  /** Throws Fault. */
   async detach(domid: number, kind: Kind, text: string, how: 'orderly' | 'force'): Promise<void> {
     const { hotplug, xl, own } = this.#options;
     const { devid, backendDomid, backendPath } = await hotplug.find(domid, kind, text);
-    if (kind === 'pvcalls' || backendDomid !== own || !runsScripts()) {
+    if (kind === 'pvcalls' || backendDomid !== own) {
       const served = /\/backend\/([^/]+)\//.exec(backendPath)?.[1] ?? kind;
       await hotplug.detach({ backendDomid, kind: served, frontendDomid: domid, devid }, how);
     } else if (kind === 'vif') await xl.run(['network-detach', `${domid}`, `${devid}`]);
     else await xl.run(['block-detach', ...(how === 'force' ? ['--force'] : []), `${domid}`, `${devid}`]);
   }
 
-  async #attachByXl(domid: number, device: DeviceConfig): Promise<DeviceEntry> {
+  async #attachByXl(domid: number, device: DiskConfig | VifConfig): Promise<DeviceEntry> {
     const { xl, hotplug } = this.#options;
     if (device.kind === 'vbd') {
       await xl.run(['block-attach', `${domid}`, diskWord(device)]);
       return await hotplug.find(domid, 'vbd', device.vdev);
     }
-    if (device.kind === 'vif') {
-      await xl.run(['network-attach', `${domid}`, ...vifWords(device)]);
-      return await hotplug.find(domid, 'vif', device.mac ?? `${device.devid}`);
-    }
-    throw new Fault('xl attaches no sockets');
+    await xl.run(['network-attach', `${domid}`, ...vifWords(device)]);
+    return await hotplug.find(domid, 'vif', device.mac ?? `${device.devid}`);
   }
 
-  async #isForXl(device: DeviceConfig): Promise<boolean> {
-    if (device.kind === 'pvcalls') return false;
+  async #isForXl(device: DiskConfig | VifConfig): Promise<boolean> {
     const { own, domidOf } = this.#options;
     const backend = device.backend === undefined ? own : await domidOf(device.backend);
-    if (backend === own && runsScripts()) return true;
-    // Whoever else serves disks is started by libxl.
+    if (backend === own) return true;
+    // Whoever else serves disks is libxl's to start.
     return device.kind === 'vbd' && (device.format !== 'raw' || (device.backendtype ?? 'phy') !== 'phy');
   }
-}
-
-/** Whether libxl starts hotplug scripts itself, as it does unless xl.conf(5) says otherwise. */
-function runsScripts(path: string = CONFIG): boolean {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return true;
-  }
-  const said = [...text.matchAll(/^[ \t]*run_hotplug_scripts[ \t]*=[ \t]*['"]?(\d+)/gm)].at(-1)?.[1];
-  return said === undefined || Number(said) !== 0;
 }
 
 /** libxl writes its path for whoever runs it. */

@@ -1,5 +1,7 @@
 /** Our toolstack in dom0, for scenarios: its commands, what differs from one moment to the next in what they say, and what must not be left of a domain. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { ExecOptions, Guest, Lab, Result } from '../lab/scenario.ts';
 
 /** `stubdom0 WORDS`, on this Xen. */
@@ -45,4 +47,27 @@ export async function nothingLeft(lab: Lab): Promise<void> {
   assert.equal(processes, '', 'xl is still at work');
   const { stdout: notes } = await lab.sh('ls /run/stubdom0/xl 2>/dev/null || true');
   assert.equal(notes, '', 'something is still written down');
+}
+
+/** Joins a console by that command, and types until the guest's shell answers; then leaves it by ending. */
+export async function answersAt(lab: Lab, program: string, words: readonly string[]): Promise<void> {
+  const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  let heard = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    heard += bytes.toString('latin1');
+  });
+  child.stdin.on('error', () => {});
+  try {
+    let typed = 0;
+    await lab.until('the console answers', () => {
+      assert.equal(child.exitCode, null, `${program} ended: ${heard}`);
+      // What is typed before it is joined waits; one line would do.
+      if (typed++ % 20 === 0) child.stdin.write('echo said-$((6*7))\n');
+      return heard.includes('said-42');
+    });
+  } finally {
+    const gone = once(child, 'exit');
+    child.kill();
+    await gone;
+  }
 }

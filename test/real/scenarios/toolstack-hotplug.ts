@@ -1,28 +1,20 @@
 /**
- * Devices attached to a guest by stubdom0 itself and by xl, which is told to run no scripts: what both write is the same, node by node, with its permissions. Served
- * by our backends in dom0.
+ * Devices attached to a guest by stubdom0 itself: what it writes is what xl writes, node by node, with its permissions, where another domain serves the device; and a
+ * disk in a driver domain, by our blkback, is used.
  */
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import type { Backend } from '../dom0/backend.ts';
-import { startBlkback } from '../dom0/blkback.ts';
-import { startNetback } from '../dom0/netback.ts';
 import { gone, madeBy, nothingLeft, said } from '../dom0/toolstack.ts';
-import { startXensock } from '../dom0/xensock.ts';
-import type { Lab, Scenario } from '../lab/scenario.ts';
+import type { Guest, Lab, Scenario } from '../lab/scenario.ts';
 
-const CONFIG = '/etc/xen/xl.conf';
-const NAME = 'plugged';
-
-/** Of one device: all three of its trees, with permissions, once its backend waits for the guest. */
-async function nodesOf(lab: Lab, domid: number, kind: string, devid: number): Promise<string[]> {
-  const back = `/local/domain/0/backend/${kind}/${domid}/${devid}`;
-  await lab.until(`${kind} ${devid} is taken on`, async () => {
-    const { stdout } = await lab.exec('xenstore-read', [`${back}/state`], { mayFail: true });
-    return stdout.trim() === '2';
-  });
+/** Of one device: all three of its trees, with permissions. */
+async function nodesOf(
+  lab: Lab,
+  [backend, domid]: readonly [number, number],
+  kind: string,
+  devid: number,
+): Promise<string[]> {
   const trees = [
-    back,
+    `/local/domain/${backend}/backend/${kind}/${domid}/${devid}`,
     `/local/domain/${domid}/device/${kind}/${devid}`,
     `/libxl/${domid}/device/${kind}/${devid}`,
   ];
@@ -34,23 +26,44 @@ async function nodesOf(lab: Lab, domid: number, kind: string, devid: number): Pr
     .sort();
 }
 
+/** Plays all backends of a domain, as far as a toolstack sees them: takes on what is ordered, lets go of what is to go. */
+const HAND = (domid: number): string => `rm -f /tmp/enough
+while [ ! -e /tmp/enough ]; do
+  xenstore-ls -f /local/domain/${domid}/backend 2>/dev/null | sed -n 's|/state = "\\([15]\\)"$| \\1|p' |
+  while read path state; do xenstore-write $path/state $((state + 1)); done
+  sleep 0.3
+done`;
+
+/** In a driver domain: serves a file of its own. */
+const SERVER = `
+truncate -s 16M /disk.raw
+node /app/dist/blkback/main.js --platform xen --run /run/stubdom0 2>&1 | sed 's/^/SERVER /'`;
+
+const USER = `
+while [ ! -b /dev/xvdb ]; do sleep 0.2; done
+head -c 1m /dev/urandom > /tmp/data
+dd if=/tmp/data of=/dev/xvdb bs=64k oflag=direct conv=fsync 2>/dev/null
+dd if=/dev/xvdb bs=64k count=16 iflag=direct 2>/dev/null | cmp - /tmp/data && echo HOLDS
+sleep 100000`;
+
+async function ready(lab: Lab, guest: Guest, ...words: readonly string[]): Promise<number> {
+  await madeBy(lab, guest, ...words);
+  return (await guest.domid())!;
+}
+
 export const scenarios: readonly Scenario[] = [
   {
     name: "stubdom0's hot-plug writes what xl's does",
-    stores: ['ours', 'c'],
+    stores: ['c', 'ours'],
     limitS: 480,
     async run(lab) {
-      const programs: Backend[] = [];
-      const config = existsSync(CONFIG) ? readFileSync(CONFIG, 'utf8') : '';
+      const driver = lab.guest({ name: 'driver', memory: 64, config: ['driver_domain=1'] });
+      const backend = await ready(lab, driver, '-p');
+      const hand = lab.sh(HAND(backend), { limitS: 480 });
       try {
-        programs.push(await startBlkback(lab), await startNetback(lab, '--scripts', 'no'));
-        programs.push(await startXensock(lab));
-        const guest = lab.guest({ name: NAME, config: ["pvcalls=['backend=0']"] });
-        await madeBy(lab, guest, '-p');
-        const domid = (await guest.domid())!;
-        appendFileSync(CONFIG, '\nrun_hotplug_scripts=0\n');
-        const disk = 'vdev=xvdb,format=raw,access=rw,target=/dev/ram1';
-        const vif = ['mac=00:16:3e:01:02:09', 'bridge=xenbr0'];
+        const guest = lab.guest({ name: 'plugged', memory: 64, config: ["pvcalls=['backend=driver']"] });
+        const domid = await ready(lab, guest, '-p');
+        const ends = [backend, domid] as const;
         const written = async (
           program: 'xl' | 'stubdom0',
           word: string,
@@ -58,42 +71,75 @@ export const scenarios: readonly Scenario[] = [
           devid: number,
           ...spec: string[]
         ): Promise<string[]> => {
-          await lab.exec(program, [`${word}-attach`, NAME, ...spec]);
-          const nodes = await nodesOf(lab, domid, kind, devid);
-          // Nobody is there to let go of it: its guest is paused.
-          await lab.exec(
-            'stubdom0',
-            [`${word}-detach`, ...(word === 'block' ? ['-f'] : []), NAME, `${devid}`],
-            {},
-          );
+          await lab.exec(program, [`${word}-attach`, 'plugged', ...spec]);
+          const nodes = await nodesOf(lab, ends, kind, devid);
+          await said(lab, [`${word}-detach`, 'plugged', `${devid}`]);
           const { stdout } = await lab.exec('xenstore-ls', ['-f', '/']);
           assert.ok(!stdout.includes(`/${kind}/${domid}/${devid}`), `${word}: nothing of it is left`);
           return nodes;
         };
         await lab.step('a disk', async () => {
-          const theirs = await written('xl', 'block', 'vbd', 51728, disk);
+          const spec = 'format=raw,vdev=xvdb,access=rw,no-discard,backend=driver,target=/there.raw';
+          const theirs = await written('xl', 'block', 'vbd', 51728, spec);
           assert.ok(theirs.length > 15, theirs.join('\n'));
-          assert.deepEqual(await written('stubdom0', 'block', 'vbd', 51728, disk), theirs);
+          assert.deepEqual(await written('stubdom0', 'block', 'vbd', 51728, spec), theirs);
           lab.figure('nodes of a disk', theirs.length);
         });
         await lab.step('an interface', async () => {
-          const theirs = await written('xl', 'network', 'vif', 0, ...vif);
+          const spec = [
+            'mac=00:16:3e:01:02:09',
+            'bridge=xenbr7',
+            'ip=10.9.0.7',
+            'mtu=1400',
+            'rate=1MB/s',
+            'backend=driver',
+          ];
+          const theirs = await written('xl', 'network', 'vif', 0, ...spec);
           assert.ok(theirs.length > 15, theirs.join('\n'));
-          assert.deepEqual(await written('stubdom0', 'network', 'vif', 0, ...vif), theirs);
+          assert.deepEqual(await written('stubdom0', 'network', 'vif', 0, ...spec), theirs);
           lab.figure('nodes of an interface', theirs.length);
         });
         await lab.step('sockets: a second beside the one that xl made', async () => {
-          const theirs = await nodesOf(lab, domid, 'pvcalls', 0);
-          assert.deepEqual(await written('stubdom0', 'sockets', 'pvcalls', 1), theirs);
+          const theirs = await nodesOf(lab, ends, 'pvcalls', 0);
+          assert.deepEqual(await written('stubdom0', 'sockets', 'pvcalls', 1, 'backend=driver'), theirs);
           lab.figure('nodes of sockets', theirs.length);
         });
-        await said(lab, ['destroy', NAME]);
+        await said(lab, ['destroy', 'plugged']);
         await gone(lab, guest);
-        await nothingLeft(lab);
       } finally {
-        writeFileSync(CONFIG, config);
-        for (const program of programs) await program.kill();
+        await lab.sh('touch /tmp/enough');
+        await hand;
       }
+      await said(lab, ['destroy', 'driver']);
+      await nothingLeft(lab);
+    },
+  },
+  {
+    name: "a disk in a driver domain: our blkback there, stubdom0's hot-plug",
+    stores: ['ours', 'c'],
+    needs: ['node'],
+    limitS: 480,
+    async run(lab) {
+      const driver = lab.guest({
+        name: 'driver',
+        node: true,
+        memory: 400,
+        script: SERVER,
+        config: ['driver_domain=1'],
+      });
+      await madeBy(lab, driver);
+      await lab.step('its blkback', () => driver.says(/SERVER .*ready/));
+      const user = lab.guest({ name: 'user', memory: 96, script: USER });
+      await madeBy(lab, user);
+      await lab.step('block-attach', () =>
+        said(lab, ['block-attach', 'user', 'format=raw,vdev=xvdb,access=rw,backend=driver,target=/disk.raw']),
+      );
+      await lab.step('it is used', () => user.says(/HOLDS/));
+      const { stdout } = await said(lab, ['block-list', 'user']);
+      assert.match(stdout, new RegExp(`^51728 ${await driver.domid()} +\\d+ +4 `, 'm'));
+      await lab.step('block-detach', () => said(lab, ['block-detach', 'user', 'xvdb']));
+      for (const guest of [user, driver]) await said(lab, ['destroy', guest.name]);
+      await nothingLeft(lab);
     },
   },
 ];
