@@ -1,5 +1,5 @@
-// The toolstack of real Xen without one: what xl is given to read, what is made of its words, and a creation by an xl that succeeds, fails, is interrupted, and whose
-// maker is killed. Real xl and real Xen: test/real/scenarios/toolstack*.ts.
+// The toolstack of real Xen without one: what xl is given to read, what is made of its words, and a creation by an xl that succeeds, fails, is interrupted,
+// and whose maker is killed. Real xl and real Xen: test/real/scenarios/toolstack*.ts.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -126,8 +126,8 @@ describe("words of xl's commands say again what was said", () => {
 
 test.each([
   [
-    'Parsing config from /x\nlibxl: error: libxl_device.c:1109:device_backend_callback: Domain 3:unable to add device\nlibxl: error: libxl_create.c:1862:f: more',
-    'Domain 3:unable to add device',
+    'Parsing config from /x\nlibxl: error: libxl_device.c:1109:device_callback: Domain 3:unable to add\nlibxl: error: libxl_create.c:1862:f: more',
+    'Domain 3:unable to add',
   ],
   ['nobody is an invalid domain identifier (rc=-6)\n', 'nobody is an invalid domain identifier (rc=-6)'],
   ['libxl: notice: nothing\nfailed to free memory for the domain\n', 'failed to free memory for the domain'],

@@ -1,6 +1,6 @@
 /**
- * Devices attached to a guest by stubdom0 itself: what it writes is what xl writes, node by node, with its permissions, where another domain serves the device; and a
- * disk in a driver domain, by our blkback, is used.
+ * Devices attached to a guest by stubdom0 itself: what it writes is what xl writes, node by node, with its permissions, where another domain serves the
+ * device; and a disk in a driver domain, by our blkback, is used.
  */
 import assert from 'node:assert/strict';
 import { gone, madeBy, nothingLeft, said } from '../dom0/toolstack.ts';
