@@ -73,6 +73,29 @@ test('mapping one page again and again ends before the hypervisor runs out of me
   expect(bench.world.hypercall(guest, 'ownMap', { gfns }).ok).toBe(true);
 });
 
+test('memory to copy into is had for a quarter of the grants that may be mapped, and never so much at a time that others wait', () => {
+  const memory = new LocalMemory();
+  const world = new World({ memory });
+  const copier = (options: Args<'createDomain'>): ((pages: number) => number) => {
+    const made = world.hypercall(0, 'createDomain', options);
+    const domid = made.ok ? made.value.domid : 0;
+    return (pages) => {
+      const reply = world.hypercall(domid, 'gntdevCopier', { pages });
+      return reply.ok ? 0 : reply.errno;
+    };
+  };
+  const guest = copier({});
+  expect(guest(60_000)).toBe(0);
+  expect(guest(6_000)).toBe(Errno.ENOMEM);
+  const backend = copier({ maxMaptrackFrames: 2048 });
+  expect([backend(70_000), backend(60_000), backend(60_000), backend(60_000)]).toEqual([
+    Errno.ENOMEM,
+    0,
+    0,
+    Errno.ENOMEM,
+  ]);
+});
+
 test('ports are given lowest first, and none is slow to be had or to be closed, however many there are', () => {
   const bench = new Bench();
   const guest = bench.domain();

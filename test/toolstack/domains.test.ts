@@ -1,6 +1,6 @@
 // Making a domain: what a guest and its store's domain find afterwards, and that a domain which cannot be finished leaves nothing behind.
 // On the simulator within this process; the store is a map.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Ctrl } from '../../osdep/ctrl.ts';
 import { OsError } from '../../osdep/errno.ts';
 import { liveHost } from '../../osdep/sim/local.ts';
@@ -105,6 +105,13 @@ test('the store says of it what libxl would', async () => {
   }
 });
 
+test('a service may map, and copy, eight times what a guest may: a thousand guests have their disks of one', async () => {
+  const { ctrl, domains, client } = machine();
+  const create = vi.spyOn(ctrl, 'createDomain');
+  await domains.createService(client, domains.createStoreDomain(32), wanted);
+  expect(create.mock.calls.map(([{ maxMaptrackFrames }]) => maxMaptrackFrames)).toEqual([undefined, 8192]);
+});
+
 test('whichever step fails, nothing of the domain is left', async () => {
   for (const refused of ['/local/domain/2/data', '/local/domain/2/domid', 'introduce']) {
     const { ctrl, domains, store, client } = machine();
@@ -120,7 +127,7 @@ test('more memory than the machine has is refused, and costs nothing', async () 
   const { ctrl, domains, client } = machine();
   const storeDomid = domains.createStoreDomain(32);
   await expect(domains.createService(client, storeDomid, { ...wanted, memoryMb: 65_536 })).rejects.toThrow(
-    'could not give it memory',
+    /^could not give it memory: 65536 MB are wanted, and 40\d\d are free$/,
   );
   expect(ctrl.getDomainInfoList(0, 10).map(({ domid }) => domid)).toEqual([0, storeDomid]);
 });

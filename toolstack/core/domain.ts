@@ -20,6 +20,8 @@ export interface DomainSpec {
   readonly maxvcpus: number;
   /** It serves devices of other domains. */
   readonly driverDomain: boolean;
+  /** Of its table of what it has mapped of others; undefined: as the hypervisor likes. */
+  readonly maxMaptrackFrames?: number;
   /** What is started in it, as far as libxl tells of it. */
   readonly kernel: string;
   readonly cmdline: string;

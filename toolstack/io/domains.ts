@@ -26,6 +26,8 @@ import { carryOut } from './carry.ts';
 const PAGES_PER_MB = 256;
 /** A hypercall takes a bounded list. */
 const PAGES_A_CALL = 32_768;
+/** Eight times what a guest may have mapped and copy: a thousand guests' disks are served by one. */
+const SERVICE_MAPTRACK_FRAMES = 8192;
 
 /** What remains to be known of a service's domain until it is destroyed. */
 export interface Domain {
@@ -79,7 +81,10 @@ export class Domains {
   /** A paused domain for a service, that the store knows; if a step fails, nothing of it is left. */
   async createService(store: Client, storeDomid: number, wanted: NewService): Promise<Domain> {
     const uuid = randomUUID();
-    const spec = serviceSpec(wanted.name, uuid, wanted.memoryMb);
+    const spec = {
+      ...serviceSpec(wanted.name, uuid, wanted.memoryMb),
+      maxMaptrackFrames: SERVICE_MAPTRACK_FRAMES,
+    };
     const builder = this.builder(store, { storeDomid, consoleDomid: undefined }, spec);
     await carryOut(new Plan(domainSteps({ console: false })), {
       perform: (action) => builder.perform(action),
@@ -159,8 +164,13 @@ export class DomainBuilder {
 
   readonly #actions: Record<DomainAction, () => Promise<void> | void> = {
     create: () => {
-      const { uuid, type, maxvcpus } = this.#spec;
-      this.#domid = this.#ctrl.createDomain({ handle: uuid, maxVcpus: maxvcpus, hvm: type !== 'pv' });
+      const { uuid, type, maxvcpus, maxMaptrackFrames } = this.#spec;
+      this.#domid = this.#ctrl.createDomain({
+        handle: uuid,
+        maxVcpus: maxvcpus,
+        hvm: type !== 'pv',
+        ...(maxMaptrackFrames !== undefined && { maxMaptrackFrames }),
+      });
     },
     destroy: () => this.#domains.destroy(this.#domid!),
     populate: () => {
@@ -214,6 +224,9 @@ export class DomainBuilder {
   }
 
   #populate(pages: number): void {
+    // Some of it is nothing to it, and would be had from others for a while.
+    const { freePages } = this.#ctrl.physinfo();
+    if (pages > freePages) throw new Error(`${inMb(pages)} MB are wanted, and ${inMb(freePages)} are free`);
     for (let first = 0; first < pages; first += PAGES_A_CALL) {
       const length = Math.min(PAGES_A_CALL, pages - first);
       this.#ctrl.populatePhysmap(
@@ -246,6 +259,10 @@ export function serviceSpec(name: string, uuid: string, memoryMb: number): Omit<
 /** Now, as libxl writes it. */
 export function startTime(): string {
   return (Date.now() / 1000).toFixed(2);
+}
+
+function inMb(pages: number): number {
+  return Math.floor(pages / PAGES_PER_MB);
 }
 
 function lastFrame(pages: number, before: number): number {

@@ -16,8 +16,8 @@ import type { Domain, Frame } from './state.ts';
 /** As Linux's module parameters. */
 const MAP_LIMIT = 65536;
 const RESERVED_REFS = 8;
-/** For copies by table, of one domain: 2 GiB, half of the usual machine. It takes what is used of it, and a disk of each of a thousand guests wants some. */
-const COPIER_PAGES = 524_288;
+/** Memory for copies by table: of what a domain may map of others, it may have so much to copy into. 256 MiB, unless its toolstack lets it map more. */
+const COPIED_OF_MAPPED = 1 / 4;
 
 export interface Shared {
   readonly ok: true;
@@ -84,7 +84,7 @@ export class Devices {
     return done({ results });
   }
 
-  /** Memory of a domain's own for copies by table. */
+  /** Memory of a domain's own for copies by table. No more at a time than can be mapped: others wait meanwhile. */
   copier(caller: Domain, pages: number): Mapped | Fail {
     if (pages === 0) {
       return fail(Errno.EINVAL);
@@ -93,7 +93,7 @@ export class Devices {
     for (const map of caller.maps.values()) {
       all += map.forCopies ? map.pages : 0;
     }
-    if (all > COPIER_PAGES) {
+    if (pages > MAP_LIMIT || all > caller.maxMaptrack * COPIED_OF_MAPPED) {
       return fail(Errno.ENOMEM);
     }
     const frames = this.#frames.allocate(caller, pages, 'free');
