@@ -65,9 +65,12 @@ class Bytes {
 export class ConsoleBuffer {
   readonly #head: Bytes;
   readonly #tail: Bytes;
+  /** That no line says yet. */
   #dropped = 0;
   /** Of the line that says what was dropped, what is still to be read. */
   #mark: Uint8Array = NOTHING;
+  /** What that line says, while nothing of it has been read and it may still say something else. */
+  #told = 0;
 
   /** Keeps at most `limit` bytes. */
   constructor(limit: number) {
@@ -102,9 +105,10 @@ export class ConsoleBuffer {
   /** The next bytes, some of them; valid until the next call of anything else. */
   first(): Uint8Array {
     if (this.#head.size > 0) return this.#head.first();
-    if (this.#dropped > 0) {
-      this.#mark = new TextEncoder().encode(`\r\n[${this.#dropped} bytes were dropped here]\r\n`);
+    if (this.#dropped > 0 && (this.#mark.length === 0 || this.#told > 0)) {
+      this.#told += this.#dropped;
       this.#dropped = 0;
+      this.#mark = new TextEncoder().encode(`\r\n[${this.#told} bytes were dropped here]\r\n`);
     }
     return this.#mark.length > 0 ? this.#mark : this.#tail.first();
   }
@@ -112,7 +116,10 @@ export class ConsoleBuffer {
   /** So many of those that `first` answered have been read. */
   take(count: number): void {
     if (this.#head.size > 0) this.#head.take(count);
-    else if (this.#mark.length > 0) this.#mark = this.#mark.subarray(count);
-    else this.#tail.take(count);
+    else if (this.#mark.length === 0) this.#tail.take(count);
+    else if (count > 0) {
+      this.#mark = this.#mark.subarray(count);
+      this.#told = 0;
+    }
   }
 }
