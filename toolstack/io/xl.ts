@@ -23,10 +23,11 @@ import { allDomains } from './domainlist.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
 import { Hotplug } from './hotplug.ts';
+import { LibxlFiles } from './libxlfile.ts';
 import { removeOrphans } from './orphans.ts';
 import type { Toolstack } from './toolstack.ts';
 import { createByXl, plannedXlSteps, recover, unpause, type XlParts } from './xlcreation.ts';
-import { XlDevices } from './xldevices.ts';
+import { type Whose, XlDevices } from './xldevices.ts';
 import { type Xl, xlProgram } from './xlprogram.ts';
 import { XlRecords } from './xlrecords.ts';
 
@@ -139,8 +140,7 @@ export class XlToolstack implements Toolstack {
 
   async attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry> {
     const { devices } = await this.#parts();
-    const { domid, hvm } = await this.#guest(domain);
-    return await devices.attach({ domid, type: hvm ? 'pvh' : 'pv' }, device);
+    return await devices.attach(whose(await this.#guest(domain)), device);
   }
 
   async detach(
@@ -150,8 +150,7 @@ export class XlToolstack implements Toolstack {
     how: 'orderly' | 'force',
   ): Promise<void> {
     const { devices } = await this.#parts();
-    const { domid } = await this.#guest(domain);
-    await devices.detach(domid, kind, device, how);
+    await devices.detach(whose(await this.#guest(domain)), kind, device, how);
   }
 
   async consoleNode(domain: DomainRef, type: 'pv' | 'serial', number: number): Promise<string> {
@@ -203,7 +202,7 @@ export class XlToolstack implements Toolstack {
     const domidOf = async (ref: string): Promise<number | undefined> =>
       (await resolveRef({ ctrl, store }, ref))?.domid;
     const hotplug = new Hotplug({ store, backendOf: () => own, domidOf, scripts: 'run by who serves' });
-    const devices = new XlDevices({ xl: this.#xl, hotplug, own, domidOf });
+    const devices = new XlDevices({ xl: this.#xl, hotplug, files: new LibxlFiles(), own, domidOf });
     return { platform, ctrl, store, hotplug, devices, xl: this.#xl, records: new XlRecords(run) };
   }
 
@@ -221,6 +220,10 @@ export class XlToolstack implements Toolstack {
       throw new Fault(`domain ${info.domid} is ${info.domid === 0 ? 'the control domain' : "the store's"}`);
     return info;
   }
+}
+
+function whose({ domid, handle, hvm }: DomainInfo): Whose {
+  return { domid, uuid: handle, type: hvm ? 'pvh' : 'pv' };
 }
 
 async function openStore(env: NodeJS.ProcessEnv): Promise<Client> {

@@ -10,6 +10,7 @@ import { besides } from '../core/deviceset.ts';
 import type { DeviceEntry } from '../core/toolstack.ts';
 import { diskWord, vifWords } from '../core/xlcfg.ts';
 import type { Hotplug } from './hotplug.ts';
+import type { LibxlFiles, ListedDomain } from './libxlfile.ts';
 import type { Xl } from './xlprogram.ts';
 
 type Kind = DeviceConfig['kind'];
@@ -18,14 +19,15 @@ const SCRIPTS = '/etc/xen/scripts';
 /** As libxl names them where a device names none. */
 const usualScripts = { vbd: 'block', vif: 'vif-bridge' } as const;
 
-export interface Whose {
-  readonly domid: number;
+export interface Whose extends ListedDomain {
   readonly type: DomainType;
 }
 
 export interface XlDevicesOptions {
   readonly xl: Xl;
   readonly hotplug: Hotplug;
+  /** Where libxl is told of what it has not done itself. */
+  readonly files: LibxlFiles;
   /** This domain. */
   readonly own: number;
   /** A domain by its name or number. */
@@ -40,22 +42,27 @@ export class XlDevices {
   }
 
   /** Throws Fault. */
-  async attach({ domid, type }: Whose, device: DeviceConfig): Promise<DeviceEntry> {
-    const { hotplug } = this.#options;
+  async attach(domain: Whose, device: DeviceConfig): Promise<DeviceEntry> {
+    const { hotplug, files } = this.#options;
+    const { domid, type } = domain;
     const taken = (await hotplug.list(domid, device.kind)).map(({ devid }) => devid);
     const whole = besides(device, taken, randomBytes);
     if (whole.kind !== 'pvcalls' && (await this.#isForXl(whole))) return await this.#attachByXl(domid, whole);
     const placed = await hotplug.place(domid, type, withScript(whole));
-    return await hotplug.attach(placed);
+    const made = await hotplug.attach(placed);
+    await files.add(domain, placed.config);
+    return made;
   }
 
   /** Throws Fault. */
-  async detach(domid: number, kind: Kind, text: string, how: 'orderly' | 'force'): Promise<void> {
-    const { hotplug, xl, own } = this.#options;
-    const { devid, backendDomid, backendPath } = await hotplug.find(domid, kind, text);
+  async detach(domain: Whose, kind: Kind, text: string, how: 'orderly' | 'force'): Promise<void> {
+    const { hotplug, xl, own, files } = this.#options;
+    const { domid } = domain;
+    const { devid, name, backendDomid, backendPath } = await hotplug.find(domid, kind, text);
     if (kind === 'pvcalls' || backendDomid !== own) {
       const served = /\/backend\/([^/]+)\//.exec(backendPath)?.[1] ?? kind;
       await hotplug.detach({ backendDomid, kind: served, frontendDomid: domid, devid }, how);
+      await files.remove(domain, kind, kind === 'vbd' ? name : devid);
     } else if (kind === 'vif') await xl.run(['network-detach', `${domid}`, `${devid}`]);
     else await xl.run(['block-detach', ...(how === 'force' ? ['--force'] : []), `${domid}`, `${devid}`]);
   }

@@ -57,11 +57,11 @@ export const scenarios: readonly Scenario[] = [
     stores: ['c', 'ours'],
     limitS: 480,
     async run(lab) {
-      const driver = lab.guest({ name: 'driver', memory: 64, config: ['driver_domain=1'] });
+      const driver = lab.guest({ name: 'driver', config: ['driver_domain=1'] });
       const backend = await ready(lab, driver, '-p');
       const hand = lab.sh(HAND(backend), { limitS: 480 });
       try {
-        const guest = lab.guest({ name: 'plugged', memory: 64, config: ["pvcalls=['backend=driver']"] });
+        const guest = lab.guest({ name: 'plugged', config: ["pvcalls=['backend=driver']"] });
         const domid = await ready(lab, guest, '-p');
         const ends = [backend, domid] as const;
         const written = async (
@@ -135,8 +135,12 @@ export const scenarios: readonly Scenario[] = [
         said(lab, ['block-attach', 'user', 'format=raw,vdev=xvdb,access=rw,backend=driver,target=/disk.raw']),
       );
       await lab.step('it is used', () => user.says(/HOLDS/));
-      const { stdout } = await said(lab, ['block-list', 'user']);
-      assert.match(stdout, new RegExp(`^51728 ${await driver.domid()} +\\d+ +4 `, 'm'));
+      const { stdout: listed } = await said(lab, ['block-list', 'user']);
+      assert.match(listed, new RegExp(`^51728 ${await driver.domid()} +\\d+ +4 `, 'm'));
+      await lab.step('and after a reboot', async () => {
+        await said(lab, ['reboot', '-w', 'user']);
+        await lab.until('it is used again', async () => (await user.console()).split('HOLDS').length === 3);
+      });
       await lab.step('block-detach', () => said(lab, ['block-detach', 'user', 'xvdb']));
       for (const guest of [user, driver]) await said(lab, ['destroy', guest.name]);
       await nothingLeft(lab);
