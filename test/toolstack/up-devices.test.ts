@@ -1,6 +1,6 @@
 // `stubdom0 up` with disks and packets, as a user sees them: guests whose devices are Connected and stay so, whichever backend is killed; each
 // other within reach, and from the machine through an interface of its own; nothing of it left at the end. Everything is real.
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Client, connect } from '../../xenstored/client/index.ts';
@@ -34,7 +34,7 @@ describe('a host with disks and a network', () => {
   let store: Client;
   let domids: Map<string, number>;
   beforeAll(async () => {
-    host = new UpHost({ name: 'town', blkback: {}, netback: {}, guests });
+    host = new UpHost({ name: 'town', admin: {}, blkback: {}, netback: {}, guests });
     const { domains } = await host.isUp();
     domids = new Map(domains.map(({ name, domid }) => [name, domid]));
     store = await connect({ run: host.run });
@@ -71,6 +71,24 @@ describe('a host with disks and a network', () => {
     );
     await atLeast(store, pings('alice', 'bob'), 1);
     await atLeast(store, pings('bob', 'alice'), 1);
+  });
+
+  test('tells Prometheus what its devices count', async () => {
+    const { url } = await host.isUp();
+    const token = readFileSync(join(host.run, 'admin.token'), 'utf8').trim();
+    const metrics = async (): Promise<string> =>
+      (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } })).text();
+    const back = domids.get('blkback');
+    const front = domids.get('alice');
+    await expect
+      .poll(metrics)
+      .toMatch(
+        new RegExp(
+          `^blkback_wr_req_total\\{backend="${back}",frontend="${front}",device="vbd/51712"\\} [1-9]`,
+          'm',
+        ),
+      );
+    expect(await metrics()).toMatch(/^netback_\w+_total\{.*device="vif\/0"\} [1-9]/m);
   });
 
   /** Kills a backend; what its devices' states were from then until it served again. */

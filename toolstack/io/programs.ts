@@ -46,8 +46,11 @@ export function xenstoreAdmin(run: string, port: number): Command {
   return program('xenstored/admin/main.js', flags, lifeline, /xenstore-admin is ready at (http:\/\/[^/\s]+)/);
 }
 
+/** What a backend's devices count is in a file for xenstore-admin's metrics, so many seconds old at most. */
+const counting = ['--statistics', '5'];
+
 export function blkback(run: string, { args }: ServiceFile, domain: Environment): Command {
-  return backend('blkback/main.js', run, args, domain);
+  return backend('blkback/main.js', run, [...counting, ...args], domain);
 }
 
 /** `uplink` left out: guests reach each other only. */
@@ -58,12 +61,12 @@ export function netback(
   domain: Environment,
 ): Command {
   const way = uplink === undefined ? [] : ['--uplink', uplink.name, '--uplink-address', uplink.address];
-  return backend('netback/vif/main.js', run, [...way, ...args], domain);
+  return backend('netback/vif/main.js', run, [...counting, ...way, ...args], domain);
 }
 
 /** `policy`: the file's path. */
 export function xensock(run: string, { args }: ServiceFile, policy: string, domain: Environment): Command {
-  return backend('netback/xensock/main.js', run, ['--policy', policy, ...args], domain);
+  return backend('netback/xensock/main.js', run, [...counting, '--policy', policy, ...args], domain);
 }
 
 export function consoled(run: string, { args }: ServiceFile, domain: Environment): Command {
