@@ -131,6 +131,10 @@ test.each([
   ],
   ['nobody is an invalid domain identifier (rc=-6)\n', 'nobody is an invalid domain identifier (rc=-6)'],
   ['libxl: notice: nothing\nfailed to free memory for the domain\n', 'failed to free memory for the domain'],
+  [
+    'xc: error: panic: xg_dom_core.c:371: xc_dom_alloc: out of memory: Internal error\nlibxl: error: libxl_dom.c:1:f: no build',
+    'xc_dom_alloc: out of memory',
+  ],
   ['', undefined],
 ])('of %j what is told is %j', (said, told) => expect(complaint(said)).toBe(told));
 

@@ -99,9 +99,13 @@ export function complaint(said: string): string | undefined {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
-  const logged = lines
-    .map((line) => /^libxl: (?:error|critical): [^:]+:\d+:\w+: ?(.*)$/.exec(line)?.[1])
-    .find((text) => text !== undefined);
+  const logged = lines.map(loggedError).find((text) => text !== undefined);
   const own = lines.find((line) => !/^(libxl: |xc: |Parsing config)/.test(line));
   return logged ?? own ?? lines.at(-1);
+}
+
+/** Without the place in its source. */
+function loggedError(line: string): string | undefined {
+  const libxl = /^libxl: (?:error|critical): [^:]+:\d+:\w+: ?(.*)$/.exec(line)?.[1];
+  return libxl ?? /^xc: error: (?:panic: )?(?:\S+:\d+: )?(.*?)(?:: Internal error)?$/.exec(line)?.[1];
 }
