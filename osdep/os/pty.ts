@@ -36,6 +36,9 @@ export interface Pty {
   readonly name: string;
 }
 
+/** What may be opened by a name that somebody else has written down: for some devices and pipes, to be opened is much. */
+const TERMINAL = /^\/dev\/pts\/\d{1,10}$/;
+
 /** A new pair that passes bytes on as they are. Throws OsError: ENOSPC and ENODEV where there are no more or none. */
 export function openPty(): Pty {
   const master = ffi.posixOpenpt(FLAGS);
@@ -62,10 +65,11 @@ export function closePty({ master, slave }: Pty): void {
 
 /**
  * A terminal by its name, as its user: one that passes bytes on as they are, and has this mark if one is given, since any other is somebody's who knows nothing
- * of us: names are given away again. Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, ENOTTY, EPERM for another
- * terminal than that, EBUSY if somebody has joined it.
+ * of us: names are given away again. Nobody else joins it until it is closed. Throws OsError: ENOENT, EIO when its other end is gone, EPERM for another
+ * terminal than that and for what is none, EBUSY if somebody has joined it.
  */
 export function openTerminal(path: string, mark?: number): Descriptor {
+  if (!TERMINAL.test(path)) throw new OsError(Errno.EPERM, `${path} is no terminal's name`);
   return openSlave(path, (fd) => {
     if (!isRaw(fd) || (mark !== undefined && sizeOf(fd)[MARK]! + sizeOf(fd)[MARK + 1]! * 0x1_0000 !== mark))
       throw new OsError(Errno.EPERM, `${path} is somebody else's terminal`);

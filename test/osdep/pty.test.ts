@@ -87,9 +87,10 @@ test('a user is told that the other end has gone', async () => {
   expect(() => openTerminal(made.name)).toThrow(/opening|tcgetattr/);
 });
 
-test('what is no terminal is refused', () => {
-  expect(() => openTerminal('/dev/null')).toThrow('tcgetattr');
-  expect(() => openTerminal('/nonexistent/tty')).toThrow('opening /nonexistent/tty');
+test('what is no terminal by its name is not even opened', () => {
+  for (const path of ['/dev/null', '/dev/ptmx', '/dev/pts/ptmx', '/dev/pts/../null', '/dev/pts/1\n', ''])
+    expect(() => openTerminal(path)).toThrow(`${path} is no terminal's name`);
+  expect(() => openTerminal('/dev/pts/999999')).toThrow('opening /dev/pts/999999');
 });
 
 test('one user at a time, and no terminal that is not ours', () => {
@@ -124,6 +125,7 @@ test('a program of the system finds a terminal of the size that was set', async 
   expect(windowOf(slave)).toEqual({ columns: 97, rows: 31 });
   const fd = openSync(name, 'r+');
   const child = spawn('sh', ['-c', 'tty && stty size && head -c 4'], { stdio: [fd, fd, 'inherit'] });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
   closeSync(fd);
   let said = '';
   while (!said.includes('31 97')) said += await next(master);
@@ -131,5 +133,5 @@ test('a program of the system finds a terminal of the size that was set', async 
   sock.write(master, Buffer.from('fine'));
   said = '';
   while (!said.includes('fine')) said += await next(master);
-  await new Promise((resolve) => child.once('exit', resolve));
+  await ended;
 });

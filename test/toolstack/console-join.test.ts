@@ -166,3 +166,21 @@ test('one who takes nothing costs the guest nothing, and finds what there was ro
   await host.destroy(alice);
   expect(await joined).toBe(0);
 });
+
+test('one who has gone while his console was looked for does not keep it from others', async () => {
+  const alice = await host.guest('alice');
+  boot(alice).write('here\r\n');
+  await host.terminal(alice);
+  for (const goes of [(who: Person) => who.ending.abort(), (who: Person) => who.stdio.destroy()]) {
+    const early = new Person();
+    const found = early.join(alice);
+    goes(early);
+    expect(await found).toBe(0);
+    expect(early.raw).toEqual([]);
+  }
+  const person = new Person();
+  const joined = person.join(alice);
+  await person.sees('here\r\n');
+  person.stdio.destroy();
+  expect(await joined).toBe(0);
+});

@@ -57,8 +57,11 @@ class Joining {
   }
 
   async run(): Promise<void> {
-    const { signal } = this.#session;
+    const { signal, stdio } = this.#session;
+    // Who went away while his console was looked for must not keep it.
+    if (signal.aborted || stdio.destroyed) return;
     signal.addEventListener('abort', this.#leave, { once: true });
+    stdio.once('close', this.#leave);
     await Promise.race([this.#follow(), this.#left]);
   }
 
@@ -68,13 +71,9 @@ class Joining {
     this.#over = true;
     this.#wake();
     this.#terminal?.close();
+    stdio.off('close', this.#leave);
     if (!this.#begun) return;
-    stdio
-      .off('data', this.#onTyped)
-      .off('drain', this.#onDrain)
-      .off('close', this.#leave)
-      .off('end', this.#leave)
-      .pause();
+    stdio.off('data', this.#onTyped).off('drain', this.#onDrain).off('end', this.#leave).pause();
     terminal?.setRaw(false);
   }
 
@@ -116,7 +115,7 @@ class Joining {
       this.#begun = true;
       terminal?.setRaw(true);
       // Without a terminal, the end of what is typed in is not the end of what is to be seen.
-      stdio.on('data', this.#onTyped).on('drain', this.#onDrain).once('close', this.#leave);
+      stdio.on('data', this.#onTyped).on('drain', this.#onDrain);
       if (terminal !== undefined) stdio.once('end', this.#leave);
     }
     stdio.resume();

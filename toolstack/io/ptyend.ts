@@ -42,8 +42,8 @@ export class PtyEnd {
     this.#options = options;
     this.#kept = new ConsoleBuffer(options.limit);
     this.#pty = openPty();
-    setMark(this.#pty, options.mark);
     try {
+      setMark(this.#pty, options.mark);
       options.poller.add(this.#pty.master, 0, (events) => this.#onReady(events));
     } catch (error) {
       closePty(this.#pty);
