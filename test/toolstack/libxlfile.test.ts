@@ -25,7 +25,7 @@ let files: LibxlFiles;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'libxl-'));
   files = new LibxlFiles(folder);
-  writeFileSync(join(folder, NAME), TEXT);
+  writeFileSync(join(folder, NAME), `${TEXT}\0`);
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
@@ -41,7 +41,12 @@ function vif(spec: string): DeviceConfig {
   return parsed.value;
 }
 
-const text = (): string => readFileSync(join(folder, NAME), 'utf8');
+/** Without its end, which is that of a string of C. */
+function text(): string {
+  const whole = readFileSync(join(folder, NAME), 'utf8');
+  expect(whole.endsWith('}\n\0')).toBe(true);
+  return whole.slice(0, -1);
+}
 const plain = (json: string): string => json.replace(/\s/g, '');
 
 test('a device more and the same one less is what was there before', async () => {
@@ -64,6 +69,12 @@ test('a device more and the same one less is what was there before', async () =>
 test('of a disk that takes the place of another there is one', async () => {
   await files.add(domain, disk('/other.raw,raw,xvda,r'));
   expect(JSON.parse(text())).toMatchObject({ disks: [{ vdev: 'xvda', pdev_path: '/other.raw' }] });
+});
+
+test('one that cannot be read is left as it is, and told', async () => {
+  writeFileSync(join(folder, NAME), '{"disks": [');
+  await expect(files.add(domain, disk('/b.raw,raw,xvdb,r'))).rejects.toThrow(/libxl-json.* cannot be read: /);
+  expect(readdirSync(folder)).toEqual([NAME]);
 });
 
 test('a domain that libxl does not know is left alone', async () => {

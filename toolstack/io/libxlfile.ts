@@ -1,6 +1,6 @@
 /**
- * libxl's own list of what a domain has: the file by which it makes the domain anew when that reboots. A device that libxl has not attached itself is put in, and
- * taken out again, under libxl's lock (libxl_internal.c, libxl_dom.c: userdata). Knows no store.
+ * libxl's own list of what a domain has: the file by which it makes the domain anew when that reboots. A device that libxl has not attached itself is put
+ * in, and taken out again, under libxl's lock (libxl_internal.c, libxl_dom.c: userdata). Knows no store.
  */
 import {
   closeSync,
@@ -16,10 +16,12 @@ import { join } from 'node:path';
 import { flock } from '../../osdep/os/ffi.ts';
 import { deviceJson, type Json } from '../core/cfgjson.ts';
 import type { DeviceConfig } from '../core/config.ts';
-import { Fault } from './fault.ts';
+import { Fault, reasonOf } from './fault.ts';
 
 const LIBRARY = '/var/lib/xen';
 const LOCK_EX_NB = 2 | 4;
+/** libxl reads it as a string of C. */
+const END = '\0';
 const LOOK_MS = 20;
 const PATIENCE_MS = 10_000;
 
@@ -70,13 +72,13 @@ export class LibxlFiles {
       const text = readText(path);
       if (text === undefined) return;
       const [list] = lists[kind];
-      const whole = JSON.parse(guarded(text)) as Record<string, Json>;
+      const whole = parsed(path, text);
       const items = (whole[list] ?? []) as readonly Record<string, Json>[];
       const fresh = this.#path('n', domain, 'libxl-json');
       const { [list]: _, ...rest } = whole;
       const changed = change(items);
       const made = changed.length === 0 ? rest : { ...rest, [list]: changed };
-      writeFileSync(fresh, `${unguarded(JSON.stringify(made, undefined, 4))}\n`, { mode: 0o600 });
+      writeFileSync(fresh, `${unguarded(JSON.stringify(made, undefined, 4))}\n${END}`, { mode: 0o600 });
       renameSync(fresh, path);
     } finally {
       unlock();
@@ -85,6 +87,14 @@ export class LibxlFiles {
 
   #path(what: 'd' | 'l' | 'n', { domid, uuid }: ListedDomain, name: string): string {
     return join(this.#folder, `userdata-${what}.${domid}.${uuid}.${name}`);
+  }
+}
+
+function parsed(path: string, text: string): Record<string, Json> {
+  try {
+    return JSON.parse(guarded(text.split(END, 1)[0]!)) as Record<string, Json>;
+  } catch (error) {
+    throw new Fault(`${path}, by which libxl makes the domain anew, cannot be read: ${reasonOf(error)}`);
   }
 }
 

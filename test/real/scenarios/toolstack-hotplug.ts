@@ -128,7 +128,7 @@ export const scenarios: readonly Scenario[] = [
         config: ['driver_domain=1'],
       });
       await madeBy(lab, driver);
-      await lab.step('its blkback', () => driver.says(/blkback.* ready/));
+      await lab.step('its blkback', () => driver.says(/ready for domain/));
       const user = lab.guest({ name: 'user', memory: 96, script: USER });
       await madeBy(lab, user);
       await lab.step('block-attach', () =>

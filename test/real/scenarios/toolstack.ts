@@ -174,6 +174,18 @@ export const scenarios: readonly Scenario[] = [
         await said(lab, ['destroy', 'half']);
         await nothingLeft(lab);
       });
+      await lab.step('what the units of systemd do when the host comes up, and goes', async () => {
+        const auto = lab.guest({ name: 'auto' });
+        await lab.sh(`mkdir -p /tmp/auto; cp ${auto.config} /tmp/auto`);
+        const { stdout } = await said(lab, ['autostart', '--platform', 'xen', '/tmp/auto']);
+        assert.equal(stdout, `auto is domain ${await auto.domid()}\n`);
+        const { stdout: again } = await said(lab, ['autostart', '/tmp/auto']);
+        assert.equal(again, 'auto is there already\n');
+        await auto.says(/GUEST-UP/);
+        await said(lab, ['shutdown', '--platform', 'xen', '-a', '-w']);
+        await gone(lab, auto);
+        await nothingLeft(lab);
+      });
       await lab.step('a kernel that is not there', async () => {
         await refusedAs(/nowhere/, 3, 'create', '-q', guest.config, 'kernel=/nowhere/vmlinux');
         await nothingLeft(lab);
