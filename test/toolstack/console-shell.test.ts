@@ -80,6 +80,9 @@ test('stamps stand where lines begin, however they are cut up', () => {
 
 test('a log is a file of its directory, whatever its domain is called', () => {
   expect(logName('alice')).toBe('guest-alice.log');
-  expect(logName('../../etc/passwd')).toBe('guest-.._.._etc_passwd.log');
-  expect(logName('a b\n')).toBe('guest-a_b_.log');
+  expect(logName('../../etc/passwd')).toBe('guest-..%2f..%2fetc%2fpasswd.log');
+  expect(logName('a b\n\0')).toBe('guest-a%20b%0a%00.log');
+  expect(logName('ü')).toBe('guest-%c3%bc.log');
+  expect(new Set(['a_b', 'a b', 'a/b', 'a:b', 'a%20b'].map(logName)).size).toBe(5);
+  expect(logName('/'.repeat(255)).length).toBeLessThan(240);
 });

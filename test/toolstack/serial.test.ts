@@ -170,3 +170,14 @@ test('without its model the port is not there, and when there is one again it is
   await expect.poll(() => alice.found, { timeout: 5000 }).toBe(2);
   await expect.poll(() => next.text).toBe('two\r\n');
 });
+
+test('a model whose guest is gone is none the worse for it, whatever is typed to it then', async () => {
+  const alice = boot();
+  const viewer = join();
+  alice.shell.print('one');
+  await expect.poll(() => viewer.text).toBe('one\r\n');
+  host.kill(guest.domid);
+  viewer.type('is anybody there?');
+  // Taken by the UART, whose interrupt nobody hears.
+  await expect.poll(() => state.includes('i'.charCodeAt(0))).toBe(true);
+});

@@ -30,7 +30,13 @@ export class LineStamps {
   }
 }
 
-/** `guest-alice.log`. A name that is not fit to be a part of a file's becomes one. */
+/** What a file's name may have besides, with what comes after it when it is set aside, is 255 bytes. */
+const MOST_NAME = 200;
+
+/** `guest-alice.log`: of each name another, and a file's beside the others, whatever the name consists of. */
 export function logName(name: string): string {
-  return `guest-${name.replace(/[^A-Za-z0-9._+@:=-]/g, '_')}.log`;
+  const fit = name.replace(/[^A-Za-z0-9._+@:=-]/gu, (character) =>
+    [...new TextEncoder().encode(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  );
+  return `guest-${fit.slice(0, MOST_NAME)}.log`;
 }

@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { logName } from '../core/consolelog.ts';
 import { modelName } from '../core/model.ts';
 import type { RecordedProcess } from '../core/record.ts';
 import type { Command } from './child.ts';
@@ -35,7 +36,7 @@ const NOT_THEIRS = ['STUBDOM0_LIFELINE', 'STUBDOM0_TOKEN', 'STUBDOM0_RUN'];
 
 /** Where a domain's process writes; a name may hold what a file's may not. */
 export function guestLog(run: string, name: string): string {
-  return join(run, 'logs', `guest-${name.replaceAll(/[^\w.@+-]/g, '_')}.log`);
+  return join(run, 'logs', logName(name));
 }
 
 export interface Started {

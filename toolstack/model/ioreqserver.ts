@@ -76,9 +76,14 @@ export class IoreqServer {
     this.#devicemodel.setIoreqServerState(domid, id, 'enabled');
   }
 
-  /** Of the guest's interrupt controller. */
+  /** Of the guest's interrupt controller. For a guest that is gone it is nothing: its end is told to others. */
   setIrq(irq: number, level: 0 | 1): void {
-    this.#devicemodel.setIsaIrqLevel(this.#options.domid, irq, level);
+    try {
+      this.#devicemodel.setIsaIrqLevel(this.#options.domid, irq, level);
+    } catch (error) {
+      const gone: readonly number[] = [Errno.ESRCH, Errno.EPERM];
+      if (!(error instanceof OsError && gone.includes(error.errno))) throw error;
+    }
   }
 
   /** The server stays, for a successor; a guest's access waits for him. */
