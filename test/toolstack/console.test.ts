@@ -196,3 +196,26 @@ test('a console whose server has become somebody else is let go', async () => {
   await viewer.gone;
   expect(host.log).toEqual([]);
 });
+
+test('a guest that shuts its port, or ends without a word, is nothing to its server and to who types', async () => {
+  const mallory = await host.guest('mallory');
+  const zombie = await host.guest('zombie');
+  const alice = await host.guest('alice');
+  const viewers = [await host.join(mallory), await host.join(zombie)];
+  const { port } = mallory.platform.console.ring();
+  const evtchn = mallory.platform.openEvtchn();
+  evtchn.bind(port);
+  evtchn.notify(port);
+  evtchn.unbind(port);
+  const ctrl = host.sim.machine.platformFor(0).openCtrl();
+  // Its nodes stay for now.
+  ctrl.destroyDomain(zombie.domid);
+  ctrl.close();
+  for (const viewer of viewers) viewer.type('hello?\r'.repeat(300));
+  ConsoleFront.open(alice.platform, () => {})!.write('fine\r\n');
+  const viewer = await host.join(alice);
+  await viewer.shown('fine\r\n');
+  await host.destroy(zombie);
+  await viewers[1]!.gone;
+  expect(host.log).toEqual([]);
+});
