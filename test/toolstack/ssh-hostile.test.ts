@@ -213,6 +213,25 @@ describe.skipIf(!hasOpenSsh)('whoever means ill', () => {
     expect(await host.logs('command')).toMatchObject({ command: 'flood' });
   });
 
+  test('a line without an end keeps nobody else waiting', async () => {
+    host = await SshHost.open(run);
+    const admin = host.key('admin');
+    const typist = await login(admin);
+    const shell = await new Promise<ssh2.ClientChannel>((resolve, reject) =>
+      typist.shell({ term: 'vt100' }, (error, opened) => (error ? reject(error) : resolve(opened))),
+    );
+    shell.write(Buffer.alloc(2 << 20, 'x'));
+    const begun = performance.now();
+    const other = await host.ssh(admin, ['in']);
+    expect(other.stdout).toBe('in\n');
+    expect(performance.now() - begun).toBeLessThan(5000);
+    shell.on('data', () => {});
+    shell.write('\rexit\r');
+    await once(shell, 'close');
+    const [line] = host.logged.filter(({ command }) => `${command}`.startsWith('xxx'));
+    expect(line?.command).toBe('x'.repeat(500));
+  });
+
   test('a key exchange that never ends, and those that never stop', async () => {
     accepted = 0;
     host = await SshHost.open(run, { rekeyMs: 300, rekeysPerMinute: 5 });

@@ -3,7 +3,8 @@ import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { Cooked } from '../../toolstack/ssh/cooked.ts';
 import { Keyboard } from '../../toolstack/ssh/keyboard.ts';
-import { withReturns } from '../../toolstack/ssh/terminal.ts';
+import { Prompt } from '../../toolstack/ssh/prompt.ts';
+import { ClientTerminal, withReturns } from '../../toolstack/ssh/terminal.ts';
 import { splitWords, wordsToComplete } from '../../toolstack/ssh/words.ts';
 
 test.each([
@@ -68,6 +69,42 @@ test('what is typed ahead goes to whoever takes it next; Ctrl-C is seen before i
   expect(interrupts).toBe(1);
   keyboard.give(lineByLine);
   expect(taken).toEqual(['one', 'two', 'five']);
+});
+
+test('a prompt takes lines that a person may type, and nothing from who does not look', async () => {
+  const source = new PassThrough();
+  let shown = 0;
+  let looks = true;
+  const later: (() => void)[] = [];
+  const prompt = new Prompt({
+    keyboard: new Keyboard(source),
+    terminal: new ClientTerminal(),
+    show: (bytes, seen) => {
+      shown += bytes.length;
+      if (looks) seen();
+      else later.push(seen);
+    },
+    complete: async () => [],
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  // What was cut out is not put in any number of times.
+  const first = prompt.ask();
+  source.write(`${'y'.repeat(3000)}\x15${'\x19'.repeat(3000)}${'x'.repeat(20_000)}\x7fz\r`);
+  const line = await first;
+  expect(line?.length).toBeLessThan(5000);
+  expect(line).toMatch(/^x+z?$/);
+
+  looks = false;
+  shown = 0;
+  const second = prompt.ask();
+  source.write('list\t'.repeat(100_000));
+  for (let turns = 0; turns < 2000; turns++) await turn();
+  expect(shown).toBeLessThan(200_000);
+  looks = true;
+  for (const seen of later.splice(0)) seen();
+  source.write('\r');
+  expect(await second).toMatch(/^(list)+$/);
+  prompt.close();
 });
 
 test('line feeds as a terminal shows them', () => {

@@ -10,7 +10,8 @@ import type { ClientTerminal } from './terminal.ts';
 export interface PromptWays {
   readonly keyboard: Keyboard;
   readonly terminal: ClientTerminal;
-  show(bytes: Uint8Array): void;
+  /** `seen`: called once the client has room for more. */
+  show(bytes: Uint8Array, seen: () => void): void;
   /** What the last word of a line could become. */
   complete(line: string): Promise<readonly string[]>;
 }
@@ -18,6 +19,16 @@ export interface PromptWays {
 const HISTORY_LINES = 200;
 const CR = 13;
 const LF = 10;
+const TAB = 9;
+/** Readline's work for a letter grows with the line that it is in, so lines have an end, and who types fast a turn like others. */
+const LINE_MAX = 4096;
+const PIECE_BYTES = 256;
+/** What a full line still takes: Return, and what shortens or leaves it (Ctrl-C, Ctrl-D, Backspace, Ctrl-U, Ctrl-W). */
+const TAKEN_WHEN_FULL = new Set([CR, LF, 3, 4, 8, 21, 23, 127]);
+/** Puts in what was cut out, as often as one likes. */
+const CTRL_Y = 25;
+/** What is shown and the client has not taken: then it types no more. */
+const UNSEEN_MAX = 64 * 1024;
 
 /** What readline reads: nothing by itself, bytes are handed to it one line at a time. */
 class Keys extends Readable {
@@ -46,13 +57,15 @@ export class Prompt {
   readonly #lines: Interface;
   #answer: ((line: string | undefined) => void) | undefined;
   #closed = false;
+  #unseen = 0;
+  #othersTurn = false;
 
   constructor(ways: PromptWays) {
     this.#ways = ways;
     const screen = new Writable({
       decodeStrings: true,
       write: (bytes: Buffer, _, written) => {
-        ways.show(bytes);
+        this.#show(bytes);
         written();
       },
     });
@@ -83,7 +96,7 @@ export class Prompt {
       this.#give(undefined);
     });
     this.#lines.on('SIGINT', () => {
-      ways.show(Buffer.from('^C\r\n'));
+      this.#show(Buffer.from('^C\r\n'));
       this.#lines.write(null, { ctrl: true, name: 'e' });
       this.#lines.write(null, { ctrl: true, name: 'u' });
       this.#lines.prompt();
@@ -107,11 +120,30 @@ export class Prompt {
   }
 
   #take(bytes: Uint8Array): number {
-    if (this.#keys.held) return 0;
-    const end = bytes.findIndex((byte) => byte === CR || byte === LF || byte === 9);
-    const piece = end < 0 ? bytes : bytes.subarray(0, end + 1);
-    this.#keys.emit('data', Buffer.from(piece));
+    if (this.#keys.held || this.#othersTurn || this.#unseen > UNSEEN_MAX) return 0;
+    const most = bytes.subarray(0, PIECE_BYTES);
+    const end = most.findIndex((byte) => byte === CR || byte === LF || byte === TAB);
+    const piece = end < 0 ? most : most.subarray(0, end + 1);
+    const full = this.#lines.line.length >= LINE_MAX;
+    const fits = piece.filter((byte) => byte !== CTRL_Y && (!full || TAKEN_WHEN_FULL.has(byte)));
+    if (piece.length === PIECE_BYTES) {
+      this.#othersTurn = true;
+      setImmediate(() => {
+        this.#othersTurn = false;
+        this.#ways.keyboard.more();
+      });
+    }
+    this.#keys.emit('data', Buffer.from(fits));
     return piece.length;
+  }
+
+  #show(bytes: Uint8Array): void {
+    this.#unseen += bytes.length;
+    this.#ways.show(bytes, () => {
+      const full = this.#unseen > UNSEEN_MAX;
+      this.#unseen -= bytes.length;
+      if (full && this.#unseen <= UNSEEN_MAX) this.#ways.keyboard.more();
+    });
   }
 
   #give(line: string | undefined): void {

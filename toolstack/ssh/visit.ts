@@ -105,7 +105,7 @@ export class Visit {
     const prompt = new Prompt({
       keyboard: this.#keyboard,
       terminal,
-      show: (bytes) => this.#output.write('out', withReturns(bytes)),
+      show: (bytes, seen) => this.#output.write('out', withReturns(bytes), seen),
       complete: async (line) => {
         const words = wordsToComplete(line);
         const hits = await this.#ways.host.commands.complete(words, this.#makeSession(new AbortController()));
