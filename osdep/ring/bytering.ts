@@ -1,10 +1,10 @@
 /**
- * Rings of bytes between two ends: console, store, and the data rings of sockets are instances of one. Indices are
- * free-running 32-bit numbers, byte i lies at i modulo the size, and named from the frontend's side. Reading and
+ * Rings of bytes between two ends, as those of console and store. Indices are free-running 32-bit numbers, byte i
+ * lies at i modulo the size, and both are named from the frontend's side. Reading and
  * advancing are two steps, so that what was read can be made safe before the peer is told that there is room. The
  * peer is hostile: his index is loaded once for each step, and one that cannot be is an answer, not an exception.
  * Knows nothing of event channels: `advance` moves an index, and ringing the bell is the caller's. Follows
- * xen/include/public/io/{xs_wire,console,ring}.h.
+ * xen/include/public/io/{xs_wire,console}.h.
  */
 import { Page } from './page.ts';
 
@@ -27,9 +27,9 @@ export class RingReader {
   readonly #data: Uint8Array;
   readonly #layout: RingLayout;
 
-  constructor(page: Page, layout: RingLayout, data: Uint8Array = page.bytes) {
+  constructor(page: Page, layout: RingLayout) {
     this.#page = page;
-    this.#data = data;
+    this.#data = page.bytes;
     this.#layout = layout;
   }
 
@@ -65,9 +65,9 @@ export class RingWriter {
   readonly #data: Uint8Array;
   readonly #layout: RingLayout;
 
-  constructor(page: Page, layout: RingLayout, data: Uint8Array = page.bytes) {
+  constructor(page: Page, layout: RingLayout) {
     this.#page = page;
-    this.#data = data;
+    this.#data = page.bytes;
     this.#layout = layout;
   }
 
@@ -137,20 +137,6 @@ export function consoleFrontend(bytes: Uint8Array): RingEnd {
 /** The console ring as the console's backend has it. */
 export function consoleBackend(bytes: Uint8Array): RingEnd {
   return endOf(new Page(bytes), ConsoleRing.OUT, ConsoleRing.IN);
-}
-
-/**
- * A data ring of a socket or a file system: indices in a page of their own (in_cons 0, in_prod 4, in_error 8, then
- * out_ at 64), bytes in 2^order pages apart, the first half towards the guest.
- */
-export function dataRing(indices: Uint8Array, data: Uint8Array, side: 'front' | 'back'): RingEnd {
-  const page = new Page(indices);
-  const half = data.length / 2;
-  const towardsGuest = { data: 0, size: half, cons: 0, prod: 4 };
-  const fromGuest = { data: half, size: half, cons: 64, prod: 68 };
-  return side === 'front'
-    ? { reader: new RingReader(page, towardsGuest, data), writer: new RingWriter(page, fromGuest, data) }
-    : { reader: new RingReader(page, fromGuest, data), writer: new RingWriter(page, towardsGuest, data) };
 }
 
 function endOf(page: Page, read: RingLayout, write: RingLayout): RingEnd {

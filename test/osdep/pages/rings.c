@@ -8,17 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xen/xen.h>
-#include <xen/grant_table.h>
 #include <xen/io/console.h>
-#include <xen/io/ring.h>
 #include <xen/io/xs_wire.h>
-
-DEFINE_XEN_FLEX_RING_AND_INTF(data);
 
 #define PAGE 4096
 
 static unsigned char page[PAGE] __attribute__((aligned(PAGE)));
-static unsigned char indices[PAGE] __attribute__((aligned(PAGE)));
 static unsigned char taken[1 << 20];
 static size_t taken_length;
 
@@ -59,33 +54,6 @@ static void console_ring(uint32_t start)
     }
 }
 
-/* The half from the frontend to the backend, of a ring with one page of data. */
-static void data_ring(uint32_t start)
-{
-    struct data_data_intf *intf = (void *)indices;
-    const RING_IDX size = XEN_FLEX_RING_SIZE(0);
-    unsigned char *out = page + size;
-    unsigned char chunk[PAGE];
-    unsigned int length, byte, i;
-    char op;
-
-    intf->out_cons = intf->out_prod = start;
-    while (scanf(" %c %u", &op, &length) == 2) {
-        RING_IDX prod = data_mask(intf->out_prod, size), cons = data_mask(intf->out_cons, size);
-
-        if (op == 'w' && scanf("%u", &byte) == 1) {
-            for (i = 0; i < length; i++)
-                chunk[i] = (unsigned char)byte++;
-            data_write_packet(out, chunk, length, &prod, cons, size);
-            intf->out_prod += length;
-        } else {
-            data_read_packet(taken + taken_length, out, length, prod, &cons, size);
-            taken_length += length;
-            intf->out_cons += length;
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
     uint32_t start;
@@ -98,12 +66,9 @@ int main(int argc, char **argv)
         store_ring(start, 0);
     else if (!strcmp(argv[1], "console"))
         console_ring(start);
-    else if (!strcmp(argv[1], "data"))
-        data_ring(start);
     else
         return 2;
     fwrite(page, 1, PAGE, stdout);
-    fwrite(indices, 1, PAGE, stdout);
     fwrite(taken, 1, taken_length, stdout);
     return 0;
 }
