@@ -15,9 +15,10 @@ export type Starter = Pick<Session, 'toolstack' | 'signal' | 'out' | 'err'>;
 /** `paths`: absolute; of a directory all NAME.cfg in the order of their names. 1: one could not be created; the others are. */
 export async function autostart(paths: readonly string[], starter: Starter): Promise<number> {
   let code = 0;
+  const names = new Names(starter);
   for (const path of paths) {
     try {
-      for (const file of filesAt(path)) if (!(await start(file, starter))) code = 1;
+      for (const file of filesAt(path)) if (!(await start(file, starter, names))) code = 1;
     } catch (error) {
       starter.err(`stubdom0: ${reasonOf(error)}\n`);
       code = 1;
@@ -32,7 +33,26 @@ function filesAt(path: string): string[] {
   return names.sort().map((name) => join(path, name));
 }
 
-async function start(file: string, starter: Starter): Promise<boolean> {
+/** Of the domains that are there: asked for once, since a list of all before each of many is what would take longest. */
+class Names {
+  readonly #starter: Starter;
+  #names: Promise<Set<string>> | undefined;
+
+  constructor(starter: Starter) {
+    this.#starter = starter;
+  }
+
+  async has(name: string): Promise<boolean> {
+    this.#names ??= this.#starter.toolstack.list().then((all) => new Set(all.map((one) => one.name)));
+    return (await this.#names).has(name);
+  }
+
+  async add(name: string): Promise<void> {
+    (await this.#names)?.add(name);
+  }
+}
+
+async function start(file: string, starter: Starter, names: Names): Promise<boolean> {
   const { toolstack, signal } = starter;
   const reader = {
     directory: dirname(file),
@@ -44,11 +64,12 @@ async function start(file: string, starter: Starter): Promise<boolean> {
     const read = await readConfig(reader, file, { quiet: true });
     if (read === undefined) return false;
     const { config } = read;
-    if ((await toolstack.list()).some(({ name }) => name === config.name)) {
+    if (await names.has(config.name)) {
       starter.out(`${config.name} is there already\n`);
       return true;
     }
     const domid = await toolstack.create({ ...read, start: 'running' }, () => {}, signal);
+    await names.add(config.name);
     starter.out(`${config.name} is domain ${domid}\n`);
     return true;
   } catch (error) {

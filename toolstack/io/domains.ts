@@ -179,8 +179,8 @@ export class DomainBuilder {
     },
     directories: () =>
       this.#store.transaction(async (tx) => {
-        await removeAll(tx, domainTrees(this.#domid!, this.#spec.uuid));
-        await writeAll(tx, directories(this.#whole));
+        const trees = domainTrees(this.#domid!, this.#spec.uuid);
+        await Promise.all([removeAll(tx, trees), writeAll(tx, directories(this.#whole))]);
       }),
     forget: () => this.#domains.forget(this.#store, this.#domid!, this.#spec.uuid),
     ring: () => {
@@ -204,11 +204,13 @@ export class DomainBuilder {
       const { name } = this.#spec;
       const nodes = consoleNodes({ domid: this.#domid!, backendDomid, port, gfn, name });
       await this.#store.transaction(async (tx) => {
-        await removeAll(tx, consoleTrees(this.#domid!, backendDomid));
-        await writeAll(tx, nodes);
         // Its server calls what it keeps by that name.
         const perms = [`n0`, `r${this.#domid!}`, `r${backendDomid}`] as const;
-        await tx.setPerms(`/local/domain/${this.#domid!}/name`, perms);
+        await Promise.all([
+          removeAll(tx, consoleTrees(this.#domid!, backendDomid)),
+          writeAll(tx, nodes),
+          tx.setPerms(`/local/domain/${this.#domid!}/name`, perms),
+        ]);
       });
     },
     forgetConsole: () =>
@@ -269,14 +271,17 @@ function lastFrame(pages: number, before: number): number {
   return pages - 1 - before;
 }
 
-/** What is not there is fine. */
+/** What is not there is fine. All at once, and done in their order. */
 export async function removeAll(store: Store, trees: readonly string[]): Promise<void> {
-  for (const tree of trees) {
-    try {
-      await store.rm(tree);
-    } catch (error) {
-      if (!(error instanceof XenstoreError && error.code === 'ENOENT')) throw error;
-    }
+  await Promise.all(trees.map((tree) => removeTree(store, tree)));
+}
+
+/** What is not there is fine. */
+export async function removeTree(store: Store, tree: string): Promise<void> {
+  try {
+    await store.rm(tree);
+  } catch (error) {
+    if (!(error instanceof XenstoreError && error.code === 'ENOENT')) throw error;
   }
 }
 
@@ -286,10 +291,15 @@ export async function removeConsole(tx: Store, domid: number, consoleDomid: numb
   await removeAll(tx, [`${backendRoot(consoleDomid, CONSOLE)}/${domid}`]);
 }
 
-/** In their order. */
+/**
+ * In their order, and without waiting for one before the next is sent: a domain's nodes are a hundred requests, and a store that answers each
+ * within a turn of two processes would take a hundred turns for them.
+ */
 export async function writeAll(store: Store, nodes: readonly NodeSpec[]): Promise<void> {
-  for (const { path, value, perms } of nodes) {
-    await store.write(path, value);
-    if (perms !== undefined) await store.setPerms(path, perms);
-  }
+  await Promise.all(
+    nodes.flatMap(({ path, value, perms }) => [
+      store.write(path, value),
+      ...(perms === undefined ? [] : [store.setPerms(path, perms)]),
+    ]),
+  );
 }

@@ -16,7 +16,7 @@ import type { DeviceConfig, DomainType } from '../core/config.ts';
 import { deviceNodes, deviceTrees, type PlacedDevice } from '../core/devicenodes.ts';
 import { devidOf, labelOf } from '../core/deviceset.ts';
 import type { DeviceEntry } from '../core/toolstack.ts';
-import { writeAll } from './domains.ts';
+import { removeAll, removeTree, writeAll } from './domains.ts';
 import { Fault } from './fault.ts';
 
 type Kind = DeviceConfig['kind'];
@@ -82,8 +82,8 @@ export class Hotplug {
     const { name, config } = placed;
     const trees = deviceTrees(name);
     await this.#store.transaction(async (tx) => {
-      if (await tx.exists(trees.libxl)) throw new Fault(`${label(placed)} is there already`);
-      for (const tree of [trees.front, trees.back]) await removeTree(tx, tree);
+      const [there] = await Promise.all([tx.exists(trees.libxl), removeAll(tx, [trees.front, trees.back])]);
+      if (there) throw new Fault(`${label(placed)} is there already`);
       if (config.kind === 'pvcalls') await introduce(tx, name);
       await writeAll(tx, deviceNodes(placed));
       if (config.kind === 'vif' && config.ip !== undefined) await tx.write(addressPath(name), config.ip);
@@ -359,10 +359,6 @@ async function introduce(tx: Store, { backendDomid, frontendDomid }: DeviceName)
 /** Of a node that a guest may have written. */
 function numberOf(text: string | undefined, absent: number): number {
   return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : absent;
-}
-
-async function removeTree(store: Store, path: string): Promise<void> {
-  if (await store.exists(path)) await store.rm(path);
 }
 
 /** A directory with nothing in it that says nothing either. */
