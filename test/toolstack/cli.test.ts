@@ -58,7 +58,12 @@ const rows: readonly Row[] = [
   { words: 'create --help', stdout: /\nEXIT STATUS\n/ },
   { words: 'help nonsense', stderr: 'stubdom0: there is no command "nonsense"\n', code: 1 },
   { words: 'nonsense', stderr: /no command "nonsense"/, code: 1 },
-  { words: 'migrate carol elsewhere', stderr: 'stubdom0: "migrate" of xl is not there\n', code: 1 },
+  {
+    words: 'migrate carol elsewhere',
+    stderr: 'stubdom0: "migrate" of xl is not there; on real Xen, xl itself is\n',
+    code: 1,
+  },
+  { words: 'evil\x1b[2J', stderr: /there is no command "evil\\x1b\[2J"/, code: 1 },
   { words: '-y list', stderr: 'stubdom0: unknown global option -y\n', code: 1 },
   { words: '-N list', stderr: /does not implement -N/, code: 1 },
   { words: 'list --jsn', stderr: /unknown option '--jsn'.*--json/, code: 2 },

@@ -23,7 +23,7 @@ export async function runCommand(words: readonly string[], session: Session): Pr
   const verb = verbs.get(name);
   if (verb === undefined) {
     const why = notHere.has(name)
-      ? `"${name}" of xl is not there`
+      ? `"${name}" of xl is not there; on real Xen, xl itself is`
       : `there is no command "${name}"; "help" lists them`;
     return refuse(session, why, 1);
   }
