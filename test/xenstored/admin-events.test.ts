@@ -1,6 +1,6 @@
 // One reader of changes, however slow it is: what it is sent, what it is told when it comes back, and when it is let go. Time is an argument.
 import { expect, test } from 'vitest';
-import { EventStream, HEARTBEAT_MS, STALL_MS } from '../../xenstored/admin/events.ts';
+import { EventStream, HEARTBEAT_MS, LOOK_MS, STALL_MS } from '../../xenstored/admin/events.ts';
 import { EventsLog } from '../../xenstored/admin/eventslog.ts';
 import type { Missed } from '../../xenstored/admin/livetree.ts';
 import { FakeClock } from './admin-kit.ts';
@@ -22,8 +22,13 @@ class FakePipe {
   }
 }
 
-function streamOn(pipe: FakePipe, clock: FakeClock, missed: (seq: number) => Promise<Missed>): EventStream {
-  return new EventStream({ pipe, clock, epoch: 'ab', missed }, 0);
+function streamOn(
+  pipe: FakePipe,
+  clock: FakeClock,
+  missed: (seq: number) => Promise<Missed>,
+  connected = (): boolean => true,
+): EventStream {
+  return new EventStream({ pipe, clock, epoch: 'ab', missed, connected }, 0);
 }
 
 test('a reader that takes nothing is sent nothing more, and then what it missed, once', async () => {
@@ -65,6 +70,31 @@ test('one that takes nothing at all for long is cut off; the others hear a heart
   expect(slow.ended).toBe('destroy');
   expect(good.text).toContain(': still here\n\n');
   expect(stream.over).toBe(true);
+});
+
+test('a store that is lost or found again is told once, without an id', () => {
+  const clock = new FakeClock();
+  const pipe = new FakePipe();
+  let connected = true;
+  const stream = streamOn(
+    pipe,
+    clock,
+    async () => ({ seq: 0, data: '' }),
+    () => connected,
+  );
+  const told = (): string[] =>
+    [...pipe.text.matchAll(/(?<=\n\n)event: store\ndata: (.*)\n\n/g)].map(([, data]) => data!);
+  clock.advance(LOOK_MS);
+  connected = false;
+  for (let look = 0; look < 3; look++) clock.advance(LOOK_MS);
+  expect(told()).toEqual(['{"connected":false}']);
+  connected = true;
+  clock.advance(LOOK_MS);
+  expect(told()).toEqual(['{"connected":false}', '{"connected":true}']);
+  stream.end();
+  connected = false;
+  clock.advance(LOOK_MS);
+  expect(told()).toHaveLength(2);
 });
 
 test('the log of changes forgets the oldest, and says so', () => {

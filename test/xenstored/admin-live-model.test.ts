@@ -97,7 +97,7 @@ class Reader {
     const { epoch } = this.#live;
     const missed = subscription.tree.missed.bind(subscription.tree, subscriber);
     const first = this.#id === undefined;
-    this.#stream = new EventStream({ pipe, clock, epoch, missed }, known);
+    this.#stream = new EventStream({ pipe, clock, epoch, missed, connected: () => true }, known);
     this.#close = () => {
       this.#stream?.closed();
       subscription.close();

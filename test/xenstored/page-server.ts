@@ -33,11 +33,11 @@ export class PageServer {
   domains: unknown[] = [];
   daemon: Record<string, unknown> = {};
   port = 0;
-  connected: boolean = true;
   #app: FastifyInstance | undefined;
   readonly #children = new Map<string, Set<string>>();
   readonly #streams = new Set<ServerResponse>();
   #seq = 0;
+  #connected = true;
 
   constructor() {
     this.put('/', '');
@@ -87,6 +87,13 @@ export class PageServer {
     this.#send('resync', { reason });
   }
 
+  /** Its store is lost, or found again. */
+  set connected(connected: boolean) {
+    this.#connected = connected;
+    for (const stream of this.#streams)
+      stream.write(`event: store\ndata: ${JSON.stringify({ connected })}\n\n`);
+  }
+
   get streams(): number {
     return this.#streams.size;
   }
@@ -132,7 +139,7 @@ export class PageServer {
   #routes(app: FastifyInstance): void {
     const query = (request: FastifyRequest): Query => request.query as Query;
     app.get('/v1/session', (request) => {
-      const { connected } = this;
+      const connected = this.#connected;
       return { role: this.#role(request), daemon: 'stubdom0', version: '1', writable: true, connected };
     });
     app.get('/v1/node', (request) => this.node(query(request).path!));

@@ -1,7 +1,7 @@
 /**
- * One reader of changes, as server-sent events: `changes` and `resync`, each with an id, and a comment as a heartbeat. A reader that does not take
- * what it is sent is sent nothing more until it does; then it is told what it missed, or to fetch again. Whoever takes nothing for long is
- * cut off. So nothing grows with a slow reader. Knows no subtree.
+ * One reader of changes, as server-sent events: `changes` and `resync`, each with an id, `store` when the store is lost or found again, and a comment
+ * as a heartbeat. A reader that does not take what it is sent is sent nothing more until it does; then it is told what it missed, or to fetch again.
+ * Whoever takes nothing for long is cut off. So nothing grows with a slow reader. Knows no subtree.
  */
 import type { Clock } from '../../osdep/clock.ts';
 import type { Missed, Told } from './livetree.ts';
@@ -18,12 +18,16 @@ export interface EventsOptions {
   readonly pipe: Pipe;
   readonly clock: Clock;
   readonly epoch: string;
+  /** Can the store be reached? */
+  readonly connected: () => boolean;
   /** What came after a number. */
   readonly missed: (seq: number) => Promise<Missed>;
 }
 
 export const HEARTBEAT_MS = 15_000;
 export const STALL_MS = 30_000;
+/** How soon a reader is told that the store is lost. */
+export const LOOK_MS = 500;
 
 const LOST = JSON.stringify({ reason: 'more was missed than is kept' });
 
@@ -36,6 +40,8 @@ export class EventStream {
   #catchingUp = false;
   #fullSince: number | undefined;
   #cancel: () => void = () => {};
+  #cancelLook: () => void = () => {};
+  #connected = true;
   #over = false;
 
   /** `seq`: what the reader knows already; -1: nothing. */
@@ -45,6 +51,7 @@ export class EventStream {
     // With an id from the beginning: a reader that loses its connection now loses nothing.
     this.#write(seq < 0 ? 'retry: 1000\n\n' : `retry: 1000\nid: ${options.epoch}-${seq}\n\n`);
     this.#beat();
+    this.#look();
   }
 
   get over(): boolean {
@@ -93,6 +100,7 @@ export class EventStream {
   closed(): void {
     this.#over = true;
     this.#cancel();
+    this.#cancelLook();
   }
 
   async #catchUp(): Promise<void> {
@@ -115,6 +123,18 @@ export class EventStream {
 
   #write(text: string): void {
     if (!this.#options.pipe.write(text)) this.#fullSince = this.#options.clock.now();
+  }
+
+  /** Nobody tells of it; to look costs no request. Without an id: it is no change. */
+  #look(): void {
+    const { clock, connected } = this.#options;
+    this.#cancelLook = clock.after(LOOK_MS, () => {
+      if (this.#fullSince === undefined && this.#connected !== connected()) {
+        this.#connected = !this.#connected;
+        this.#write(`event: store\ndata: ${JSON.stringify({ connected: this.#connected })}\n\n`);
+      }
+      this.#look();
+    });
   }
 
   #beat(): void {

@@ -588,7 +588,7 @@ export interface paths {
     };
   };
   '/v1/events': {
-    /** Changes at or below a path, as server-sent events: changes, resync */
+    /** Changes at or below a path, as server-sent events: changes, resync, store */
     get: {
       parameters: {
         query: {

@@ -6,8 +6,9 @@ import { type Api, ApiError } from './api.ts';
 import { Live, type LiveState } from './live.ts';
 import { Loader } from './loader.ts';
 import { StoreModel } from './model.ts';
+import { Names } from './names.ts';
 import type { Happened } from './timeline.ts';
-import type { Change, Session } from './types.ts';
+import type { Change, Domain, Session } from './types.ts';
 
 export interface Notice {
   readonly text: string;
@@ -16,12 +17,11 @@ export interface Notice {
 
 /** Changes kept for timelines. */
 const KEPT = 4_000;
-const QUIET_MS = 5_000;
-const AWAY_MS = 1_000;
 
 export class App {
   readonly api: Api;
   readonly model = new StoreModel();
+  readonly names = new Names();
   readonly loader: Loader;
   readonly live: Live;
   liveState: LiveState = { how: 'connecting' };
@@ -35,7 +35,6 @@ export class App {
   readonly #listeners = new Set<(changes: readonly Change[] | undefined) => void>();
   #drawing = false;
   #fading = 0;
-  #asking = 0;
 
   constructor(api: Api, draw: () => void) {
     this.api = api;
@@ -48,14 +47,15 @@ export class App {
       state: (state) => {
         this.liveState = state;
         if (state.how === 'live') void this.#greet();
-        this.#pulse();
         this.refresh();
       },
       changes: (changes, ageMs) => this.#changed(changes, ageMs),
+      store: (connected) => this.#present(connected),
       resync: () => {
         this.#present(true);
         this.model.doubt();
         void this.#root();
+        void this.#name();
         for (const listener of this.#listeners) listener(undefined);
         this.refresh();
       },
@@ -83,7 +83,8 @@ export class App {
 
   tell(what: string | Error): void {
     if (what instanceof ApiError && what.code === 'store_unavailable') {
-      this.#lookAgain();
+      // Gone, or only busy: the service knows.
+      void this.#greet();
       return;
     }
     this.notice =
@@ -131,21 +132,6 @@ export class App {
     });
   }
 
-  /** A stream is silent when nothing changes and when its store is gone: after a while without a word somebody asks. */
-  #pulse(): void {
-    clearTimeout(this.#asking);
-    const pause = this.away ? AWAY_MS : QUIET_MS;
-    this.#asking = setTimeout(() => {
-      if (this.liveState.how === 'live' && !document.hidden) void this.#greet().finally(() => this.#pulse());
-      else this.#pulse();
-    }, pause);
-  }
-
-  #lookAgain(): void {
-    this.#present(false);
-    this.#pulse();
-  }
-
   #present(there: boolean): void {
     if (this.away === !there) return;
     this.away = !there;
@@ -162,12 +148,19 @@ export class App {
     this.refresh();
   }
 
+  async #name(): Promise<void> {
+    await this.attempt(async () => {
+      const { domains } = await this.api.get<{ readonly domains: readonly Domain[] }>('/v1/domains');
+      this.names.learn(domains);
+    });
+  }
+
   #changed(changes: readonly Change[], ageMs: number): void {
     const at = performance.now();
     this.#present(true);
-    this.#pulse();
     for (const change of changes) {
       this.model.apply(change, at);
+      this.names.follow(change);
       this.happened.push({ change, at: at - ageMs });
     }
     if (this.happened.length > KEPT) this.happened.splice(0, this.happened.length - KEPT);

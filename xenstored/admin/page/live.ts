@@ -8,8 +8,8 @@ import type { Change } from './types.ts';
 
 export type LiveState =
   | { readonly how: 'connecting' | 'live' | 'unauthorised' }
-  /** `at`: when the next attempt is, on performance.now(). */
-  | { readonly how: 'reconnecting' | 'away'; readonly at: number; readonly why: string };
+  /** `why`: a clause, as the service says it. */
+  | { readonly how: 'reconnecting' | 'away'; readonly why: string };
 
 export interface LiveEvents {
   state(state: LiveState): void;
@@ -17,6 +17,8 @@ export interface LiveEvents {
   changes(changes: readonly Change[], ageMs: number): void;
   /** What was shown so far may be wrong: ask again for what is wanted. Also at the very beginning. */
   resync(reason: string): void;
+  /** Whether the service reaches its store. */
+  store(connected: boolean): void;
 }
 
 const RETRY_MIN_MS = 500;
@@ -61,9 +63,8 @@ export class Live {
         this.#events.state({ how: 'unauthorised' });
         break;
       }
-      const at = performance.now() + this.#delayMs;
       const how = failure.code === 'store_unavailable' ? 'away' : 'reconnecting';
-      this.#events.state({ how, at, why: failure.message });
+      this.#events.state({ how, why: failure.message });
       await this.#pause(this.#delayMs);
       this.#delayMs = Math.min(2 * this.#delayMs, RETRY_MAX_MS);
     }
@@ -106,9 +107,11 @@ export class Live {
       readonly changes?: readonly Change[];
       readonly age_ms?: number;
       readonly reason?: string;
+      readonly connected?: boolean;
     };
     if (event === 'changes') this.#events.changes(body.changes ?? [], body.age_ms ?? 0);
     else if (event === 'resync') this.#events.resync(body.reason ?? '');
+    else if (event === 'store') this.#events.store(body.connected === true);
   }
 
   #pause(delayMs: number): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { App } from './app.ts';
 import { type Child, h, type VNode } from './dom.ts';
+import type { LiveState } from './live.ts';
 import { applyTheme, nextTheme, theme } from './theme.ts';
 
 export interface View {
@@ -49,6 +50,7 @@ export class Shell {
     const title = `${view.title} · xenstore`;
     if (document.title !== title) document.title = title;
     const away = this.#app.liveState.how === 'unauthorised';
+    const banner = this.#banner();
     return [
       h(
         'a',
@@ -56,6 +58,7 @@ export class Shell {
         'Skip to content',
       ),
       this.#header(),
+      ...(banner ? [banner] : []),
       h(
         'main',
         { id: 'main', tabindex: -1, key: `main-${this.#current}-${away}` },
@@ -93,8 +96,7 @@ export class Shell {
   }
 
   #status(): VNode {
-    const { liveState, away } = this.#app;
-    const state = away && liveState.how === 'live' ? storeAway : liveState;
+    const state = this.#state();
     const words = {
       connecting: 'Connecting',
       live: 'Live',
@@ -102,16 +104,30 @@ export class Shell {
       reconnecting: 'Reconnecting',
       away: 'Daemon away',
     }[state.how];
-    const why = 'why' in state ? state.why : undefined;
-    const retry =
-      'at' in state && h('button', { class: 'link', on: { click: () => this.#app.live.hurry() } }, 'try now');
     return h(
       'span',
-      { class: `status ${state.how}`, role: 'status', title: why },
+      { class: `status ${state.how}`, role: 'status' },
       h('span', { class: 'dot', 'aria-hidden': 'true' }),
       words,
-      retry,
     );
+  }
+
+  /** What is shown is from before: who looks at it is told, and why. */
+  #banner(): VNode | undefined {
+    const state = this.#state();
+    if (!('why' in state)) return undefined;
+    return h(
+      'p',
+      { class: 'banner', key: 'banner' },
+      `${state.why[0]!.toUpperCase()}${state.why.slice(1)}: what is shown is as it was. `,
+      state !== storeAway &&
+        h('button', { class: 'link', on: { click: () => this.#app.live.hurry() } }, 'try now'),
+    );
+  }
+
+  #state(): LiveState {
+    const { liveState, away } = this.#app;
+    return away && liveState.how === 'live' ? storeAway : liveState;
   }
 
   #role(): Child {
@@ -163,8 +179,8 @@ export class Shell {
       h(
         'p',
         {},
-        'This service answers those who have its token. It is in the file admin.token of the host’s run ' +
-          'directory, and in the address that was printed at the start.',
+        'This service answers those who have its token. It is in the address that was printed at the start, and ' +
+          'in its file: admin.token in the run directory, or what --token-file names.',
       ),
       this.#field('read'),
       h('button', { class: 'primary' }, 'Open'),
@@ -224,8 +240,8 @@ export class Shell {
         h(
           'p',
           {},
-          'The write token is in the file admin-write.token of the host’s run directory. ' +
-            'It is kept in this tab until it is closed.',
+          'The write token is in the file that --write-token-file names: of a host, admin-write.token in its ' +
+            'run directory. It is kept in this tab until it is closed.',
         ),
         this.#field('write'),
         h(
@@ -276,7 +292,7 @@ export class Shell {
   }
 }
 
-const storeAway = { how: 'away', why: 'the service cannot reach its store' } as const;
+const storeAway: LiveState = { how: 'away', why: 'the service cannot reach its store' };
 
 const icon = new URL('./icon.svg', import.meta.url).pathname;
 

@@ -5,6 +5,7 @@ import {
   type Context,
   checkedPath,
   failures,
+  guards,
   type Reply,
   type Request,
   type Routes,
@@ -26,7 +27,7 @@ export const eventRoutes: Routes = (app, context) => {
       schema: {
         tags: ['store'],
         operationId: 'getEvents',
-        summary: 'Changes at or below a path, as server-sent events: changes, resync',
+        summary: 'Changes at or below a path, as server-sent events: changes, resync, store',
         querystring: EventsQuery,
         produces: ['text/event-stream'],
         response: failures([...storeFailures, 'bad_path', 'too_many_streams']),
@@ -49,7 +50,7 @@ export const eventRoutes: Routes = (app, context) => {
 async function stream(
   request: Request,
   reply: Reply,
-  { live, clock }: Context,
+  { live, clock, store }: Context,
   { path, nodes }: EventsQuery,
 ): Promise<void> {
   const { raw } = reply;
@@ -67,13 +68,14 @@ async function stream(
     reply.hijack();
     request.raw.socket.setNoDelay(true).setTimeout(0);
     raw.on('error', () => {});
-    raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    raw.writeHead(200, { ...guards, 'content-type': 'text/event-stream' });
     const known = knownTo(request, live.epoch);
     events = new EventStream(
       {
         pipe: raw,
         clock,
         epoch: live.epoch,
+        connected: () => store.connected,
         missed: (seq) => subscription.tree.missed(subscriber, seq),
       },
       known ?? subscription.seq,
