@@ -61,7 +61,8 @@ function bar(what: string, quota: Quota & { readonly limit: number }): VNode {
         'aria-valuemax': limit,
         'aria-valuenow': used,
       },
-      h('span', { class: `bar-fill ${level}`, style: { width: `${Math.min(100, part * 100)}%` } }),
+      used > 0 &&
+        h('span', { class: `bar-fill ${level}`, style: { width: `${Math.min(100, part * 100)}%` } }),
     ),
     h(
       'span',

@@ -151,7 +151,7 @@ export class DaemonView implements View {
       const bars = quotaBars(row, BARS_SHOWN);
       return bars.length === 0
         ? []
-        : [h('div', { class: 'quota', key: `q${who(row)}` }, h('h3', {}, who(row) ?? ''), bars)];
+        : [h('div', { class: 'quota', key: `q${row.domid}` }, h('h3', {}, this.#who(row) ?? ''), bars)];
     });
     return shown.length === 0 ? h('p', { class: 'faint' }, 'Nobody uses anything that has a limit.') : shown;
   }
@@ -185,7 +185,7 @@ export class DaemonView implements View {
               h(
                 'tr',
                 {},
-                named && h('td', {}, who(row) ?? ''),
+                named && h('td', { class: 'who' }, this.#who(row) ?? ''),
                 columns.map((column) =>
                   h(
                     'td',
@@ -201,21 +201,21 @@ export class DaemonView implements View {
       rows.length > 10 &&
         h(
           'button',
-          { class: 'quiet small', on: { click: () => this.#toggle(name) } },
+          { class: 'quiet small more', on: { click: () => this.#toggle(name) } },
           this.#whole.has(name) ? 'fewer' : `all ${rows.length}`,
         ),
     ];
+  }
+
+  #who({ domid, socket }: Row): string | undefined {
+    if (typeof domid === 'number') return this.#app.names.words(domid);
+    return typeof socket === 'number' ? `socket ${socket}` : undefined;
   }
 
   #toggle(name: string): void {
     if (!this.#whole.delete(name)) this.#whole.add(name);
     this.#app.refresh();
   }
-}
-
-function who({ domid, socket }: Row): string | undefined {
-  if (typeof domid === 'number') return `domain ${domid}`;
-  return typeof socket === 'number' ? `socket ${socket}` : undefined;
 }
 
 /** What people ask first stands first; a ring's bare indices stand last. */

@@ -3,11 +3,12 @@
  */
 import { quotaBars } from './bars.ts';
 import { type Child, h, type VNode } from './dom.ts';
-import { deviceRoute, domainName } from './picture.ts';
-import { stateName, tone } from './states.ts';
+import type { Names } from './names.ts';
+import { deviceRoute } from './picture.ts';
+import { endTone, endWords } from './states.ts';
 import type { Device, Domain } from './types.ts';
 
-export function domainCard(domain: Domain, domains: readonly Domain[], devices: readonly Device[]): VNode {
+export function domainCard(domain: Domain, names: Names, devices: readonly Device[]): VNode {
   const { domid, uuid, type, introduced, shutdown, memory, quotas } = domain;
   const own = devices.filter(({ frontend, backend }) => frontend.domid === domid || backend.domid === domid);
   const fact = (name: string, value: string | undefined): Child =>
@@ -15,7 +16,7 @@ export function domainCard(domain: Domain, domains: readonly Domain[], devices: 
   return h(
     'section',
     { class: 'handshake', 'aria-labelledby': 'domain-title' },
-    h('h2', { id: 'domain-title', tabindex: -1 }, `${domid} ${domainName(domains, domid)}`),
+    h('h2', { id: 'domain-title', tabindex: -1 }, names.short(domid)),
     h('p', { class: 'path' }, h('a', { href: `#/store/local/domain/${domid}` }, `/local/domain/${domid}`)),
     h(
       'dl',
@@ -44,13 +45,16 @@ export function domainCard(domain: Domain, domains: readonly Domain[], devices: 
           own.map((device) => {
             const end = device.frontend.domid === domid ? 'frontend' : 'backend';
             const other = device[end === 'frontend' ? 'backend' : 'frontend'].domid;
-            const { state } = device[end];
             return h(
               'li',
               { key: deviceRoute(device) },
               h('a', { href: `#/domains${deviceRoute(device)}` }, `${device.kind} ${device.devid}`),
-              h('span', { class: `pill ${tone(state)}` }, stateName(state)),
-              h('span', { class: 'faint' }, `${end}; other end in ${other} ${domainName(domains, other)}`),
+              h(
+                'span',
+                { class: `pill ${endTone(device, end)}` },
+                endWords(device, end) || endWords(device, 'backend'),
+              ),
+              h('span', { class: 'faint' }, `${end}; other end in ${names.short(other)}`),
             );
           }),
         ),

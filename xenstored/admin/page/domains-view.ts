@@ -3,13 +3,14 @@
  * service again shortly after something has changed that a device is made of; meanwhile states follow the stream.
  */
 import type { App } from './app.ts';
+import { deviceTable } from './device-table.ts';
 import { type Child, h, type VNode } from './dom.ts';
 import { domainCard } from './domain-card.ts';
 import { handshake } from './handshake.ts';
-import { deviceRoute, domainName, picture } from './picture.ts';
+import { deviceRoute, picture } from './picture.ts';
 import type { View } from './shell.ts';
-import { stateName, tone } from './states.ts';
-import { story } from './timeline.ts';
+import { tone } from './states.ts';
+import { type Moment, story } from './timeline.ts';
 import { Trace } from './trace.ts';
 import type { Change, Device, DeviceEnd, Domain } from './types.ts';
 
@@ -32,6 +33,8 @@ export class DomainsView implements View {
   #again = false;
   #pauseMs = ASK_MS;
   #width = 720;
+  /** The table is open. */
+  #reading = false;
 
   constructor(app: App) {
     this.#app = app;
@@ -41,7 +44,9 @@ export class DomainsView implements View {
 
   arrived(rest: string): void {
     this.#here = true;
+    const before = this.#chosen;
     this.#chosen = rest.length > 1 ? rest : undefined;
+    if (before !== undefined && this.#chosen === undefined) focusLink(before);
     this.#trace.follow(this.#chosen !== undefined && !/^\/\d+$/.test(this.#chosen));
     void this.#ask();
   }
@@ -96,6 +101,7 @@ export class DomainsView implements View {
         this.#app.api.get<{ readonly devices: readonly Device[] }>('/v1/devices'),
       ]);
       this.#domains = domains.domains;
+      this.#app.names.learn(domains.domains);
       this.#devices = devices.devices;
       this.#known = true;
     });
@@ -142,23 +148,25 @@ export class DomainsView implements View {
   }
 
   #fits({ kind, devid, frontend, backend }: Device): boolean {
-    const names = [frontend, backend].map(({ domid }) => `${domid} ${domainName(this.#domains, domid)}`);
-    return `${kind} ${devid} ${names.join(' ')}`.toLowerCase().includes(this.#filter.trim().toLowerCase());
+    const { names } = this.#app;
+    return this.#sought(`${kind} ${devid} ${names.short(frontend.domid)} ${names.short(backend.domid)}`);
+  }
+
+  #sought(text: string): boolean {
+    return text.toLowerCase().includes(this.#filter.trim().toLowerCase());
   }
 
   /** Domains at neither end of any device. */
-  #idle(): Domain[] {
+  #idle(): number[] {
     const busy = new Set(this.#devices.flatMap(({ frontend, backend }) => [frontend.domid, backend.domid]));
-    const sought = this.#filter.trim().toLowerCase();
-    return this.#domains.filter(
-      ({ domid }) =>
-        !busy.has(domid) && `${domid} ${domainName(this.#domains, domid)}`.toLowerCase().includes(sought),
-    );
+    return this.#domains
+      .map(({ domid }) => domid)
+      .filter((domid) => !busy.has(domid) && this.#sought(this.#app.names.short(domid)));
   }
 
   #drawing(devices: readonly Device[]): VNode {
     const none = this.#known ? 'No domains.' : 'Loading…';
-    const idle = this.#idle().map(({ domid }) => domid);
+    const idle = this.#idle();
     return h(
       'div',
       {
@@ -173,7 +181,7 @@ export class DomainsView implements View {
         ? h('p', { class: 'faint' }, none)
         : picture({
             width: this.#width,
-            domains: this.#domains,
+            names: this.#app.names,
             devices: devices.slice(0, DRAWN),
             idle: idle.slice(0, Math.max(0, DRAWN - devices.length)),
             chosen: this.#chosen,
@@ -196,92 +204,65 @@ export class DomainsView implements View {
     );
   }
 
+  /** A thousand rows that nobody sees are not drawn. */
   #table(devices: readonly Device[]): VNode {
-    const heads = ['domain', 'device', 'frontend', 'backend', 'served by'];
-    const pill = (state: number): VNode =>
-      h('span', { class: `pill ${tone(state)}` }, `${state} ${stateName(state)}`);
+    const toggle = (event: Event): void => {
+      this.#reading = (event.currentTarget as HTMLDetailsElement).open;
+      this.#app.refresh();
+    };
     return h(
       'details',
-      { class: 'scroll' },
+      { class: 'scroll', on: { toggle } },
       h('summary', {}, 'As a table'),
-      h(
-        'table',
-        {},
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            heads.map((name) => h('th', { scope: 'col' }, name)),
-          ),
-        ),
-        h(
-          'tbody',
-          {},
-          devices.map((device) => {
-            const { kind, devid, frontend, backend } = device;
-            const route = deviceRoute(device);
-            return h(
-              'tr',
-              { key: route },
-              h('td', {}, `${frontend.domid} ${domainName(this.#domains, frontend.domid)}`),
-              h('td', {}, h('a', { href: `#/domains${route}` }, `${kind} ${devid}`)),
-              h('td', {}, pill(frontend.state)),
-              h('td', {}, pill(backend.state)),
-              h('td', {}, `${backend.domid} ${domainName(this.#domains, backend.domid)}`),
-            );
-          }),
-          this.#idle().map(({ domid }) =>
-            h(
-              'tr',
-              { key: `d${domid}` },
-              h(
-                'td',
-                {},
-                h('a', { href: `#/domains/${domid}` }, `${domid} ${domainName(this.#domains, domid)}`),
-              ),
-              h('td', { colspan: 4, class: 'faint' }, 'no devices'),
-            ),
-          ),
-        ),
-      ),
+      this.#reading && deviceTable(devices, this.#idle(), this.#app.names),
     );
   }
 
+  /** Whoever chooses something is taken to what is told of it: where the screen is narrow it is below the picture. */
   #detail(device: Device | undefined): VNode {
-    const close = h('a', { class: 'close', href: '#/domains', 'aria-label': 'Close' }, '✕');
+    const { names, happened } = this.#app;
     const domain = this.#domains.find(({ domid }) => `/${domid}` === this.#chosen);
-    if (domain)
-      return h('aside', { class: 'detail' }, close, domainCard(domain, this.#domains, this.#devices));
-    if (!device)
-      return h(
-        'aside',
-        { class: 'detail' },
-        close,
-        h('p', { class: 'faint' }, this.#known ? 'It is no more.' : 'Loading…'),
-      );
-    const { frontend, backend } = device;
-    const inside = (path: string, end: string): boolean => path === end || path.startsWith(`${end}/`);
+    const words = this.#known ? 'It is no more.' : 'Loading…';
     return h(
       'aside',
-      { class: 'detail' },
-      close,
-      handshake({
-        device,
-        names: {
-          frontend: domainName(this.#domains, frontend.domid),
-          backend: domainName(this.#domains, backend.domid),
+      {
+        class: 'detail',
+        key: `detail ${this.#chosen}`,
+        tabindex: -1,
+        'aria-label': domain ? names.short(domain.domid) : device ? `${device.kind} ${device.devid}` : words,
+        ref: (element) => queueMicrotask(() => element.focus()),
+        on: {
+          keydown: (event) => {
+            if (event.key === 'Escape') location.hash = '#/domains';
+          },
         },
-        moments: story(
-          this.#app.happened,
-          this.#trace.entries,
-          (path) => inside(path, frontend.path) || inside(path, backend.path),
-        ),
-        authors: this.#trace.offered || this.#app.happened.some(({ change }) => change.by !== undefined),
-      }),
+      },
+      h('a', { class: 'close', href: '#/domains', 'aria-label': 'Close', title: 'Close (Escape)' }, '✕'),
+      domain
+        ? domainCard(domain, names, this.#devices)
+        : device
+          ? handshake({
+              device,
+              names,
+              moments: this.#story(device),
+              authors: this.#trace.offered || happened.some(({ change }) => change.by !== undefined),
+            })
+          : h('p', { class: 'faint' }, words),
     );
   }
+
+  #story({ frontend, backend }: Device): Moment[] {
+    const below = [`${frontend.path}/`, `${backend.path}/`];
+    const isAbout = (path: string): boolean =>
+      path === frontend.path || path === backend.path || below.some((start) => path.startsWith(start));
+    return story(this.#app.happened, this.#trace.entries, isAbout);
+  }
+}
+
+/** To the link that one came from. */
+function focusLink(route: string): void {
+  const links = document.querySelectorAll<HTMLElement>('.picture a');
+  [...links].find((link) => link.getAttribute('href') === `#/domains${route}`)?.focus();
 }
 
 function aboutDevices(path: string): boolean {

@@ -3,6 +3,7 @@
  * what it is given.
  */
 import { type Child, h, type VNode } from './dom.ts';
+import type { Names } from './names.ts';
 import { endWords, isStateless, meaning, stateName, tone, walk } from './states.ts';
 import type { Moment } from './timeline.ts';
 import type { Device, DeviceEnd } from './types.ts';
@@ -10,7 +11,7 @@ import { duration } from './words.ts';
 
 export interface HandshakeOptions {
   readonly device: Device;
-  readonly names: Readonly<Record<'frontend' | 'backend', string>>;
+  readonly names: Names;
   readonly moments: readonly Moment[];
   /** Whether the daemon tells who wrote. */
   readonly authors: boolean;
@@ -24,12 +25,12 @@ export function handshake({ device, names, moments, authors }: HandshakeOptions)
     h(
       'div',
       { class: 'machines' },
-      machine('backend', device.backend, names.backend, moments),
-      machine('frontend', device.frontend, names.frontend, moments),
+      machine('backend', device.backend, names, moments),
+      machine('frontend', device.frontend, names, moments),
     ),
     isStateless(device) &&
       h('p', { class: 'faint' }, `A domain’s first console shakes no hands: ${endWords(device, 'backend')}.`),
-    timeline(device, moments, authors),
+    timeline(device, moments, names, authors),
     told(device),
   );
 }
@@ -37,7 +38,7 @@ export function handshake({ device, names, moments, authors }: HandshakeOptions)
 function machine(
   end: 'frontend' | 'backend',
   { domid, path, state, there, error }: DeviceEnd,
-  name: string,
+  names: Names,
   moments: readonly Moment[],
 ): VNode {
   const seen = new Set(
@@ -47,7 +48,7 @@ function machine(
   return h(
     'div',
     { class: 'machine' },
-    h('h3', {}, `${end === 'backend' ? 'Backend' : 'Frontend'} in ${name} (${domid})`),
+    h('h3', {}, `${end === 'backend' ? 'Backend' : 'Frontend'} in ${names.short(domid)}`),
     h('p', { class: 'faint path' }, h('a', { href: `#/store${path}` }, path)),
     there === false && h('p', { class: 'bad' }, 'there is no such directory'),
     error !== undefined && h('p', { class: 'bad' }, error),
@@ -114,7 +115,7 @@ function textOf(value: unknown): string {
 
 const MOMENTS_SHOWN = 200;
 
-function timeline(device: Device, moments: readonly Moment[], authors: boolean): VNode {
+function timeline(device: Device, moments: readonly Moment[], names: Names, authors: boolean): VNode {
   const shown = moments.slice(-MOMENTS_SHOWN);
   const start = shown[0]?.at ?? 0;
   const line = (moment: Moment, index: number): VNode => {
@@ -129,7 +130,7 @@ function timeline(device: Device, moments: readonly Moment[], authors: boolean):
         { class: 'time', title: `+${duration(moment.at - before)} after the line above` },
         duration(moment.at - start),
       ),
-      h('td', {}, moment.by === undefined ? 'unknown' : `domain ${moment.by}`),
+      h('td', { class: 'who' }, moment.by === undefined ? 'unknown' : names.words(moment.by)),
       h('td', {}, end),
       h('td', {}, h('code', {}, key)),
       h('td', { class: 'value' }, saying(key, moment)),

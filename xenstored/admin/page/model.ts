@@ -207,9 +207,9 @@ export class StoreModel {
   }
 
   #appear(parent: Entry, name: string): Entry {
-    if (!parent.children.includes(name)) {
-      const after = parent.children.findIndex((other) => natural(other, name) > 0);
-      parent.children.splice(after < 0 ? parent.children.length : after, 0, name);
+    const { children } = parent;
+    if (!children.includes(name)) {
+      children.splice(placeOf(name, children), 0, name);
       this.#rows = undefined;
     }
     return this.#ensure(childPath(parent.path, name));
@@ -272,6 +272,17 @@ function touch(entry: Entry, by: number | undefined, now: number): void {
   entry.changes++;
   entry.changedAt = now;
   entry.changedBy = by;
+}
+
+/** Where a name belongs in a sorted list. */
+function placeOf(name: string, sorted: readonly string[]): number {
+  let [from, to] = [0, sorted.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (natural(sorted[middle]!, name) > 0) to = middle;
+    else from = middle + 1;
+  }
+  return from;
 }
 
 /** Whether a sorted list has the names of another, whatever their order there. */

@@ -141,7 +141,8 @@ export class NodePane {
   #body(node: StoreNode): Child {
     const { children, permissions, value } = node;
     const since = this.#changedAt === undefined ? undefined : performance.now() - this.#changedAt;
-    const author = this.#changedBy === undefined ? 'unknown' : `domain ${this.#changedBy}`;
+    const { names } = this.#app;
+    const author = this.#changedBy === undefined ? 'unknown' : names.words(this.#changedBy);
     return [
       since !== undefined && h('p', { class: 'faint' }, `changed ${ago(since)} by ${author}`),
       this.#value(node),
@@ -150,7 +151,7 @@ export class NodePane {
       h(
         'ul',
         { class: 'plain' },
-        permissionWords(permissions).map((words) => h('li', {}, words)),
+        permissionWords(permissions, (domid) => names.words(domid)).map((words) => h('li', {}, words)),
       ),
       h(
         'dl',

@@ -3,8 +3,9 @@
  * states written at its ends. Every line is a link. Knows geometry, and no service.
  */
 import { h, type VNode } from './dom.ts';
+import type { Names } from './names.ts';
 import { deviceTone, endTone, endWords } from './states.ts';
-import type { Device, Domain } from './types.ts';
+import type { Device } from './types.ts';
 
 const ROW = 24;
 const HEAD = 30;
@@ -22,7 +23,7 @@ interface Box {
 
 export interface PictureOptions {
   readonly width: number;
-  readonly domains: readonly Domain[];
+  readonly names: Names;
   readonly devices: readonly Device[];
   /** Domains that get a box though no device is theirs. */
   readonly idle: readonly number[];
@@ -34,12 +35,7 @@ export function deviceRoute({ kind, devid, frontend }: Device): string {
   return `/${frontend.domid}/${kind}/${devid}`;
 }
 
-export function domainName(domains: readonly Domain[], domid: number): string {
-  const name = domains.find((domain) => domain.domid === domid)?.name;
-  return name === undefined || name === null || name === '' ? (domid === 0 ? 'Domain-0' : 'no name') : name;
-}
-
-export function picture({ width, domains, devices, idle, chosen }: PictureOptions): VNode {
+export function picture({ width, names, devices, idle, chosen }: PictureOptions): VNode {
   const boxWidth = Math.min(300, Math.max(132, Math.floor(width * 0.36)));
   const backs = column(devices, 'backend', 0.5, boxWidth);
   const fronts = column(devices, 'frontend', width - boxWidth - 0.5, boxWidth, idle);
@@ -59,8 +55,8 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
     const curve = `M${left} ${from}C${middle} ${from} ${middle} ${to} ${right} ${to}`;
     const label = [
       `${device.kind} ${device.devid}:`,
-      `backend in ${domainName(domains, backend.domid)} ${endWords(device, 'backend')},`,
-      `frontend in ${domainName(domains, frontend.domid)} ${endWords(device, 'frontend')}`,
+      `backend in ${names.called(backend.domid)} ${endWords(device, 'backend')},`,
+      `frontend in ${names.called(frontend.domid)} ${endWords(device, 'frontend')}`,
     ].join(' ');
     // The link has the rows at both ends, too, below what is written there.
     const ends = [
@@ -96,7 +92,6 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
   );
 
   function drawn(box: Box, side: string): VNode {
-    const name = domainName(domains, box.domid);
     return h(
       'g',
       { key: `${side}${box.domid}`, class: 'box' },
@@ -105,12 +100,12 @@ export function picture({ width, domains, devices, idle, chosen }: PictureOption
         'a',
         {
           href: `#/domains/${box.domid}`,
-          'aria-label': `${box.domid} ${name}`,
+          'aria-label': names.short(box.domid),
         },
         h(
           'text',
           { x: box.x + PAD, y: box.y + 20, class: 'box-name' },
-          cut(`${box.domid}  ${name}`, box.width - 2 * PAD, 7.4),
+          cut(names.short(box.domid), box.width - 2 * PAD, 7.4),
         ),
       ),
     );
@@ -149,12 +144,13 @@ function column(
   width: number,
   idle: readonly number[] = [],
 ): Box[] {
-  const byDomain = new Map<number, Device[]>(idle.map((domid) => [domid, []]));
+  const byDomain = new Map<number, Device[]>();
   for (const device of devices)
     byDomain.set(device[side].domid, [...(byDomain.get(device[side].domid) ?? []), device]);
   const boxes: Box[] = [];
   let y = 0;
-  for (const [domid, own] of [...byDomain].sort(([a], [b]) => a - b)) {
+  const busy = [...byDomain].sort(([a], [b]) => a - b);
+  for (const [domid, own] of [...busy, ...idle.map((domid): [number, Device[]] => [domid, []])]) {
     const height = HEAD + own.length * ROW + (own.length > 0 ? 6 : 0);
     boxes.push({ domid, devices: own, x, y, width, height });
     y += height + GAP;

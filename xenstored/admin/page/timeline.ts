@@ -13,6 +13,8 @@ export interface Happened {
 
 export interface Moment {
   readonly key: string;
+  /** The daemon's number of it: one transaction's changes happen at once, and have an order. */
+  readonly seq?: number;
   /** On performance.now(). */
   readonly at: number;
   readonly by: number | undefined;
@@ -49,17 +51,20 @@ export function story(
   for (const { seq, at, by, path, what } of traced) {
     if (!isAbout(path)) continue;
     const own = entries.get(path) ?? [];
-    own.push({ key: `t${seq}`, at, by, path, what, value: undefined });
+    own.push({ key: `t${seq}`, seq, at, by, path, what, value: undefined });
     entries.set(path, own);
   }
   const reports = new Map<string, Happened[]>();
   for (const each of happened) {
     const { path } = each.change;
-    if (isAbout(path)) reports.set(path, [...(reports.get(path) ?? []), each]);
+    if (!isAbout(path)) continue;
+    const own = reports.get(path) ?? [];
+    own.push(each);
+    reports.set(path, own);
   }
   const told = [...entries].flatMap(([path, own]) => [...withValues(own, reports.get(path) ?? [])]);
   const untold = [...reports].flatMap(([path, own]) => (entries.has(path) ? [] : own.map(alone)));
-  return [...told, ...untold].sort((a, b) => a.at - b.at);
+  return [...told, ...untold].sort((a, b) => a.at - b.at || (a.seq ?? 0) - (b.seq ?? 0));
 }
 
 /** Of one node: its entries with the reports' values, and reports of what is older than the trace. */
@@ -71,8 +76,8 @@ function* withValues(entries: Moment[], reports: readonly Happened[]): Generator
   let used = 0;
   for (const [number, report] of reports.entries()) {
     // Two reports of one write: the later one says what is there.
-    const last = entries.findLastIndex(({ at }) => Math.abs(at - report.at) < LATER_MS);
-    const index = paired ? number : (written(entries, used, report.at) ?? last);
+    const last = (): number => entries.findLastIndex(({ at }) => Math.abs(at - report.at) < LATER_MS);
+    const index = paired ? number : (written(entries, used, report.at) ?? last());
     if (index < 0) yield alone(report, number);
     else {
       entries[index] = { ...entries[index]!, value: valueOfReport(report) };
@@ -99,8 +104,9 @@ function written(entries: readonly Moment[], first: number, at: number): number 
   for (let next = first; next < entries.length; next++) {
     const before = at - entries[next]!.at;
     if (before >= LATER_MS) continue;
+    if (before <= -LATER_MS) break;
     // The first of them may seem to be later than its report: the answer that told of it took its time.
-    if (before >= -CLOCKS_MS || (index === undefined && before > -LATER_MS)) index = next;
+    if (before >= -CLOCKS_MS || index === undefined) index = next;
   }
   return index;
 }

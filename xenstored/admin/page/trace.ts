@@ -84,8 +84,11 @@ export class Trace {
     // An age is from somewhere between question and answer.
     const then = (asked + performance.now()) / 2;
     if (after !== this.#last || entries.length === 0) return false;
+    // What came later is not told as earlier, though the next answer was quicker.
+    let at = this.entries.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
     const fresh = entries.map(({ seq, domid, path, what, age_ms }): Traced => {
-      return { seq, at: then - age_ms, by: domid, path, what };
+      at = Math.max(at, then - age_ms);
+      return { seq, at, by: domid, path, what };
     });
     this.entries = [...this.entries, ...fresh].slice(-KEPT);
     this.#last = fresh.at(-1)!.seq;

@@ -147,8 +147,14 @@ export class TreeGrid {
         baseName(path),
         parent && level > 1 && h('span', { class: 'count', 'aria-hidden': 'true' }, entry!.children.length),
       ),
-      h('span', { role: 'gridcell', class: 'value' }, valueCell(entry)),
+      h('span', { role: 'gridcell', class: 'value' }, valueCell(entry, this.#nameOf(path))),
     );
+  }
+
+  /** Of a domain's home: what nobody wants to open it for. */
+  #nameOf(path: string): string | undefined {
+    const domid = /^\/local\/domain\/(\d+)$/.exec(path)?.[1];
+    return domid === undefined ? undefined : this.#app.names.of(Number(domid));
   }
 
   #choose(path: string, how: 'moved' | 'entered'): void {
@@ -248,11 +254,11 @@ export class TreeGrid {
   }
 }
 
-function valueCell(entry: Entry | undefined): Child {
+function valueCell(entry: Entry | undefined, name: string | undefined): Child {
   if (!entry?.node) return h('span', { class: 'faint' }, '…');
   const { value } = entry.node;
   if (value.masked) return h('span', { class: 'masked', title: 'not shown: it may be a secret' }, '••••••');
-  return shownValue(value);
+  return value.text === '' && name !== undefined ? h('em', { class: 'faint' }, name) : shownValue(value);
 }
 
 /** An id without characters that an id may not have: names have letters, digits, - _ @ only, and paths slashes. */

@@ -14,13 +14,16 @@ export function mayWords(letter: Letter): string {
   return may[letter];
 }
 
-/** One line for the owner, one for everybody else, one for each domain that is named. */
-export function permissionWords(permissions: readonly Permission[]): string[] {
+/** One line for the owner, one for everybody else, one for each domain that is named. `domain`: what one is called. */
+export function permissionWords(
+  permissions: readonly Permission[],
+  domain: (domid: number) => string,
+): string[] {
   const [owner, ...others] = permissions;
   if (owner === undefined) return ['no permissions'];
   return [
-    `domain ${owner.domid} owns it: may do everything`,
-    ...others.map(({ domid, letter }) => `domain ${domid} ${may[letter]}`),
+    `${domain(owner.domid)} owns it: may do everything`,
+    ...others.map(({ domid, letter }) => `${domain(domid)} ${may[letter]}`),
     `everybody else ${may[owner.letter]}`,
   ];
 }
