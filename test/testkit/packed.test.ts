@@ -3,7 +3,7 @@
  * Node's own test runner and by vitest; its types taken by a strict TypeScript.
  */
 import { execFile } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -69,3 +69,16 @@ export { state };
 `;
   expect(await typeErrors(folder, source)).toBe('');
 }, 120_000);
+
+it("the store's web page is in it, whole", () => {
+  const packed = join(folder, 'node_modules/stubdom0');
+  const modules = readdirSync(join(top, 'xenstored/admin/page')).filter((name) => name.endsWith('.ts'));
+  const files = [
+    ...readdirSync(join(top, 'xenstored/admin/page/static')).map(
+      (name) => `xenstored/admin/page/static/${name}`,
+    ),
+    ...modules.map((name) => `dist/xenstored/admin/page/${name.replace(/ts$/, 'js')}`),
+  ];
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((file) => !existsSync(join(packed, file)))).toEqual([]);
+});
