@@ -103,7 +103,9 @@ export class Live {
       made.set(key, known);
       return known.value as T;
     }
+    const { touches } = mirror;
     const value = await make();
+    if (mirror.touches !== touches) return value;
     made.set(key, { version: mirror.version, value });
     if (made.size > MADE_MAX) made.delete([...made.keys()][0]!);
     return value;

@@ -80,7 +80,8 @@ export class LiveTree {
       ...(options.bounds && { bounds: options.bounds }),
     });
     this.usedAt = clock.now();
-    this.#log = new EventsLog(options.lastSeq());
+    // A number of its own: what happened before the watch was set is known to nobody, though no batch has been told since.
+    this.#log = new EventsLog(options.nextSeq());
     this.#connections = store.connections;
     this.ready = this.#watch();
     this.ready.catch(() => {});

@@ -63,6 +63,7 @@ export class Mirror {
   #bytes = 0;
   #generation = 0;
   #version = 0;
+  #touches = 0;
   #since: number;
   #overflows = 0;
 
@@ -85,14 +86,20 @@ export class Mirror {
     return this.#version;
   }
 
+  /** Another number whenever something happened to it: what is made meanwhile may be from before. */
+  get touches(): number {
+    return this.#touches;
+  }
+
   /** How often it was too large, and emptied. */
   get overflows(): number {
     return this.#overflows;
   }
 
-  /** As far as it is known and not in doubt itself; whether all above it still is there, is the caller's to know. */
+  /** As far as it is known and neither in doubt itself nor being read; whether all above it still is there, is the caller's to know. */
   peek(path: string): Found {
-    return this.#doubted.has(path) ? undefined : this.#entries.get(path)?.raw;
+    if (this.#doubted.has(path) || this.#reading.has(path)) return undefined;
+    return this.#entries.get(path)?.raw;
   }
 
   /** From now on `refresh` answers all that is different, whoever has read it meanwhile. Idempotent. */
@@ -112,6 +119,7 @@ export class Mirror {
 
   /** Something happened to this node. */
   touch(path: string): void {
+    this.#touches++;
     if (this.#news !== undefined && !this.#entries.has(path)) this.#suspectAbove(path, this.#news);
     if (this.#entries.size === 0 && this.#reading.size === 0) return;
     this.#version++;
@@ -146,6 +154,7 @@ export class Mirror {
     this.#bytes = 0;
     this.#generation++;
     this.#version++;
+    this.#touches++;
     this.#since = this.#options.clock.now();
   }
 
