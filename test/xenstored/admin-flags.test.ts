@@ -1,5 +1,15 @@
 // The flags of xenstore-admin and what they come to; a token file that is made by two at once; a socket's place.
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -42,6 +52,9 @@ test('each flag, and what the environment has for it', () => {
     listen: { host: '0.0.0.0', port: 7380 },
     hosts: ['a', 'b'],
   });
+  // What it prints can be asked.
+  expect(of('--run /r --listen 127.0.0.5')).toMatchObject({ hosts: ['127.0.0.5'] });
+  expect(of('--run /r --listen fd00::1 --allowed-host a')).toMatchObject({ hosts: ['a', '[fd00::1]'] });
   expect(of('--run /r --secret-name a --secret-name b --allow-control c')).toMatchObject({
     secretNames: ['a', 'b'],
     control: ['c'],
@@ -95,4 +108,23 @@ test('a token is made once, whole, for its owner alone, and can neither be guess
   expect(readdirSync(dir)).toEqual(['token']);
   for (const wrong of ['short', 'with a blank in it, long', `${'x'.repeat(20)}\n${'y'.repeat(20)}`, ''])
     expect(() => soundToken(wrong, 'FILE')).toThrow('FILE: a token is 16 to 512');
+});
+
+test('what is no file, or somebody else wrote, holds no token', () => {
+  const at = (name: string): string => join(dir, name);
+  mkdirSync(at('directory'), { mode: 0o700 });
+  execFileSync('mkfifo', ['-m', '600', at('pipe')]);
+  symlinkSync('nowhere', at('dangling'));
+  expect(() => tokenFromFile(at('directory'))).toThrow(
+    /^.*directory: a token is in a file, and this is none$/,
+  );
+  expect(() => tokenFromFile(at('pipe'))).toThrow(/pipe: a token is in a file/);
+  expect(() => tokenFromFile(at('dangling'))).toThrow(/dangling: the token cannot be read \(ENOENT\)/);
+});
+
+test.skipIf(process.getuid?.() !== 0)('nor does the file of another user, who knows what is in it', () => {
+  const path = join(dir, 'theirs');
+  writeFileSync(path, 'known-to-somebody-else', { mode: 0o600 });
+  chownSync(path, 65_534, 65_534);
+  expect(() => tokenFromFile(path)).toThrow(/theirs: it belongs to somebody else$/);
 });

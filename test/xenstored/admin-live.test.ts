@@ -88,6 +88,7 @@ class Stream {
     const headers = { ...authorized, ...(lastId !== undefined && { 'last-event-id': lastId }) };
     const reply = await fetch(`${url}/v1/events?${query}`, { headers, signal: stream.#stop.signal });
     expect(reply.headers.get('content-type')).toBe('text/event-stream');
+    expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
     cleanups.push(() => stream.close());
     void stream.#follow(reply.body!).catch(() => {});
     await stream.until(() => stream.lastId !== '' || stream.events.length > 0);
@@ -188,6 +189,21 @@ test('a reader that comes again is told what it missed; of another life of this 
   // The stream goes on.
   await client.write('/data/3', '');
   await third.told('/data/3');
+});
+
+test('a reader that comes again long after everybody has left is told to fetch again', async () => {
+  const first = await Stream.open('path=/data');
+  await client.write('/data/1', '');
+  await first.told('/data/1');
+  first.close();
+  await expect.poll(async () => (await about()).watches).toMatchObject([{ readers: 0 }]);
+  for (let passed = 0; passed < 45_000; passed += 5_000) clock.skip(5_000);
+  expect((await about()).watches).toEqual([]);
+  await client.write('/data/2', '');
+  const second = await Stream.open('path=/data', first.lastId);
+  await client.write('/data/3', '');
+  await second.until(() => second.events.length > 0);
+  expect(second.events[0]).toMatchObject({ name: 'resync' });
 });
 
 test('within a larger subtree that is watched already: its own changes alone, its removal from above included', async () => {

@@ -247,11 +247,30 @@ test('the read token changes nothing, and what it tried is on record', async () 
   });
 });
 
-test('nobody fills the audit log who has no token', async () => {
+test('nobody fills the audit log who may change nothing: without a token, as another site, with the read token', async () => {
   const { ask, audited } = await startApp();
-  for (let tries = 0; tries < 100; tries++) await ask('DELETE', '/v1/node?path=/a', { role: 'none' });
-  for (let tries = 0; tries < 100; tries++) await ask('GET', '/docs?secrets=show', { role: 'none' });
-  expect(audited.length).toBeLessThan(50);
+  const elsewhere = { origin: 'http://evil.example', 'content-type': 'text/plain' };
+  for (let tries = 0; tries < 100; tries++) {
+    await ask('DELETE', '/v1/node?path=/a', { role: 'none' });
+    await ask('GET', '/docs?secrets=show', { role: 'none' });
+    await ask('POST', '/v1/transactions', { role: 'none', headers: elsewhere });
+    await ask('PUT', '/v1/node?path=/a', { role: 'none', headers: { host: 'evil.example' } });
+    await ask('PUT', '/v1/node?path=/a', { role: 'read', body: {} });
+    await ask('GET', '/v1/node?path=/&secrets=show', { role: 'read' });
+  }
+  expect(audited.length).toBeLessThan(100);
+  expect(new Set(audited.map(({ code }) => code))).toEqual(
+    new Set(['unauthorized', 'forbidden_origin', 'write_token_needed']),
+  );
+  expect((await ask('GET', '/v1/node?path=/', { role: 'read' })).status).toBe(200);
+});
+
+test('secrets are not kept by a browser', async () => {
+  const { ask } = await startApp();
+  for (const url of ['/v1/node?path=/', '/v1/tree?path=/', '/v1/search?q=x']) {
+    expect((await ask('GET', `${url}&secrets=show`)).headers['cache-control']).toBe('no-store');
+  }
+  expect((await ask('GET', '/v1/node?path=/')).headers['cache-control']).toBe('no-cache');
 });
 
 test('the audit log has every change, and no secret', async () => {

@@ -78,9 +78,9 @@ function digest(secret: string): Buffer {
 
 const FAILURES_MAX = 20;
 const FAILURES_WINDOW_MS = 60_000;
-const ADDRESSES_MAX = 10_000;
+const CALLERS_MAX = 10_000;
 
-/** Counts wrong tokens by address: more than so many a minute and each costs its sender even less than a look at it. */
+/** Counts what somebody was refused: more than so often a minute and each time costs even less than a look at it. */
 export class Failures {
   readonly #clock: Pick<Clock, 'now'>;
   #counts = new Map<string, number>();
@@ -91,15 +91,16 @@ export class Failures {
     this.#since = clock.now();
   }
 
-  /** One more. Throws rate_limited beyond the limit, else unauthorized. */
-  refuse(address: string): never {
-    if (this.#clock.now() - this.#since >= FAILURES_WINDOW_MS || this.#counts.size >= ADDRESSES_MAX) {
+  /** One more. Throws `error`, beyond the limit rate_limited. */
+  refuse({ address, token, role }: Caller, error: unknown): never {
+    if (this.#clock.now() - this.#since >= FAILURES_WINDOW_MS || this.#counts.size >= CALLERS_MAX) {
       this.#counts = new Map();
       this.#since = this.#clock.now();
     }
-    const count = (this.#counts.get(address) ?? 0) + 1;
-    this.#counts.set(address, count);
-    if (count > FAILURES_MAX) throw new AdminError('rate_limited', 'too many wrong tokens from this address');
-    throw new AdminError('unauthorized', 'send the token: Authorization: Bearer TOKEN');
+    const who = role === 'none' ? address : `${address} ${token}`;
+    const count = (this.#counts.get(who) ?? 0) + 1;
+    this.#counts.set(who, count);
+    if (count > FAILURES_MAX) throw new AdminError('rate_limited', 'refused too often in this minute');
+    throw error;
   }
 }

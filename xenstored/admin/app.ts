@@ -12,7 +12,7 @@ import type { Clock } from '../../osdep/clock.ts';
 import { checkOrigin, Failures, Tokens } from './access.ts';
 import type { Audit } from './audit.ts';
 import { changeNamed } from './changeschemas.ts';
-import type { App, Context, Reply, Request } from './context.ts';
+import { type App, type Context, guards, type Reply, type Request } from './context.ts';
 import { AdminError, asAdminError, errorCodes, problemOf } from './errors.ts';
 import { Inspect } from './inspect.ts';
 import { Live } from './live.ts';
@@ -61,13 +61,6 @@ const DOCS_POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
-/** Values are guests': no browser shall take a reply for anything but what it is, nor keep it. Pages have their own. */
-const guards: readonly (readonly [string, string])[] = [
-  ['x-content-type-options', 'nosniff'],
-  ['referrer-policy', 'no-referrer'],
-  ['content-security-policy', "default-src 'none'; frame-ancestors 'none'"],
-  ['cache-control', 'no-store'],
-];
 const BODY_MAX_BYTES = 1 << 20;
 const HEADERS_MAX_BYTES = 8192;
 const CONNECTIONS_MAX = 512;
@@ -142,30 +135,45 @@ export async function buildApp(options: AppOptions): Promise<App> {
 /** Who may, and that it is on record. */
 function guard(app: App, { tokens, audit, clock }: Context, hosts: readonly string[] | undefined): void {
   const wrongTokens = new Failures(clock);
+  // What is on record is counted, so that nobody fills the log who may change nothing.
+  const refused = new Failures(clock);
   app.addHook('onRequest', async (request) => {
-    request.caller = tokens.callerOf(request.headers, request.ip ?? 'unix');
-    checkOrigin(request.headers, hosts);
-    const { config, url } = request.routeOptions;
+    const { headers, ip = 'unix', routeOptions } = request;
+    const { config, url } = routeOptions;
+    const caller = tokens.callerOf(headers, ip);
+    request.caller = caller;
+    try {
+      checkOrigin(headers, hosts);
+    } catch (error) {
+      if (!config.writes) throw error;
+      refused.refuse(caller, error);
+    }
     if (url === undefined || config.open) return;
-    const { role, address } = request.caller;
-    if (role === 'none') wrongTokens.refuse(address);
-    if (!config.writes) return;
-    if (role !== 'write')
-      throw new AdminError(
-        'write_token_needed',
-        tokens.writable ? 'this needs the write token' : 'this service has no write token: it only shows',
+    if (caller.role === 'none')
+      wrongTokens.refuse(
+        caller,
+        new AdminError('unauthorized', 'send the token: Authorization: Bearer TOKEN'),
       );
+    if (!config.writes) return;
+    if (caller.role !== 'write') {
+      const why = tokens.writable
+        ? 'this needs the write token'
+        : 'this service has no write token: it only shows';
+      refused.refuse(caller, new AdminError('write_token_needed', why));
+    }
     if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
   // Whoever asks to see secrets is on record, and sees none that could not be recorded.
   app.addHook('preValidation', async (request) => {
-    const query = request.query as { secrets?: unknown };
-    if (query.secrets === undefined || request.caller.role === 'none') return;
+    const { caller, query } = request;
+    if ((query as { secrets?: unknown }).secrets === undefined || caller.role === 'none') return;
     request.audited = query;
+    if (caller.role !== 'write')
+      refused.refuse(caller, new AdminError('write_token_needed', 'secrets=show needs the write token'));
     if (!audit.sound) throw new AdminError('audit_unavailable', 'the audit log cannot be written');
   });
   app.addHook('onSend', async (request, reply) => {
-    for (const [name, value] of guards) if (!reply.hasHeader(name)) reply.header(name, value);
+    for (const [name, value] of Object.entries(guards)) if (!reply.hasHeader(name)) reply.header(name, value);
     if (request.routeOptions.config.writes || request.audited !== undefined) record(request, reply, audit);
   });
 }

@@ -51,6 +51,14 @@ export interface Context {
 
 export type Routes = (app: App, context: Context) => void | Promise<void>;
 
+/** Headers of replies. Values are guests': no browser shall take a reply for anything but what it is, nor keep it. Pages have their own. */
+export const guards: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cache-control': 'no-store',
+};
+
 /** Throws bad_path. */
 export function checkedPath(path: string): string {
   if (isPath(path)) return path;
@@ -60,11 +68,14 @@ export function checkedPath(path: string): string {
   );
 }
 
-/** Of `?secrets=show`, which is the writer's alone. Throws write_token_needed. That it was asked for is in the audit log. */
+/** Of `?secrets=show`: others than writers have been refused before. */
 export function showsSecrets({ caller }: Request, secrets: 'show' | undefined): boolean {
-  if (secrets === undefined) return false;
-  if (caller.role === 'write') return true;
-  throw new AdminError('write_token_needed', 'secrets=show needs the write token');
+  return secrets === 'show' && caller.role === 'write';
+}
+
+/** Kept by a browser to ask whether it still holds; secrets are not. */
+export function cachedAs(secrets: boolean): string {
+  return secrets ? 'no-store' : 'no-cache';
 }
 
 const everywhere: readonly ErrorCode[] = [

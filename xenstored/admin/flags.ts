@@ -82,17 +82,24 @@ export function settings(
   if (writeTokenFile !== undefined && auditLog === undefined)
     throw new Error('say where changes are recorded: --audit-log FILE, or --run DIR');
   if (values['secret-name'].includes('')) throw new Error('--secret-name: an empty name is in every name');
+  const listen = place(values.listen, values.port, values['listen-unix'], values['allowed-host']);
   return {
     run,
     socket: values.socket,
-    listen: place(values.listen, values.port, values['listen-unix'], values['allowed-host']),
-    hosts: values['allowed-host'],
+    listen,
+    hosts: [...values['allowed-host'], ...ownName(listen)],
     readToken: readToken(values['token-file'], env.XENSTORE_ADMIN_TOKEN, inRun('admin.token')),
     writeTokenFile,
     auditLog: writeTokenFile === undefined ? values['audit-log'] : auditLog,
     secretNames: values['secret-name'],
     control: values['allow-control'],
   };
+}
+
+/** The address that it is told to listen at is in the URL that it prints. All addresses are no name. */
+function ownName(listen: Place): string[] {
+  if ('path' in listen || ['127.0.0.1', '::1', '0.0.0.0', '::'].includes(listen.host)) return [];
+  return [isIP(listen.host) === 6 ? `[${listen.host}]` : listen.host];
 }
 
 function parsed(args: readonly string[]) {

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   linkSync,
@@ -20,7 +21,11 @@ export function tokenFromFile(path: string): string {
   if (!existsSync(path)) make(path);
   const fd = open(path);
   try {
-    const { mode } = fstatSync(fd);
+    const stats = fstatSync(fd);
+    const { mode, uid } = stats;
+    if (!stats.isFile()) throw new Error(`${path}: a token is in a file, and this is none`);
+    // Whoever owns it knows it, or can come to.
+    if (uid !== 0 && uid !== process.geteuid?.()) throw new Error(`${path}: it belongs to somebody else`);
     if ((mode & 0o077) !== 0)
       throw new Error(`${path}: others can read or write it; chmod 600 it, or remove it to have a new one`);
     return soundToken(readFileSync(fd, 'utf8').trim(), path);
@@ -45,7 +50,8 @@ function make(path: string): void {
 
 function open(path: string): number {
   try {
-    return openSync(path, 'r');
+    // A pipe is not waited for.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw new Error(`${path}: the token cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }

@@ -5,6 +5,7 @@ import { ConditionHeaders, type Operation, PutNode, PutPermissions, Transaction 
 import { matches } from '../conditions.ts';
 import {
   answer,
+  cachedAs,
   checkedPath,
   failures,
   type Reply,
@@ -58,7 +59,7 @@ export const nodeRoutes: Routes = (app, { store, show, secrets }) => {
       const path = checkedPath(query.path);
       const all = showsSecrets(request, query.secrets);
       const found = show.node(await store.snapshot((view) => readNode(view, path)), { secrets: all });
-      tagged(reply, found.etag).header('cache-control', 'no-cache');
+      tagged(reply, found.etag).header('cache-control', cachedAs(all));
       if (matches(request.headers['if-none-match'], found.etag)) return reply.code(304).send();
       return found;
     },

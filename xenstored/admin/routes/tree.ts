@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { matches } from '../conditions.ts';
 import {
   answer,
+  cachedAs,
   checkedPath,
   failures,
   type Reply,
@@ -45,7 +46,7 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
       const page = secrets ? undefined : await fromMirror(live, path, bounds);
       if (page !== undefined) {
         const { text, tag, readAt } = page;
-        if (isFresh(request, reply, tag)) return reply.code(304).send();
+        if (isFresh(request, reply, tag, false)) return reply.code(304).send();
         const age = Math.max(0, Math.round(clock.now() - Math.min(readAt, clock.now())));
         return reply.type('application/json; charset=utf-8').send(`${text},"age_ms":${age}}`);
       }
@@ -53,7 +54,8 @@ export const treeRoutes: Routes = (app, { store, show, live, clock }) => {
       const { truncated } = read;
       const nodes = read.nodes.map((node) => show.node(node, { secrets }));
       const etags = nodes.map(({ etag }) => etag);
-      if (isFresh(request, reply, tagOf([truncated, `${secrets}`, ...etags]))) return reply.code(304).send();
+      const tag = tagOf([truncated, `${secrets}`, ...etags]);
+      if (isFresh(request, reply, tag, secrets)) return reply.code(304).send();
       return { path, nodes, truncated, ...(truncated === 'no' ? {} : { next: nodes.at(-1)?.path }) };
     },
   );
@@ -85,8 +87,8 @@ async function fromMirror(live: Live, path: string, bounds: Bounds): Promise<Pag
 }
 
 /** Has the asker this page already, whatever its age? Says which it is. */
-function isFresh(request: Request, reply: Reply, tag: string): boolean {
-  reply.header('etag', `W/"${tag}"`).header('cache-control', 'no-cache');
+function isFresh(request: Request, reply: Reply, tag: string, secrets: boolean): boolean {
+  reply.header('etag', `W/"${tag}"`).header('cache-control', cachedAs(secrets));
   return matches(request.headers['if-none-match'], tag);
 }
 
