@@ -25,6 +25,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'xenstore-admin beside the daemon, with a real guest',
     stores: ['c', 'ox', 'ours'],
+    limitS: 480,
     async run(lab) {
       await lab.bridge();
       const disk = await lab.ramDisk();
