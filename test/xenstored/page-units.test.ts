@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { StoreModel } from '../../xenstored/admin/page/model.ts';
+import { Names } from '../../xenstored/admin/page/names.ts';
 import { SseParser } from '../../xenstored/admin/page/sse.ts';
 import { story } from '../../xenstored/admin/page/timeline.ts';
 import type { StoreNode } from '../../xenstored/admin/page/types.ts';
@@ -72,6 +73,19 @@ test('an open tree shows what is open, siblings in natural order', () => {
   expect(shown(model)).toEqual(['1/', '2/a', '3/a/9', '3/a/10', '3/a/x', '2/b']);
   model.apply({ path: '/a', node: null }, 2);
   expect(shown(model)).toEqual(['1/', '2/b']);
+});
+
+test('what the service only read again is no change', () => {
+  const model = opened();
+  const told = { ...node('/a/x', [], 'same'), etag: 'E' };
+  model.put(told, model.version);
+  model.doubt();
+  expect(model.confirms({ path: '/a/x', node: told })).toBe(true);
+  expect(model.get('/a/x')?.stale).toBe(false);
+  expect(model.confirms({ path: '/a/x', by: 3, node: told })).toBe(false);
+  expect(model.confirms({ path: '/a/x', node: { ...told, etag: 'F' } })).toBe(false);
+  expect(model.confirms({ path: '/a/x', node: null })).toBe(false);
+  expect(model.confirms({ path: '/a/y', node: told })).toBe(false);
 });
 
 test('a parent that a write has made appears, though nobody tells of it', () => {
@@ -157,6 +171,40 @@ test('whatever order changes come in, the rows are those of the store in the end
       expect(new Set(model.rows().map(({ path }) => path))).toEqual(store);
     }),
   );
+});
+
+test('what one transaction wrote is told in its order, and thousands of writes in no time', () => {
+  const entry = (seq: number, path: string, what: string) => ({
+    seq,
+    at: seq < 2 ? 10 : 20,
+    by: 1,
+    path,
+    what,
+  });
+  const traced = [entry(1, '/d/b', 'create'), entry(2, '/d/a', 'create'), entry(3, '/d/b', 'write')];
+  expect(story([], traced, () => true).map(({ seq }) => seq)).toEqual([1, 2, 3]);
+  const many = Array.from({ length: 4000 }, (_, seq) => ({ seq, at: seq, by: 1, path: '/d', what: 'write' }));
+  const seen = many.map(({ at }) => ({ at: at + 5000, change: { path: '/d', node: node('/d') } }));
+  const begun = performance.now();
+  expect(story(seen, many.slice(1), () => true)).toHaveLength(7999);
+  expect(performance.now() - begun).toBeLessThan(1000);
+});
+
+test('domains have the names that the list and later changes give them', () => {
+  const names = new Names();
+  names.learn([
+    { domid: 3, name: 'web' },
+    { domid: 4, name: null },
+  ]);
+  expect([0, 3, 4].map((domid) => names.words(domid))).toEqual([
+    'domain 0 (Domain-0)',
+    'domain 3 (web)',
+    'domain 4',
+  ]);
+  names.follow({ path: '/local/domain/4/name', node: node('/local/domain/4/name', [], 'db') });
+  names.follow({ path: '/local/domain/3', node: null });
+  names.follow({ path: '/local/domain/4/name/below', node: null });
+  expect([3, 4].map((domid) => names.short(domid))).toEqual(['3 no name', '4 db']);
 });
 
 test('the story of a device: the trace says who and when, reports say what', () => {

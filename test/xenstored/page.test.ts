@@ -264,12 +264,37 @@ browsing('a handshake is seen as it happens, with who wrote what', async () => {
   await page.getByRole('cell', { name: '4 Connected' }).first().waitFor();
 });
 
+browsing('what is chosen is gone to, and left by Escape; domains have their names', async () => {
+  populate(server, 2, 6);
+  server.domains = [
+    { domid: 0, name: 'Domain-0' },
+    { domid: 1, name: 'guest-1' },
+  ];
+  addDevice(server, 'vbd', 1, 51712);
+  addDevice(server, 'vif', 1, 0);
+  await page.setViewportSize({ width: 360, height: 640 });
+  await open('#/domains');
+  const line = page.getByRole('link', { name: /vbd 51712/ });
+  await line.focus();
+  await page.keyboard.press('Enter');
+  const detail = page.getByRole('complementary', { name: 'vbd 51712' });
+  await expect.poll(() => detail.evaluate((element) => element.matches(':focus'))).toBe(true);
+  // It is below the picture, and yet to be seen.
+  expect((await page.getByRole('heading', { name: 'vbd 51712' }).boundingBox())!.y).toBeLessThan(600);
+  await page.keyboard.press('Escape');
+  await expect.poll(() => line.evaluate((element) => element.matches(':focus'))).toBe(true);
+  await page.goto(`${server.origin}/#/store/local/domain/1/name`);
+  await page.getByText('domain 1 (guest-1) owns it').waitFor();
+  await row('/local/domain/1').filter({ hasText: 'guest-1' }).waitFor();
+});
+
 browsing('the service goes away and comes back: the page says so, and goes on', async () => {
   populate(server, 2, 6);
   await open('#/store/local/domain/1/name');
   await row('/local/domain/1/name').waitFor();
   await server.stop();
   await status('Reconnecting');
+  await page.getByText('what is shown is as it was').waitFor();
   server.put('/local/domain/1/name', 'after the gap');
   await server.start();
   await page
@@ -285,6 +310,7 @@ browsing('a daemon that the service cannot reach is told, and its return', async
   await open();
   server.connected = false;
   await status('Daemon away');
+  await page.getByText('The service cannot reach its store').waitFor();
   server.connected = true;
   await status('Live');
 });

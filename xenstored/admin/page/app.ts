@@ -158,13 +158,14 @@ export class App {
   #changed(changes: readonly Change[], ageMs: number): void {
     const at = performance.now();
     this.#present(true);
-    for (const change of changes) {
+    const news = changes.filter((change) => !this.model.confirms(change));
+    for (const change of news) {
       this.model.apply(change, at);
       this.names.follow(change);
       this.happened.push({ change, at: at - ageMs });
     }
     if (this.happened.length > KEPT) this.happened.splice(0, this.happened.length - KEPT);
-    for (const listener of this.#listeners) listener(changes);
+    for (const listener of this.#listeners) listener(news);
     this.refresh();
     // What shines shall fade even if nothing else happens.
     clearTimeout(this.#fading);

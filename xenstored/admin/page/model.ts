@@ -2,6 +2,7 @@
  * The store as far as somebody has opened it: nodes by path, which of them are open, and the rows that this makes. Fed with replies and with
  * changes; says what has become stale, and asks for nothing itself. Time is an argument. Knows no document and no network.
  */
+import { inOrder, insert, sameNames } from './siblings.ts';
 import type { Change, StoreNode } from './types.ts';
 import { baseName, childPath, parentPath } from './words.ts';
 
@@ -34,8 +35,6 @@ export interface Row {
 const CHILDREN_MAX = 20_000;
 /** Changes that a slow reply may be older than. */
 const TOLD_MAX = 20_000;
-
-const natural = new Intl.Collator('en', { numeric: true }).compare;
 
 export class StoreModel {
   readonly #entries = new Map<string, Entry>();
@@ -95,6 +94,14 @@ export class StoreModel {
     if (parent?.children.includes(name)) parent.children = parent.children.filter((other) => other !== name);
     this.#drop(path);
     this.#rows = undefined;
+  }
+
+  /** Is this only what is known? What the service has read again, it tells of, though nobody wrote it. */
+  confirms({ path, by, node }: Change): boolean {
+    const entry = this.#entries.get(path);
+    if (by !== undefined || !node?.etag || node.etag !== entry?.node?.etag) return false;
+    entry.stale = false;
+    return true;
   }
 
   /** What somebody changed. Tells what is shown of it: the path, or that of the ancestor it made appear. */
@@ -191,7 +198,7 @@ export class StoreModel {
     if (sameNames(entry.children, names)) return;
     const now = new Set(names);
     for (const name of entry.children) if (!now.has(name)) this.#drop(childPath(entry.path, name));
-    entry.children = [...names].sort(natural);
+    entry.children = inOrder(names);
     this.#rows = undefined;
     if (entry.loaded) this.#load(entry);
   }
@@ -207,11 +214,7 @@ export class StoreModel {
   }
 
   #appear(parent: Entry, name: string): Entry {
-    const { children } = parent;
-    if (!children.includes(name)) {
-      children.splice(placeOf(name, children), 0, name);
-      this.#rows = undefined;
-    }
+    if (insert(name, parent.children)) this.#rows = undefined;
     return this.#ensure(childPath(parent.path, name));
   }
 
@@ -272,22 +275,4 @@ function touch(entry: Entry, by: number | undefined, now: number): void {
   entry.changes++;
   entry.changedAt = now;
   entry.changedBy = by;
-}
-
-/** Where a name belongs in a sorted list. */
-function placeOf(name: string, sorted: readonly string[]): number {
-  let [from, to] = [0, sorted.length];
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (natural(sorted[middle]!, name) > 0) to = middle;
-    else from = middle + 1;
-  }
-  return from;
-}
-
-/** Whether a sorted list has the names of another, whatever their order there. */
-function sameNames(sorted: readonly string[], names: readonly string[]): boolean {
-  if (sorted.length !== names.length) return false;
-  const known = new Set(sorted);
-  return names.every((name) => known.has(name));
 }

@@ -72,13 +72,13 @@ function* withValues(entries: Moment[], reports: readonly Happened[]): Generator
   const near = ({ at }: Happened, index: number): boolean =>
     Math.abs(at - (entries[index]?.at ?? Number.POSITIVE_INFINITY)) < LATER_MS;
   const paired = reports.length === entries.length && reports.every(near);
-  /** Entries up to here have their reports. */
+  /** Entries up to here have their reports; those up to there are too old for any report that is still to come. */
   let used = 0;
+  let old = 0;
   for (const [number, report] of reports.entries()) {
-    // Two reports of one write: the later one says what is there.
-    const last = (): number => entries.findLastIndex(({ at }) => Math.abs(at - report.at) < LATER_MS);
-    const index = paired ? number : (written(entries, used, report.at) ?? last());
-    if (index < 0) yield alone(report, number);
+    while (old < entries.length && report.at - entries[old]!.at >= LATER_MS) old++;
+    const index = paired ? number : written(entries, old, used, report.at);
+    if (index === undefined) yield alone(report, number);
     else {
       entries[index] = { ...entries[index]!, value: valueOfReport(report) };
       used = index + 1;
@@ -98,15 +98,15 @@ function valueOfReport({ change: { node } }: Happened): string | undefined {
   return node ? shownValue(node.value) : undefined;
 }
 
-/** Which of these entries, from `first` on, a report is about. */
-function written(entries: readonly Moment[], first: number, at: number): number | undefined {
-  let index: number | undefined;
-  for (let next = first; next < entries.length; next++) {
-    const before = at - entries[next]!.at;
-    if (before >= LATER_MS) continue;
-    if (before <= -LATER_MS) break;
+/** Which of these entries, from `first` on, a report is about: one that has none yet, from `used` on, if there is such a one. */
+function written(entries: readonly Moment[], first: number, used: number, at: number): number | undefined {
+  let fresh: number | undefined;
+  let last: number | undefined;
+  for (let next = first; next < entries.length && entries[next]!.at - at < LATER_MS; next++) {
+    // Two reports of one write: the later one says what is there.
+    last = next;
     // The first of them may seem to be later than its report: the answer that told of it took its time.
-    if (before >= -CLOCKS_MS || index === undefined) index = next;
+    if (next >= used && (entries[next]!.at - at <= CLOCKS_MS || fresh === undefined)) fresh = next;
   }
-  return index;
+  return fresh ?? last;
 }
