@@ -161,6 +161,25 @@ test('what changed, with the node and who did it', async () => {
   expect(find('/local/domain/5')?.node?.children).toEqual(['vnc-passwd']);
 });
 
+test('a node that got a child is not told as the doing of whoever wrote it once', async () => {
+  await host.addDomain(5);
+  await client.introduce(5, 1, 1);
+  await client.write('/local/domain/5', '');
+  await client.setPerms('/local/domain/5', ['n5']);
+  const stream = await Stream.open('path=/local&nodes=true');
+  await client.write('/local/domain/5', 'by 0');
+  await stream.told('/local/domain/5');
+  const told = stream.events.length;
+  await ask(host.ring(5), 'WRITE', 'name|me');
+  await stream.told('/local/domain/5/name');
+  const later = stream.events.slice(told).flatMap(({ changes }) => changes);
+  expect(later.find(({ path }) => path === '/local/domain/5')).toEqual({
+    path: '/local/domain/5',
+    node: expect.objectContaining({ children: ['name'] }),
+  });
+  expect(later).toContainEqual(expect.objectContaining({ path: '/local/domain/5/name', by: 5 }));
+});
+
 test('many changes are few events', async () => {
   const stream = await Stream.open('path=/data');
   for (let round = 0; round < 50; round++) {
@@ -171,6 +190,29 @@ test('many changes are few events', async () => {
   expect(stream.events.length).toBeLessThan(100);
   expect(new Set(stream.changes.map(({ path }) => path)).size).toBe(21);
   expect(stream.changes.every(({ node }) => node === undefined)).toBe(true);
+});
+
+test('an event stays small however large the nodes are: the rest is told without contents', async () => {
+  const stream = await Stream.open('path=/data&nodes=true');
+  const value = Buffer.alloc(4000, 1);
+  await client.transaction(async (tx) => {
+    for (let node = 0; node < 100; node++) await tx.write(`/data/${node}`, value);
+  });
+  await stream.until(() => new Set(stream.changes.map(({ path }) => path)).size === 101);
+  for (const { changes } of stream.events) expect(JSON.stringify(changes).length).toBeLessThan(300_000);
+  const shown = stream.changes.filter(({ node }) => node !== undefined).length;
+  expect(shown).toBeGreaterThan(5);
+  expect(shown).toBeLessThan(stream.changes.length);
+});
+
+test('paths that are too long to be told one by one are told as one', async () => {
+  const stream = await Stream.open('path=/data');
+  const long = `/data/${`${'x'.repeat(200)}/`.repeat(14)}`;
+  await client.transaction(async (tx) => {
+    for (let node = 0; node < 400; node++) await tx.write(`${long}${node}`, '');
+  });
+  await stream.until(() => stream.events.length > 0);
+  expect(stream.events[0]).toMatchObject({ name: 'resync' });
 });
 
 test('a reader that comes again is told what it missed; of another life of this service, to fetch again', async () => {

@@ -11,15 +11,19 @@ export interface LoggedChange {
 interface Batch {
   readonly seq: number;
   readonly changes: readonly LoggedChange[];
+  /** Of the paths. */
+  readonly bytes: number;
 }
 
 const KEPT_MAX = 20_000;
+const KEPT_MAX_BYTES = 4 << 20;
 /** Who missed more than that has less trouble with fetching again. */
 const MISSED_MAX = 2_000;
 
 export class EventsLog {
   #batches: Batch[] = [];
   #kept = 0;
+  #bytes = 0;
   /** Up to this number nothing is known. */
   #floor: number;
 
@@ -28,11 +32,14 @@ export class EventsLog {
   }
 
   add(seq: number, changes: readonly LoggedChange[]): void {
-    this.#batches.push({ seq, changes });
+    const bytes = changes.reduce((sum, { path }) => sum + path.length, 0);
+    this.#batches.push({ seq, changes, bytes });
     this.#kept += changes.length;
-    while (this.#kept > KEPT_MAX) {
+    this.#bytes += bytes;
+    while (this.#kept > KEPT_MAX || this.#bytes > KEPT_MAX_BYTES) {
       const oldest = this.#batches.shift()!;
       this.#kept -= oldest.changes.length;
+      this.#bytes -= oldest.bytes;
       this.#floor = oldest.seq;
     }
   }
@@ -41,6 +48,7 @@ export class EventsLog {
   reset(floor: number): void {
     this.#batches = [];
     this.#kept = 0;
+    this.#bytes = 0;
     this.#floor = floor;
   }
 

@@ -46,8 +46,11 @@ export interface LiveTreeOptions {
 const WINDOW_MS = 25;
 /** A batch of more nodes is told without their contents. */
 const NODES_MAX = 300;
+/** Of one event, as JSON: nodes beyond that are told without their contents. Each slow reader has one event waiting. */
+const NODES_MAX_BYTES = 256 << 10;
 /** More paths in a batch than that are told as one: fetch again. */
 const PATHS_MAX = 10_000;
+const PATHS_MAX_BYTES = 1 << 20;
 
 export class LiveTree {
   readonly root: string;
@@ -65,9 +68,14 @@ export class LiveTree {
   #connections: number;
   #touched = new Set<string>();
   #touchedAt = 0;
+  #touchedBytes = 0;
   #cancel: (() => void) | undefined;
   #flushing = false;
   #resets = 0;
+  /** In the trace: what is told next happened then or later. */
+  #traceFrom: number;
+  /** The numbers of the changes whose authors the last batch told, by path. */
+  #authors: ReadonlyMap<string, number> = new Map();
 
   constructor(options: LiveTreeOptions) {
     const { root, store, clock } = options;
@@ -83,6 +91,7 @@ export class LiveTree {
     // A number of its own: what happened before the watch was set is known to nobody, though no batch has been told since.
     this.#log = new EventsLog(options.nextSeq());
     this.#connections = store.connections;
+    this.#traceFrom = options.trace.next;
     this.ready = this.#watch();
     this.ready.catch(() => {});
   }
@@ -105,6 +114,7 @@ export class LiveTree {
     if (changes === undefined) return { seq, data: undefined };
     const mine = [...changes.values()].filter((change) => isWithin(path, change.path));
     if (mine.length === 0) return { seq, data: '' };
+    if (bytesOf(mine) > PATHS_MAX_BYTES) return { seq, data: undefined };
     const resets = this.#resets;
     if (!nodes) return { seq, data: this.#data(mine, undefined, clock.now()) };
     // Some were logged while nobody looked at what else they changed: their parents may have.
@@ -163,9 +173,14 @@ export class LiveTree {
   touched(path: string): void {
     const { clock } = this.#options;
     this.mirror.touch(path);
-    if (this.#touched.size === 0) this.#touchedAt = clock.now();
+    if (this.#touched.size === 0) {
+      this.#touchedAt = clock.now();
+      this.#touchedBytes = 0;
+    }
+    if (!this.#touched.has(path)) this.#touchedBytes += path.length;
     this.#touched.add(path);
-    if (this.#touched.size > PATHS_MAX) this.#reset('more changes than are kept');
+    if (this.#touched.size > PATHS_MAX || this.#touchedBytes > PATHS_MAX_BYTES)
+      this.#reset('more changes than are kept');
     else this.#schedule();
   }
 
@@ -197,6 +212,8 @@ export class LiveTree {
     const touched = this.#touched;
     const at = this.#touchedAt;
     const resets = this.#resets;
+    const from = this.#traceFrom;
+    this.#traceFrom = trace.next;
     this.#touched = new Set();
     // Only a reader who is there, or who was there a moment ago, makes more work than this.
     if (this.subscribers.size === 0) {
@@ -211,7 +228,7 @@ export class LiveTree {
     const [found] = await Promise.all([this.#found(touched), trace.update()]);
     if (this.over || resets !== this.#resets) return;
     const paths = found === undefined ? [...touched, ...this.mirror.takeNews()] : [...found.keys()];
-    const changes = paths.map((path) => ({ path, by: trace.authorOf(path) }));
+    const changes = this.#authored(paths, from);
     const seq = nextSeq();
     this.#log.add(seq, changes);
     const bodies = new Map<string, string>();
@@ -226,6 +243,19 @@ export class LiveTree {
       }
       if (data !== '') subscriber.changes({ seq, data });
     }
+  }
+
+  /** With whose doing it was. A node may also be told for what became of another, such as a child: then its last author has been told before. */
+  #authored(paths: readonly string[], from: number): LoggedChange[] {
+    const told = new Map<string, number>();
+    const changes = paths.map((path): LoggedChange => {
+      const author = this.#options.trace.authorOf(path, from);
+      if (author === undefined || this.#authors.get(path) === author.seq) return { path, by: undefined };
+      told.set(path, author.seq);
+      return { path, by: author.domid };
+    });
+    this.#authors = told;
+    return changes;
   }
 
   /** What happened above a subscriber's path may concern all of it: an event of a removal names the uppermost node alone. */
@@ -250,13 +280,24 @@ export class LiveTree {
     found: ReadonlyMap<string, RawNode | null> | undefined,
     at: number,
   ): string {
+    let room = NODES_MAX_BYTES;
+    const contents = (node: RawNode | null | undefined): string => {
+      if (node === undefined) return '';
+      if (node === null) return ',"node":null';
+      const json = this.#options.json(node);
+      room -= json.length;
+      return room < 0 ? '' : `,"node":${json}`;
+    };
     const parts = changes.map(({ path, by }) => {
-      const node = found?.get(path);
+      const shown = contents(found?.get(path));
       const author = by === undefined ? '' : `,"by":${by}`;
-      const shown = node === undefined ? '' : `,"node":${node === null ? 'null' : this.#options.json(node)}`;
       return `{"path":${JSON.stringify(path)}${author}${shown}}`;
     });
     const age = Math.max(0, Math.round(this.#options.clock.now() - at));
     return `{"changes":[${parts.join(',')}],"age_ms":${age}}`;
   }
+}
+
+function bytesOf(changes: readonly LoggedChange[]): number {
+  return changes.reduce((sum, { path }) => sum + path.length, 0);
 }

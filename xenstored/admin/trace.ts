@@ -15,6 +15,8 @@ export interface TraceEntry {
   readonly path: string;
 }
 
+export type Author = Pick<TraceEntry, 'domid' | 'seq'>;
+
 const PAGES_MAX = 8;
 const AUTHORS_MAX = 8_192;
 /** No change has this number; asking for it tells the next one. */
@@ -22,7 +24,7 @@ const NEVER = 999_999_999_999_999;
 
 export class Trace {
   readonly #store: Pick<Store, 'control' | 'connections'>;
-  readonly #authors = new Map<string, number>();
+  readonly #authors = new Map<string, Author>();
   #next: number | undefined;
   /** The connection on which the daemon turned out to have no trace. */
   #refusedOn: number | undefined;
@@ -39,9 +41,15 @@ export class Trace {
     return this.#last;
   }
 
-  /** Of the last change of this very node; undefined: nobody knows. */
-  authorOf(path: string): number | undefined {
-    return this.#authors.get(path);
+  /** The number up to which it has learned. */
+  get next(): number {
+    return this.#next ?? 0;
+  }
+
+  /** Of the last change of this very node, if that has this number or a later one; undefined: nobody knows. */
+  authorOf(path: string, since: number): Author | undefined {
+    const author = this.#authors.get(path);
+    return author !== undefined && author.seq >= since ? author : undefined;
   }
 
   async #update(): Promise<void> {
@@ -59,7 +67,7 @@ export class Trace {
       }
       // It counts afresh: it is another daemon.
       if (answer.lost || answer.next < (this.#next ?? 0)) this.#forget();
-      for (const { path, domid, what } of answer.entries) if (what !== 'commit') this.#keep(path, domid);
+      for (const entry of answer.entries) if (entry.what !== 'commit') this.#keep(entry);
       this.#next = answer.next;
       if (!answer.more) return;
     }
@@ -75,9 +83,9 @@ export class Trace {
     }
   }
 
-  #keep(path: string, domid: number): void {
+  #keep({ path, domid, seq }: TraceEntry): void {
     this.#authors.delete(path);
-    this.#authors.set(path, domid);
+    this.#authors.set(path, { domid, seq });
     if (this.#authors.size <= AUTHORS_MAX) return;
     const [oldest] = this.#authors.keys();
     this.#authors.delete(oldest!);
