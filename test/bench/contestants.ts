@@ -91,11 +91,12 @@ export const ourFlags: string[] = [];
  * As a host starts it: flags and environment of the C daemon, the database where it is by default, in the run directory; which on a host is
  * in memory, so here it is too.
  */
-async function startOurs(): Promise<Served> {
+async function startOurs(domain?: { readonly run: string; readonly token: string }): Promise<Served> {
   const shm = '/dev/shm';
   const runDir = mkdtempSync(join(existsSync(shm) ? shm : tmpdir(), 'bench-'));
-  const child = spawn(process.execPath, [...nodeFlags, OUR_MAIN, '-N', ...ourFlags], {
-    env: { ...process.env, XENSTORED_RUNDIR: runDir },
+  const place = domain ? ['--platform', 'sim', '--run', domain.run, '--database', join(runDir, 'db')] : [];
+  const child = spawn(process.execPath, [...nodeFlags, OUR_MAIN, '-N', ...place, ...ourFlags], {
+    env: { ...process.env, XENSTORED_RUNDIR: runDir, ...(domain && { STUBDOM0_TOKEN: domain.token }) },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let said = '';
@@ -111,7 +112,7 @@ async function startOurs(): Promise<Served> {
     clearTimeout(late);
     rmSync(runDir, { recursive: true, force: true });
   };
-  const socketPath = join(runDir, 'socket');
+  const socketPath = domain ? join(domain.run, 'xenstored/socket') : join(runDir, 'socket');
   const deadline = Date.now() + 10_000;
   while (!(await accepts(socketPath))) {
     if (child.exitCode !== null || Date.now() > deadline) {
@@ -121,6 +122,11 @@ async function startOurs(): Promise<Served> {
     await pause(10);
   }
   return { socketPath, runDir, pid: child.pid!, stop };
+}
+
+/** In a domain of a simulated machine across processes: it knows which domains there are. `run`: the machine's directory. */
+export async function startOursOn(run: string, token: string): Promise<Served> {
+  return kept(await startOurs({ run, token }));
 }
 
 function accepts(socketPath: string): Promise<boolean> {

@@ -20,9 +20,10 @@ import { rows } from './rows.ts';
 import { sock, sockTables } from './sock.ts';
 import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
+import { toolstack, toolstackTable } from './toolstack.ts';
 
 /** Of the store, with contestants; of backends. */
-const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core', 'admin'] as const;
+const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core', 'admin', 'toolstack'] as const;
 const PARTS = [...STORE_PARTS, 'net', 'disk', 'disk-door', 'sock'] as const;
 type Part = (typeof PARTS)[number];
 
@@ -183,6 +184,10 @@ async function main(): Promise<void> {
     const scores: AdminScore[] = [];
     for (const one of who) scores.push(await admin(one, 3 * seconds));
     show(adminTable(scores), scores, 'admin');
+  }
+  if (ofStore('toolstack')) {
+    const scores = await toolstack(who, pace.many, say);
+    show(toolstackTable(scores), scores, 'toolstack');
   }
   if (wanted('net')) {
     const timing = { rounds, seconds: 2 * seconds };

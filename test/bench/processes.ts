@@ -1,5 +1,5 @@
 /** What a process has cost so far, as the kernel and V8 tell it. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Of the clock that /proc counts in. */
 const TICKS_PER_SECOND = 100;
@@ -24,4 +24,11 @@ export function allocationRate(trace: string): number | undefined {
   let megabytes = 0;
   for (let i = 1; i < collections.length; i++) megabytes += collections[i]![1]! - collections[i - 1]![2]!;
   return (megabytes * 2 ** 20) / ((last[0]! - first[0]!) / 1000);
+}
+
+/** Nanoseconds of CPU of a process with all its threads that live, as its scheduler counts them. */
+export function cpuNs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`)
+    .map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]))
+    .reduce((sum, ns) => sum + ns, 0);
 }
