@@ -199,3 +199,10 @@ test('our daemon tells all: who is connected, waits, watches, was refused, and w
   // Of a daemon before this one: begun from the beginning.
   expect((await get(app, '/v1/daemon/trace?after=100000')).entries).toHaveLength(5);
 });
+
+test('a watch whose token fills a message keeps nobody from being told of the others', async () => {
+  const { app, client } = await begin(ours);
+  for (const token of ['x'.repeat(4080), 'short']) await client.watch('/a', { token }).ready;
+  const { watches } = await get(app, '/v1/daemon/watches');
+  expect(watches.map(({ token }: { token: string }) => token.slice(0, 5))).toEqual(['xxxxx', 'short']);
+});

@@ -57,6 +57,38 @@ test('what a transaction wrote is told once it is committed, and not if it is no
   ]);
 });
 
+test('a state is told with its number, and nothing else with its value', async () => {
+  for (const [path, value] of [
+    ['/d/state', '1'],
+    ['/d/state', '2'],
+    ['/d/state', '22'],
+    ['/d/state', 'x'],
+    ['/d/state', '\n'],
+    ['/d/other', '3'],
+    ['/d/state', '4'],
+  ])
+    await ask(dom0, 'WRITE', `${path}|${value}`);
+  const transaction = Number((await ask(dom0, 'TRANSACTION_START', '|')).slice(0, -1));
+  for (const [op, data] of [
+    [Op.WRITE, '/d/state\x005'],
+    [Op.TRANSACTION_END, 'T\0'],
+  ] as const) {
+    dom0.send(encodeMessage(op, 0, transaction, data));
+    await dom0.recv();
+  }
+  expect(changes(await control('trace')).toReversed()).toEqual([
+    '0 create /d/state 1',
+    '0 write /d/state 2',
+    '0 write /d/state',
+    '0 write /d/state',
+    '0 write /d/state',
+    '0 create /d/other',
+    '0 write /d/state 4',
+    '0 write /d/state 5',
+    `0 commit ${transaction}`,
+  ]);
+});
+
 test('more changes than are kept: how many are lost', async () => {
   for (let count = 0; count < 1030; count++) await ask(dom0, 'WRITE', `/n|${count}`);
   let page = await control('trace', 'from-change', '0');
@@ -111,4 +143,15 @@ test('counters', async () => {
   await ask(dom0, 'READ', '/none|');
   const values = Object.fromEntries((await control('statistics')).map((line) => line.split('=')));
   expect(values).toMatchObject({ requests: '3', errors: '1', changes: '1', sockets: '1', transactions: '0' });
+});
+
+test('a line that goes into no reply is cut, and what comes behind it is told', async () => {
+  await ask(dom0, 'WATCH', `/a|${'x'.repeat(4080)}|`);
+  await dom0.recv();
+  await ask(dom0, 'WATCH', '/b|short|');
+  await dom0.recv();
+  const lines = await control('watches');
+  expect(lines[0]).toMatch(/^socket \d+ \/a x{3000}/);
+  expect(lines[1]).toBe('more: from 1');
+  expect(await control('watches', 'from', '1')).toEqual([expect.stringMatching(/\/b short$/)]);
 });

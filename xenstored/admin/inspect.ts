@@ -130,7 +130,9 @@ export class Inspect {
         const more = page.findIndex((line) => line.startsWith('more: from '));
         lines.push(...page.slice(0, more < 0 ? undefined : more).filter((line) => line !== ''));
         if (more < 0) return { lines: lines.slice(0, limit), more: lines.length > limit };
-        from = Number(page[more]!.slice('more: from '.length));
+        const next = Number(page[more]!.slice('more: from '.length));
+        if (!(next > from)) break;
+        from = next;
       }
       return { lines: lines.slice(0, limit), more: true };
     });

@@ -139,8 +139,10 @@ function listing(lines: (state: State, domid: number | undefined) => Iterable<st
     if (words.length > 1 || (from >= 0 && args.length !== from + 2)) return EINVAL;
     let page = '';
     let number = 0;
-    for (const line of lines(state, words[0] === undefined ? undefined : atoi(words[0]))) {
+    for (const whole of lines(state, words[0] === undefined ? undefined : atoi(words[0]))) {
       if (number++ < skip) continue;
+      // Guests choose how long: what goes into no reply would be where to go on for ever.
+      const line = whole.slice(0, PAGE_BYTES);
       if (page.length + line.length > PAGE_BYTES) return text(`${page}more: from ${number - 1}\n`);
       page += `${line}\n`;
     }
