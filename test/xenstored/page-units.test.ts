@@ -190,6 +190,20 @@ test('what one transaction wrote is told in its order, and thousands of writes i
   expect(performance.now() - begun).toBeLessThan(1000);
 });
 
+test('of a state the trace remembers what nobody saw', () => {
+  const state = '/local/domain/1/device/vbd/1/state';
+  const traced = [2, 3, 4].map((value) => ({
+    seq: value,
+    at: value,
+    by: 1,
+    path: state,
+    what: 'write',
+    value: `${value}`,
+  }));
+  const seen = [{ at: 10, change: { path: state, node: node(state, [], '4') } }];
+  expect(story(seen, traced, () => true).map(({ value }) => value)).toEqual(['2', '3', '4']);
+});
+
 test('domains have the names that the list and later changes give them', () => {
   const names = new Names();
   names.learn([

@@ -242,6 +242,9 @@ const TraceReply: TSchema = Type.Object(
           connection: Type.Integer({ description: 'Tells sockets apart; 0: the daemon itself.' }),
           what: Type.String({ description: 'write, create, rm, perms, gone; commit: `path` is its number.' }),
           path: Type.String(),
+          value: Type.Optional(
+            Type.String({ description: 'Of a node called `state`: the digit that it held then.' }),
+          ),
         },
         strict,
       ),

@@ -13,6 +13,8 @@ export interface TraceEntry {
   /** `write`, `create`, `rm`, `perms`, `commit` (`path` is then the transaction's number), `gone`. */
   readonly what: string;
   readonly path: string;
+  /** Of a node called `state`, the digit that it held then. */
+  readonly value?: string;
 }
 
 export type Author = Pick<TraceEntry, 'domid' | 'seq'>;
@@ -119,13 +121,16 @@ export function parsePage(text: string): Page | undefined {
 
 /** The lines that are changes. */
 function parseTrace(text: string): TraceEntry[] {
-  const lines = text.matchAll(/^(\d+) age=(-?\d+)ms domain (-?\d+) connection (\d+) (\w+) (\S*)$/gm);
-  return Array.from(lines, ([, seq, age, domid, connection, what, path]) => ({
+  const lines = text.matchAll(
+    /^(\d+) age=(-?\d+)ms domain (-?\d+) connection (\d+) (\w+) (\S*)(?: (\d))?$/gm,
+  );
+  return Array.from(lines, ([, seq, age, domid, connection, what, path, value]) => ({
     seq: Number(seq),
     ageMs: Number(age),
     domid: Number(domid),
     connection: Number(connection),
     what: what!,
     path: path!,
+    ...(value !== undefined && { value }),
   }));
 }

@@ -13,6 +13,8 @@ export interface Change {
   /** `write`, `create`, `rm`, `perms`; `commit`, with the transaction's number for a path; `gone`: with the domain that owned it. */
   readonly what: string;
   readonly path: string;
+  /** What a device's end said of its state, one digit: a handshake's come and go before anybody reads them. Else ''. */
+  readonly value: string;
 }
 
 type Written = { -readonly [key in keyof Change]: Change[key] };
@@ -28,10 +30,12 @@ export class History {
     link: 0,
     what: '',
     path: '',
+    value: '',
   }));
   #seq = 0;
 
-  add(at: number, domid: number, link: number, what: string, path: string): void {
+  /** `value`: the node's, as it is now. */
+  add(at: number, domid: number, link: number, what: string, path: string, value: string): void {
     const record = this.#records[this.#seq & (KEPT - 1)]!;
     record.seq = this.#seq++;
     record.at = at;
@@ -39,6 +43,7 @@ export class History {
     record.link = link;
     record.what = what;
     record.path = path;
+    record.value = value.length === 1 && isState(path, value) ? value : '';
   }
 
   /** The number that the next change will have. */
@@ -56,4 +61,8 @@ export class History {
     const record = this.#records[seq & (KEPT - 1)]!;
     return record.seq === seq ? record : undefined;
   }
+}
+
+function isState(path: string, value: string): boolean {
+  return value >= '0' && value <= '9' && path.endsWith('/state');
 }

@@ -91,8 +91,9 @@ export function* changesFrom(state: State, from: number): Generator<{ seq: numbe
   }
 }
 
-function changeLine({ now }: State, { seq, at, domid, link, what, path }: Change): string {
-  return `${seq} age=${Math.round(now - at)}ms domain ${domid} connection ${link} ${what} ${path}`;
+function changeLine({ now }: State, { seq, at, domid, link, what, path, value }: Change): string {
+  const age = Math.round(now - at);
+  return `${seq} age=${age}ms domain ${domid} connection ${link} ${what} ${path}${value && ` ${value}`}`;
 }
 
 /** Newest first. What is refused may be any bytes: here they are one word. */

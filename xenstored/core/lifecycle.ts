@@ -126,7 +126,7 @@ function removeTraces(state: State, domain: Domain): void {
   }
   if (!options.keepOrphans) {
     for (const root of inTreeOrder(topmost(owned ?? new Set()))) {
-      state.history.add(state.now, domid, 0, 'gone', root.path);
+      state.history.add(state.now, domid, 0, 'gone', root.path, '');
       for (const dead of store.remove(root, domid)) {
         state.fire(dead.path, dead === root ? 'subtree' : 'exact', dead, undefined, undefined);
       }

@@ -137,7 +137,7 @@ function overwrite(request: Request, seen: Seen, value: string): Answer {
     if (growth > 0 && !memoryFor(request, seen.perms.owner, growth)) return doom(request, ENOMEM);
   }
   view.setValue(seen, value);
-  changed(request, 'write', seen.path, undefined);
+  changed(request, 'write', seen.path, undefined, value);
   return OK;
 }
 
@@ -167,7 +167,7 @@ function create(request: Request, path: string, value: string): Answer {
   view.create(path, value, perms);
   const overMade = overflow(request);
   if (overMade) return overMade;
-  changed(request, 'create', path, undefined);
+  changed(request, 'create', path, undefined, value);
   return OK;
 }
 
@@ -194,13 +194,19 @@ function memoryFor({ state, link, transaction }: Request, owner: number, bytes: 
   return owner === link.domid || !state.domains.get(owner)?.account.exceedsBy('memory', bytes);
 }
 
-function changed(request: Request, what: string, path: string, oldPerms: Perms | undefined): void {
+function changed(
+  request: Request,
+  what: string,
+  path: string,
+  oldPerms: Perms | undefined,
+  value: string,
+): void {
   const { state, link, transaction, cause } = request;
   if (transaction) {
     transaction.fire(path, 'subtree');
     return;
   }
-  state.history.add(state.now, link.domid, link.id, what, path);
+  state.history.add(state.now, link.domid, link.id, what, path, value);
   if (state.trie.count > 0) state.fire(path, 'subtree', undefined, oldPerms, cause);
 }
 
@@ -219,7 +225,7 @@ export function remove(request: Request): Answer {
   if (path === ROOT) return EINVAL;
   view.remove(seen);
   if (transaction) return overflow(request) ?? OK;
-  state.history.add(state.now, link.domid, link.id, 'rm', path);
+  state.history.add(state.now, link.domid, link.id, 'rm', path, '');
   for (const dead of state.live.removed) {
     state.fire(dead.path, dead.path === path ? 'subtree' : 'exact', dead, undefined, cause);
   }
@@ -260,7 +266,7 @@ export function setPerms(request: Request): Answer {
   if (account && growth > 0 && !memoryFor(request, perms.owner, growth)) return doom(request, ENOMEM);
   const old = seen.perms;
   view.setPerms(seen, perms);
-  changed(request, 'perms', path, old);
+  changed(request, 'perms', path, old, '');
   return OK;
 }
 

@@ -54,10 +54,11 @@ function commit(request: Request, transaction: Transaction): Answer {
     blame(request, result.blame);
     return EAGAIN;
   }
-  const told = (what: string, path: string) => state.history.add(state.now, link.domid, link.id, what, path);
+  const told = (what: string, path: string, value = '') =>
+    state.history.add(state.now, link.domid, link.id, what, path, value);
   for (const { path, match, oldPerms, parentPerms } of result.events) {
     // An exact one is of a node that went with another.
-    if (match === 'subtree') told(changeOf(state, path, oldPerms), path);
+    if (match === 'subtree') told(changeOf(state, path, oldPerms), path, state.store.get(path)?.value);
     state.fire(path, match, undefined, oldPerms, cause, { perms: parentPerms });
   }
   if (result.changed) {

@@ -254,6 +254,9 @@ export interface components {
         /** write, create, rm, perms, gone; commit: `path` is its number. */
         what: string;
         path: string;
+
+        /** Of a node called `state`: the digit that it held then. */
+        value?: string;
       }[];
 
       /** Ask again with `after` set to this. */

@@ -32,6 +32,8 @@ export interface Traced {
   readonly by: number;
   readonly path: string;
   readonly what: string;
+  /** Of a state. */
+  readonly value?: string | undefined;
 }
 
 /** How long after a write its report comes at most, and by how much their clocks differ. */
@@ -48,10 +50,10 @@ export function story(
   isAbout: (path: string) => boolean,
 ): Moment[] {
   const entries = new Map<string, Moment[]>();
-  for (const { seq, at, by, path, what } of traced) {
+  for (const { seq, at, by, path, what, value } of traced) {
     if (!isAbout(path)) continue;
     const own = entries.get(path) ?? [];
-    own.push({ key: `t${seq}`, seq, at, by, path, what, value: undefined });
+    own.push({ key: `t${seq}`, seq, at, by, path, what, value });
     entries.set(path, own);
   }
   const reports = new Map<string, Happened[]>();
@@ -80,7 +82,9 @@ function* withValues(entries: Moment[], reports: readonly Happened[]): Generator
     const index = paired ? number : written(entries, old, used, report.at);
     if (index === undefined) yield alone(report, number);
     else {
-      entries[index] = { ...entries[index]!, value: valueOfReport(report) };
+      const entry = entries[index]!;
+      // What the daemon remembers is what was written; a report tells what was there when it was made.
+      entries[index] = { ...entry, value: entry.value ?? valueOfReport(report) };
       used = index + 1;
     }
   }

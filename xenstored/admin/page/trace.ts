@@ -12,6 +12,7 @@ interface Entry {
   readonly domid: number;
   readonly path: string;
   readonly what: string;
+  readonly value?: string;
 }
 
 interface Reply {
@@ -86,9 +87,9 @@ export class Trace {
     if (after !== this.#last || entries.length === 0) return false;
     // What came later is not told as earlier, though the next answer was quicker.
     let at = this.entries.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
-    const fresh = entries.map(({ seq, domid, path, what, age_ms }): Traced => {
+    const fresh = entries.map(({ seq, domid, path, what, value, age_ms }): Traced => {
       at = Math.max(at, then - age_ms);
-      return { seq, at, by: domid, path, what };
+      return { seq, at, by: domid, path, what, value };
     });
     this.entries = [...this.entries, ...fresh].slice(-KEPT);
     this.#last = fresh.at(-1)!.seq;
