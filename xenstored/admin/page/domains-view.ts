@@ -15,6 +15,8 @@ import { Trace } from './trace.ts';
 import type { Change, Device, DeviceEnd, Domain } from './types.ts';
 
 const ASK_MS = 200;
+/** A timeline is told anew not more often: hundreds of new lines a frame would be all that the browser does. */
+const STORY_MS = 250;
 /** Devices drawn: more would be a carpet. The table has them all. */
 const DRAWN = 80;
 
@@ -33,6 +35,8 @@ export class DomainsView implements View {
   #again = false;
   #pauseMs = ASK_MS;
   #width = 720;
+  #told: { readonly of: string; readonly at: number; readonly moments: readonly Moment[] } | undefined;
+  #telling = 0;
   /** The table is open. */
   #reading = false;
 
@@ -244,11 +248,24 @@ export class DomainsView implements View {
           ? handshake({
               device,
               names,
-              moments: this.#story(device),
+              moments: this.#moments(device),
               authors: this.#trace.offered || happened.some(({ change }) => change.by !== undefined),
             })
           : h('p', { class: 'faint' }, words),
     );
+  }
+
+  #moments(device: Device): readonly Moment[] {
+    const now = performance.now();
+    const of = deviceRoute(device);
+    if (this.#told?.of !== of || now - this.#told.at >= STORY_MS)
+      this.#told = { of, at: now, moments: this.#story(device) };
+    else
+      this.#telling ||= setTimeout(() => {
+        this.#telling = 0;
+        this.#app.refresh();
+      }, STORY_MS);
+    return this.#told.moments;
   }
 
   #story({ frontend, backend }: Device): Moment[] {

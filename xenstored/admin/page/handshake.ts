@@ -145,7 +145,7 @@ function timeline(device: Device, moments: readonly Moment[], names: Names, auth
       ? h('p', { class: 'faint' }, 'Nothing was written since this page is looking.')
       : h(
           'div',
-          { class: 'scroll' },
+          { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Timeline', ref: stayAtEnd },
           h(
             'table',
             {},
@@ -162,6 +162,18 @@ function timeline(device: Device, moments: readonly Moment[], names: Names, auth
           ),
         ),
   );
+}
+
+/** The last line is the latest: it stays in view until somebody scrolls away from it. */
+function stayAtEnd(element: HTMLElement): void {
+  let atEnd = true;
+  element.addEventListener('scroll', () => {
+    atEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 4;
+  });
+  const follow = (): void => {
+    if (atEnd) element.scrollTop = element.scrollHeight;
+  };
+  new MutationObserver(follow).observe(element, { childList: true, subtree: true });
 }
 
 const deeds: Readonly<Record<string, string>> = {
