@@ -22,6 +22,9 @@ const TERMIOS_BYTES = 128;
 /** Of its beginning: input, output, control and local modes. */
 const MODES_BYTES = 16;
 const NAME_BYTES = 256;
+/** The second of them, and a bit of it. */
+const OUTPUT = 1;
+const OPOST = 1;
 /** In struct winsize. */
 const MARK = 2;
 /** LOCK_EX | LOCK_NB */
@@ -96,6 +99,14 @@ export function windowOf(fd: Descriptor): { readonly columns: number; readonly r
   return { columns: columns!, rows: rows! };
 }
 
+/** What is written to this terminal is shown as it is, as full-screen programs want it: a line feed begins no new line. */
+export function showAsItIs(fd: Descriptor): void {
+  const termios = termiosOf(fd);
+  const modes = new Uint32Array(termios.buffer);
+  modes[OUTPUT] = modes[OUTPUT]! & ~OPOST;
+  setTermios(fd, termios);
+}
+
 /** Bytes that wait to be read at this end. */
 export function waiting(fd: Descriptor): number {
   const count = new Int32Array(1);
@@ -130,6 +141,10 @@ function termiosOf(fd: Descriptor): Uint8Array {
 function makeRaw(fd: Descriptor): void {
   const termios = termiosOf(fd);
   ffi.cfmakeraw(termios);
+  setTermios(fd, termios);
+}
+
+function setTermios(fd: Descriptor, termios: Uint8Array): void {
   if (ffi.tcsetattr(fd, TCSANOW, termios) < 0) throw new OsError(ffi.errno(), 'tcsetattr');
 }
 

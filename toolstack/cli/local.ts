@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { showAsItIs } from '../../osdep/os/pty.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { currentDirectory } from '../io/directory.ts';
 import { Fault } from '../io/fault.ts';
@@ -121,6 +122,8 @@ class LocalTerminal implements Terminal {
 
   setRaw(raw: boolean): void {
     process.stdin.setRawMode(raw);
+    // Node's raw mode is that of programs that write lines; what comes now writes screens. Leaving it, Node restores both.
+    if (raw) showAsItIs(process.stdin.fd);
   }
 }
 
