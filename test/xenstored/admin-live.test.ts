@@ -205,16 +205,6 @@ test('an event stays small however large the nodes are: the rest is told without
   expect(shown).toBeLessThan(stream.changes.length);
 });
 
-test('paths that are too long to be told one by one are told as one', async () => {
-  const stream = await Stream.open('path=/data');
-  const long = `/data/${`${'x'.repeat(200)}/`.repeat(14)}`;
-  await client.transaction(async (tx) => {
-    for (let node = 0; node < 400; node++) await tx.write(`${long}${node}`, '');
-  });
-  await stream.until(() => stream.events.length > 0);
-  expect(stream.events[0]).toMatchObject({ name: 'resync' });
-});
-
 test('a reader that comes again is told what it missed; of another life of this service, to fetch again', async () => {
   const first = await Stream.open('path=/data');
   await client.write('/data/1', '');

@@ -1,11 +1,11 @@
 // The mirror when several ask at once: whatever had happened before a question is in its answer, also if another asker is just reading it, or made
 // something of what was before.
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { Live } from '../../xenstored/admin/live.ts';
 import { Mirror } from '../../xenstored/admin/mirror.ts';
 import { showOf } from '../../xenstored/admin/node.ts';
 import { secretsOf } from '../../xenstored/admin/secrets.ts';
-import { FakeClock, FakeStore } from './admin-kit.ts';
+import { FakeClock, FakeStore, startApp } from './admin-kit.ts';
 
 const clock = new FakeClock();
 let live: Live | undefined;
@@ -44,4 +44,26 @@ test('what was made while something changed is not kept, though others have seen
   const second = await mirrored();
   const made = await second.kept('page', async () => `${Buffer.from((await second.node('/a/x'))!.value)}`);
   expect(made).toBe('after');
+});
+
+test('what is known not to be there is not asked for, and found when it is made', async () => {
+  const { ask, store } = await startApp();
+  for (let domid = 0; domid < 50; domid++) store.write(`/local/domain/${domid}/name`, `guest ${domid}`);
+  await ask('GET', '/v1/domains');
+  const before = store.requests;
+  expect((await ask('GET', '/v1/devices')).text).toBe('{"devices":[]}');
+  expect(store.requests - before).toBeLessThan(5);
+  store.write('/local/domain/7/device/vif/0/backend', '/local/domain/0/backend/vif/7/0');
+  expect((await ask('GET', '/v1/devices')).text).toMatch(/"devices":\[\{"kind":"vif"/);
+});
+
+test('paths that are too long to be told one by one are told as one', async () => {
+  const store = new FakeStore();
+  store.write('/a', '');
+  live = new Live({ store, show: showOf(secretsOf()), clock, tellsAll: async () => true });
+  const resync = vi.fn();
+  await live.subscribe({ path: '/a', nodes: false, changes: () => {}, resync, ended: () => {} });
+  const long = `/a/${`${'x'.repeat(200)}/`.repeat(14)}`;
+  for (let node = 0; node < 400; node++) store.write(`${long}${node}`, '');
+  await expect.poll(() => resync.mock.calls).toEqual([['more changes than are kept', expect.any(Number)]]);
 });

@@ -162,6 +162,7 @@ export class Mirror {
   async node(path: string): Promise<Found> {
     this.#doubtAllBetween(this.#doubted);
     if (!(await this.#settleAbove(path))) return undefined;
+    if (this.#isMissing(path)) return undefined;
     return this.peek(path) ?? (await this.#readChunk([path]))[0];
   }
 
@@ -239,9 +240,16 @@ export class Mirror {
   /** Nodes above this one that are not known, or in doubt, may be gone, and it with them, untold. Are they all there? */
   async #settleAbove(path: string): Promise<boolean> {
     for (const above of this.#above(path).reverse()) {
-      if (this.peek(above) === undefined && (await this.#readChunk([above]))[0] === undefined) return false;
+      if (this.peek(above) !== undefined) continue;
+      if (this.#isMissing(above) || (await this.#readChunk([above]))[0] === undefined) return false;
     }
     return true;
+  }
+
+  /** Does the node above it not name it, as far as that is known? Then it needs not be asked for. */
+  #isMissing(path: string): boolean {
+    const above = path === this.#options.root ? undefined : this.peek(parentOf(path));
+    return above !== undefined && !above.children.includes(nameOf(path));
   }
 
   /** Up to the root. */
