@@ -219,6 +219,8 @@ test('domains have the names that the list and later changes give them', () => {
   names.follow({ path: '/local/domain/3', node: null });
   names.follow({ path: '/local/domain/4/name/below', node: null });
   expect([3, 4].map((domid) => names.short(domid))).toEqual(['3 no name', '4 db']);
+  names.learn([{ domid: 5, name: 'W'.repeat(3000) }]);
+  expect(names.short(5).length).toBeLessThan(60);
 });
 
 test('the story of a device: the trace says who and when, reports say what', () => {

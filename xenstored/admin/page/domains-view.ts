@@ -13,6 +13,7 @@ import { tone } from './states.ts';
 import { type Moment, story } from './timeline.ts';
 import { Trace } from './trace.ts';
 import type { Change, Device, DeviceEnd, Domain } from './types.ts';
+import { counted } from './words.ts';
 
 const ASK_MS = 200;
 /** A timeline is told anew not more often: hundreds of new lines a frame would be all that the browser does. */
@@ -128,7 +129,11 @@ export class DomainsView implements View {
           'div',
           { class: 'bar' },
           h('h1', {}, 'Domains'),
-          h('span', { class: 'faint' }, `${this.#domains.length} domains, ${this.#devices.length} devices`),
+          h(
+            'span',
+            { class: 'faint' },
+            `${counted(this.#domains.length, 'domain')}, ${counted(this.#devices.length, 'device')}`,
+          ),
           h('span', { class: 'grow' }),
           h('input', {
             type: 'search',

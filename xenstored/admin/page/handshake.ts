@@ -51,7 +51,7 @@ function machine(
     h('h3', {}, `${end === 'backend' ? 'Backend' : 'Frontend'} in ${names.short(domid)}`),
     h('p', { class: 'faint path' }, h('a', { href: `#/store${path}` }, path)),
     there === false && h('p', { class: 'bad' }, 'there is no such directory'),
-    error !== undefined && h('p', { class: 'bad' }, error),
+    error !== undefined && h('p', { class: 'bad' }, cut(error)),
     h(
       'ol',
       { 'aria-label': `States of the ${end}` },
@@ -72,6 +72,11 @@ function machine(
   );
 }
 
+/** What a guest writes may be long; the store has all of it. */
+function cut(text: string): string {
+  return text.length > VALUE_SHOWN ? `${text.slice(0, VALUE_SHOWN)}…` : text;
+}
+
 /** Keys that make the shared memory and the bell: what a handshake is about. */
 const wiring =
   /(^|\/)((tx-|rx-|ctrl-)?ring-ref\d*|event-channel(-tx|-rx|-ctrl)?|port|ring-page-order|num-ring-pages|protocol)$/;
@@ -87,15 +92,19 @@ function told({ backend, frontend }: Device): VNode {
       'div',
       {},
       h('h3', {}, title),
+      keys.length > KEYS_SHOWN &&
+        h('p', { class: 'faint' }, `${KEYS_SHOWN} of ${keys.length} keys; all of them are in the store`),
       keys.length === 0
         ? h('p', { class: 'faint' }, 'nothing yet')
         : h(
             'dl',
             { class: 'keys' },
-            keys.map(([key, value]) => [
-              h('dt', { key: `k${key}`, class: wiring.test(key) ? 'wiring' : undefined }, key),
-              h('dd', { key: `v${key}` }, value === '' ? '“”' : value),
-            ]),
+            keys
+              .slice(0, KEYS_SHOWN)
+              .map(([key, value]) => [
+                h('dt', { key: `k${key}`, class: wiring.test(key) ? 'wiring' : undefined }, key),
+                h('dd', { key: `v${key}` }, value === '' ? '“”' : cut(value)),
+              ]),
           ),
     );
   return h(
@@ -105,6 +114,9 @@ function told({ backend, frontend }: Device): VNode {
     list('The frontend tells', keysOf(frontend)),
   );
 }
+
+const KEYS_SHOWN = 100;
+const VALUE_SHOWN = 300;
 
 /** A key's value, whether the service gives it as text or as a value with both forms. */
 function textOf(value: unknown): string {
@@ -142,7 +154,7 @@ function timeline(device: Device, moments: readonly Moment[], names: Names, auth
     h('h3', {}, 'Who wrote what when'),
     !authors && h('p', { class: 'faint' }, 'This daemon does not tell who writes.'),
     shown.length === 0
-      ? h('p', { class: 'faint' }, 'Nothing was written since this page is looking.')
+      ? h('p', { class: 'faint' }, 'Nothing was written since this page was opened.')
       : h(
           'div',
           { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Timeline', ref: stayAtEnd },

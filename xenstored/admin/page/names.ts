@@ -4,6 +4,9 @@
 import type { Change, Domain } from './types.ts';
 import { shownValue } from './words.ts';
 
+/** A guest that chooses its name chooses its length. */
+const LETTERS_MAX = 48;
+
 export class Names {
   readonly #names = new Map<number, string>();
 
@@ -22,7 +25,8 @@ export class Names {
 
   /** Of a domain that has none: undefined. */
   of(domid: number): string | undefined {
-    return this.#names.get(domid) || (domid === 0 ? 'Domain-0' : undefined);
+    const name = this.#names.get(domid) || (domid === 0 ? 'Domain-0' : undefined);
+    return name !== undefined && name.length > LETTERS_MAX ? `${name.slice(0, LETTERS_MAX)}…` : name;
   }
 
   called(domid: number): string {

@@ -7,7 +7,15 @@ import { type Child, h, type VNode } from './dom.ts';
 import { Editor } from './editor.ts';
 import type { Change, StoreNode } from './types.ts';
 import { fromBase64, hexDump } from './value.ts';
-import { ago, baseName, bytes, childPath, parentPath, permissionLetters, permissionWords } from './words.ts';
+import {
+  ago,
+  baseName,
+  childPath,
+  counted,
+  parentPath,
+  permissionLetters,
+  permissionWords,
+} from './words.ts';
 
 export interface PaneOptions {
   jump(path: string): void;
@@ -165,7 +173,7 @@ export class NodePane {
           h('dd', {}, h('code', {}, node.etag), this.#copy(node.etag, 'ETag')),
         ],
         h('dt', {}, 'Size'),
-        h('dd', {}, value.masked ? 'not told' : bytes(fromBase64(value.base64).length)),
+        h('dd', {}, value.masked ? 'not told' : counted(fromBase64(value.base64).length, 'byte')),
       ),
       children.length > 0 && this.#children(node),
     ];

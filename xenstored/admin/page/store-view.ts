@@ -52,9 +52,19 @@ export class StoreView implements View {
     return h(
       'div',
       { class: 'store' },
-      h('section', { class: 'side', 'aria-label': 'Tree' }, this.#search.render(), this.#tree.render()),
+      h(
+        'section',
+        { class: 'side', 'aria-label': 'Tree' },
+        this.#search.render(),
+        this.#waiting(),
+        this.#tree.render(),
+      ),
       this.#pane.render(),
     );
+  }
+
+  #waiting(): Child {
+    return this.#app.model.size === 0 && h('p', { class: 'waiting faint' }, 'Loading…');
   }
 
   #jump(path: string): void {

@@ -70,6 +70,7 @@ export function ago(ms: number): string {
   return `${Math.floor(seconds / 3600)} h ago`;
 }
 
-export function bytes(size: number): string {
-  return size === 1 ? '1 byte' : `${size} bytes`;
+/** `1 byte`, `2 bytes`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
