@@ -34,9 +34,14 @@ while [ ! -e /tmp/enough ]; do
   sleep 0.3
 done`;
 
-/** In a driver domain: serves a file of its own. */
+/** In a driver domain: serves a file of its own. What `xl devd` does there with a real script a loop does. */
 const SERVER = `
 truncate -s 16M /disk.raw
+while sleep 0.5; do
+  for at in $(xenstore-ls -f backend 2>/dev/null | sed -n 's|/script = .*||p'); do
+    xenstore-exists $at/hotplug-status || xenstore-write $at/physical-device-path /disk.raw $at/hotplug-status connected
+  done
+done &
 node /app/dist/blkback/main.js --platform xen --run /run/stubdom0 2>&1`;
 
 const USER = `
@@ -55,11 +60,11 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "stubdom0's hot-plug writes what xl's does",
     stores: ['c', 'ours'],
-    limitS: 480,
+    limitS: 900,
     async run(lab) {
       const driver = lab.guest({ name: 'driver', config: ['driver_domain=1'] });
       const backend = await ready(lab, driver, '-p');
-      const hand = lab.sh(HAND(backend), { limitS: 480 });
+      const hand = lab.sh(HAND(backend), { limitS: 900 });
       try {
         const guest = lab.guest({ name: 'plugged', config: ["pvcalls=['backend=driver']"] });
         const domid = await ready(lab, guest, '-p');
@@ -118,7 +123,7 @@ export const scenarios: readonly Scenario[] = [
     name: "a disk in a driver domain: our blkback there, stubdom0's hot-plug",
     stores: ['ours', 'c'],
     needs: ['node'],
-    limitS: 480,
+    limitS: 900,
     async run(lab) {
       const driver = lab.guest({
         name: 'driver',
@@ -134,6 +139,21 @@ export const scenarios: readonly Scenario[] = [
       await lab.step('block-attach', () =>
         said(lab, ['block-attach', 'user', 'format=raw,vdev=xvdb,access=rw,backend=driver,target=/disk.raw']),
       );
+      await lab.step('it is connected', async () => {
+        try {
+          await lab.until(
+            'it is',
+            async () => {
+              const { stdout } = await said(lab, ['block-list', 'user']);
+              return / 4 +\d+ +\d+ +\/local/.test(stdout);
+            },
+            60,
+          );
+        } catch (error) {
+          lab.log((await lab.sh('xenstore-ls -fp | grep vbd')).stdout);
+          throw error;
+        }
+      });
       await lab.step('it is used', () => user.says(/HOLDS/));
       const { stdout: listed } = await said(lab, ['block-list', 'user']);
       assert.match(listed, new RegExp(`^51728 ${await driver.domid()} +\\d+ +4 `, 'm'));

@@ -10,7 +10,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "stubdom0 sshd on real Xen, and OpenSSH's client",
     stores: ['ours', 'c'],
-    limitS: 480,
+    limitS: 900,
     async run(lab) {
       if (!existsSync('/usr/bin/ssh')) {
         lab.log('not tried: this machine has no ssh (apt-get install openssh-client)');

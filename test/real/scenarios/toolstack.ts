@@ -19,7 +19,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stubdom0 beside xl: a guest made, looked at, driven and ended',
     stores: ['c', 'ours'],
-    limitS: 480,
+    limitS: 900,
     async run(lab) {
       await lab.bridge();
       const [disk, more] = [await lab.ramDisk(), await lab.ramDisk()];
@@ -120,7 +120,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stubdom0 on real Xen: what is killed on its way, what is refused, and gc',
     stores: ['ours', 'c'],
-    limitS: 480,
+    limitS: 900,
     async run(lab) {
       const disk = await lab.ramDisk();
       const guest = lab.guest({
