@@ -7,11 +7,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { showAsItIs } from '../../osdep/os/pty.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { currentDirectory } from '../io/directory.ts';
 import { Fault } from '../io/fault.ts';
 import { RemoteToolstack } from '../io/remote.ts';
+import { setRaw } from '../io/terminal.ts';
 import type { Toolstack } from '../io/toolstack.ts';
 import { XlToolstack } from '../io/xl.ts';
 import type { Session, Terminal } from './session.ts';
@@ -121,9 +121,7 @@ class LocalTerminal implements Terminal {
   }
 
   setRaw(raw: boolean): void {
-    process.stdin.setRawMode(raw);
-    // Node's raw mode is that of programs that write lines; what comes now writes screens. Leaving it, Node restores both.
-    if (raw) showAsItIs(process.stdin.fd);
+    setRaw(process.stdin, raw);
   }
 }
 

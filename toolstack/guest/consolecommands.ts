@@ -1,13 +1,24 @@
 /** What a small guest can be asked at its terminals: how long it has been up, what its devices are doing, to say something, to end. */
 import type { Clock } from '../../osdep/clock.ts';
 import type { Client } from '../../xenstored/client/index.ts';
-import { parseState, stateName } from '../../xenstored/xenbus/state.ts';
 import type { ShellCommand } from './consoleshell.ts';
 
 export interface CommandsOptions {
   readonly store: Client;
   readonly clock: Pick<Clock, 'now'>;
 }
+
+const states = [
+  'absent',
+  'Initialising',
+  'InitWait',
+  'Initialised',
+  'Connected',
+  'Closing',
+  'Closed',
+  'Reconfiguring',
+  'Reconfigured',
+];
 
 export function guestCommands({ store, clock }: CommandsOptions): Readonly<Record<string, ShellCommand>> {
   const since = clock.now();
@@ -30,8 +41,8 @@ async function devices(store: Client): Promise<string[]> {
   const lines: string[] = [];
   for (const kind of await store.directory('device').catch(() => [])) {
     for (const id of await store.directory(`device/${kind}`)) {
-      const state = await store.findText(`device/${kind}/${id}/state`);
-      if (state !== undefined) lines.push(`${kind} ${id}: ${stateName(parseState(state))}`);
+      const state = Number((await store.findText(`device/${kind}/${id}/state`)) ?? Number.NaN);
+      if (!Number.isNaN(state)) lines.push(`${kind} ${id}: ${states[state] ?? state}`);
     }
   }
   return lines.length > 0 ? lines : ['none'];
