@@ -17,7 +17,8 @@ const [reads, writes] = ['the-token-that-reads', 'the-token-that-writes'];
 
 interface Daemon {
   readonly socketPath: string;
-  restart?(): Promise<void>;
+  /** `away`: done while there is none. */
+  restart?(away: () => Promise<unknown>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -26,9 +27,10 @@ async function ours(): Promise<Daemon> {
   let process = await scene.serve('--database', 'memory');
   return {
     socketPath: scene.socketPath,
-    restart: async () => {
+    restart: async (away) => {
       process.child.kill('SIGKILL');
       await process.ended;
+      await away();
       process = await scene.serve('--database', 'memory');
     },
     stop: () => scene.clean(),
@@ -163,6 +165,12 @@ describe.each(daemons)('%s', (name, start, missing) => {
     const author = name === 'our daemon' ? 'domain 0' : 'unknown';
     const moments = page.locator('.timeline tbody tr').filter({ hasText: author });
     await moments.filter({ hasText: 'frontend' }).filter({ hasText: '4 Connected' }).waitFor();
+    if (name === 'our daemon') {
+      // One after the other, and gone before anybody reads them.
+      await Promise.all([5, 6, 1].map((state) => client.write(`${front}/state`, `${state}`)));
+      for (const state of ['5 Closing', '6 Closed'])
+        await moments.filter({ hasText: 'frontend' }).filter({ hasText: state }).waitFor();
+    }
     await page.goto(`${origin}/#/daemon`);
     await page.getByRole('heading', { name: 'Connections' }).waitFor();
     await expect.poll(() => page.getByText('Loading…').count()).toBe(0);
@@ -172,7 +180,7 @@ describe.each(daemons)('%s', (name, start, missing) => {
     if (!daemon.restart) return skip('only our daemon is ended here');
     await page.goto(`${origin}/#/store/local/domain/3/name`);
     await row('/local/domain/3/name').waitFor();
-    await daemon.restart();
+    await daemon.restart(() => status('Daemon away'));
     await client.write('/local/domain/4/name', 'another world');
     await page.goto(`${origin}/#/store/local/domain/4/name`);
     await row('/local/domain/4/name').filter({ hasText: 'another world' }).waitFor();
