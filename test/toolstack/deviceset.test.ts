@@ -26,6 +26,21 @@ test("interfaces are counted from the highest number that is given, and have add
   expect(filledIn(made, bytes)).toEqual(made);
 });
 
+test("an address that is made up is nobody else's on the host, nor another interface's of the same domain", () => {
+  let next = 0;
+  const counting = (): Uint8Array => new Uint8Array([0, 0, next++]);
+  const config = configOf('vif=["","mac=00:16:3e:00:00:01",""]');
+  const macs = filledIn(config, counting, ['00:16:3e:00:00:00']).vifs.map(({ mac }) => mac);
+  expect(macs).toEqual(['00:16:3e:00:00:02', '00:16:3e:00:00:01', '00:16:3e:00:00:03']);
+  const parsed = parseVif([]);
+  if (!parsed.ok) throw new Error(parsed.error);
+  next = 0;
+  const more = withDevice(filledIn(config, counting), parsed.value, () => new Uint8Array([0, 0, next++]), [
+    '00:16:3e:00:00:03',
+  ]);
+  expect(new Set(more.config.vifs.map(({ mac }) => mac)).size).toBe(4);
+});
+
 test('a device more, and one less', () => {
   const config = filledIn(configOf('vif=[""]\ndisk=["/a,,xvda"]'), bytes);
   const parsed = parseVif(['bridge=br0']);

@@ -22,12 +22,19 @@ export function labelOf(kind: DeviceConfig['kind'], devid: number, vdev?: string
 
 /**
  * Nothing left open that stays the same over a domain's life, its reboots included: numbers of interfaces as libxl counts them, their addresses.
- * `randomBytes`: so many.
+ * `randomBytes`: so many. `taken`: addresses that others have; in 23 random bits, two of a thousand interfaces are the same one time in seventeen.
  */
-export function filledIn(config: DomainConfig, randomBytes: (length: number) => Uint8Array): DomainConfig {
+export function filledIn(
+  config: DomainConfig,
+  randomBytes: (length: number) => Uint8Array,
+  taken: Iterable<string> = [],
+): DomainConfig {
+  const macs = new Set([...taken, ...config.vifs.flatMap(({ mac }) => mac ?? [])]);
   return {
     ...config,
-    vifs: numbered(config.vifs).map((vif): VifConfig => ({ ...vif, mac: vif.mac ?? xenMac(randomBytes(3)) })),
+    vifs: numbered(config.vifs).map(
+      (vif): VifConfig => ({ ...vif, mac: vif.mac ?? freeMac(macs, randomBytes) }),
+    ),
     sockets: numbered(config.sockets),
   };
 }
@@ -37,13 +44,14 @@ export function withDevice(
   config: DomainConfig,
   device: DeviceConfig,
   randomBytes: (length: number) => Uint8Array,
+  taken: Iterable<string> = [],
 ): { readonly config: DomainConfig; readonly device: DeviceConfig } {
   const rest = withoutDevice(config, device.kind, devidOf(device));
   switch (device.kind) {
     case 'vbd':
       return { config: { ...rest, disks: [...rest.disks, device] }, device };
     case 'vif': {
-      const made = filledIn({ ...rest, vifs: [...rest.vifs, device] }, randomBytes);
+      const made = filledIn({ ...rest, vifs: [...rest.vifs, device] }, randomBytes, taken);
       return { config: made, device: made.vifs.at(-1)! };
     }
     case 'pvcalls': {
@@ -107,6 +115,16 @@ export function deviceClash(config: DomainConfig): string | undefined {
 function numbered<D extends { readonly devid: number | undefined }>(devices: readonly D[]): D[] {
   let last = Math.max(-1, ...devices.map(({ devid }) => devid ?? -1));
   return devices.map((device) => (device.devid === undefined ? { ...device, devid: ++last } : device));
+}
+
+const TRIES = 100;
+
+/** From then on it is taken. */
+function freeMac(taken: Set<string>, randomBytes: (length: number) => Uint8Array): string {
+  let mac = xenMac(randomBytes(3));
+  for (let tries = 1; taken.has(mac) && tries < TRIES; tries++) mac = xenMac(randomBytes(3));
+  taken.add(mac);
+  return mac;
 }
 
 /** Xen's own prefix, and as libxl the first bit of the rest is 0. */

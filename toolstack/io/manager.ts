@@ -143,7 +143,7 @@ export class Manager implements Toolstack {
 
   async attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry> {
     return await this.#alone(domain, async (record, domid) => {
-      const more = withDevice(record.config, device, randomBytes);
+      const more = withDevice(record.config, device, randomBytes, this.#table.macs());
       const placed = await this.#parts.hotplug.place(domid, more.config.type, more.device);
       await this.#parts.makeRoom(placed.name.backendDomid);
       const made = await this.#parts.hotplug.attach(placed);
@@ -196,7 +196,7 @@ export class Manager implements Toolstack {
       throw new Fault(
         `${config.name}: device_model: a domain of type ${config.type} has none; write type="hvm"`,
       );
-    const whole = filledIn(config, randomBytes);
+    const whole = filledIn(config, randomBytes, this.#table.macs());
     const clash = deviceClash(whole);
     if (clash !== undefined) throw new Fault(`${config.name}: ${clash}`);
     return whole;

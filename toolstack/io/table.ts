@@ -22,6 +22,7 @@ export class Table {
   readonly #rows = new Map<string, Row>();
   readonly #uuids = new Map<string, string>();
   readonly #waiting = new Set<() => void>();
+  #devices = 0;
 
   /** Throws Fault: its name or uuid is another's. */
   add(record: DomainRecord, creating?: AbortController): void {
@@ -29,6 +30,7 @@ export class Table {
     if (this.#uuids.has(config.name)) throw new Fault(`a domain named ${config.name} is there already`);
     if (this.#rows.has(uuid)) throw new Fault(`a domain with uuid ${uuid} is there already`);
     this.#rows.set(uuid, { record, creating, name: config.name, work: Promise.resolve() });
+    this.#devices += devicesOf(record);
     this.#uuids.set(config.name, uuid);
   }
 
@@ -42,6 +44,7 @@ export class Table {
       this.#uuids.delete(row.name);
       this.#uuids.set(name, record.uuid);
     }
+    this.#devices += devicesOf(record) - devicesOf(row.record);
     row.record = record;
     row.name = name;
     this.changed();
@@ -57,6 +60,7 @@ export class Table {
     const row = this.#rows.get(uuid);
     if (row === undefined) return;
     this.#rows.delete(uuid);
+    this.#devices -= devicesOf(row.record);
     this.#uuids.delete(row.name);
     this.changed();
   }
@@ -76,7 +80,12 @@ export class Table {
 
   /** How many there are of all, consoles among them. */
   devices(): number {
-    return this.all().reduce((sum, { record }) => sum + 1 + devicesIn(record.config).length, 0);
+    return this.#devices;
+  }
+
+  /** Addresses of interfaces. */
+  macs(): string[] {
+    return this.all().flatMap(({ record }) => record.config.vifs.flatMap(({ mac }) => mac ?? []));
   }
 
   /** One at a time for each domain, in the order of asking. */
@@ -107,4 +116,9 @@ export class Table {
   changed(): void {
     for (const wake of [...this.#waiting]) wake();
   }
+}
+
+/** Its console among them. */
+function devicesOf({ config }: DomainRecord): number {
+  return 1 + devicesIn(config).length;
 }
