@@ -171,6 +171,16 @@ test('create -v tells each step; -q tells nothing', async () => {
   expect(odd.session.stderr).toMatch(/^g1\.cfg:4: memry .*memory/);
 });
 
+test('create: what an end has against a device is told, and the domain is there all the same', async () => {
+  const { stack, session } = withCfg();
+  const { entries } = stack;
+  stack.entries = [
+    { ...entries[0]!, domid: 8, kind: 'vbd', name: 'xvda', error: 'blkback says: no \x1b[2J' },
+  ];
+  expect(await runCommand(['create', 'g1.cfg'], session)).toBe(0);
+  expect(session.stderr).toBe('Parsing config from g1.cfg\nstubdom0: xvda: blkback says: no \\x1b[2J\n');
+});
+
 test('create: mistakes are told by file and line, those of the command line as such, and nothing is created', async () => {
   const { stack, session } = withCfg('name="g1"\nmemory="lots"\ndisk=["a,raw,nonsense,w"]\n');
   expect(await runCommand(['create', 'g1.cfg', 'vcpus=x'], session)).toBe(1);

@@ -124,6 +124,7 @@ test('a disk is taken on, listed, found, and leaves nothing', async () => {
   expect(await plug.list(7)).toMatchObject([
     { name: 'xvda', ringRef: 8, evtchn: -1, error: 'carol (domain 7) says: 12 no  [2Jmemory' },
   ]);
+  expect(await plug.complaints(7)).toEqual(['xvda: carol (domain 7) says: 12 no  [2Jmemory']);
   for (const text of ['xvda', '51712']) expect((await plug.find(7, 'vbd', text)).devid).toBe(51712);
   await expect(plug.find(7, 'vbd', 'xvdb')).rejects.toMatchObject({ kind: 'no device' });
   await expect(plug.attach(await plug.place(7, 'pv', disk('/e,raw,xvda')))).rejects.toThrow(

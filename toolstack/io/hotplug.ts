@@ -135,6 +135,21 @@ export class Hotplug {
     return await Promise.all(names.map((name) => this.#entry(name)));
   }
 
+  /** What either end has against a device of a domain: a line for each, `xvda: blkback (domain 2) says: ...`. */
+  async complaints(domid: number): Promise<string[]> {
+    const names = await this.#names(domid, kinds);
+    const said = await Promise.all(
+      names.map(async (name) => {
+        const [vdev, text] = await Promise.all([
+          this.#store.findText(`${libxlPath(name)}/dev`),
+          this.#said(name),
+        ]);
+        return text === undefined ? [] : [`${labelOf(kindOf(name), name.devid, vdev)}: ${text}`];
+      }),
+    );
+    return said.flat();
+  }
+
   /** By its number, its name (`xvda`, `vif0`), or a vif's mac. Throws Fault. */
   async find(domid: number, kind: Kind, text: string): Promise<DeviceEntry> {
     const wanted = text.toLowerCase();

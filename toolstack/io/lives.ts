@@ -19,6 +19,8 @@ import type { Entry, Table } from './table.ts';
 
 /** How often those are looked after of whom nobody tells. */
 const ROUND_MS = 2_000;
+/** Until a guest has had time to connect its devices, and somebody could have something against one. */
+const TOLD_MS = 3_000;
 /** Before one that ends again and again is started again. */
 const MODEL_PAUSE_MS = 1_000;
 
@@ -60,8 +62,10 @@ export class Lives {
   }
 
   /** A domain was made by us: how its processes end is told. */
-  begun({ record: { uuid, process }, started, model }: Made): void {
+  begun({ record, started, model }: Made): void {
+    const { uuid, process } = record;
     this.#children.add(uuid);
+    setTimeout(() => void this.#tellTroubles(record), TOLD_MS).unref();
     void started.over.then((how) => {
       // It may have been made anew meanwhile.
       if (this.#table.get(uuid)?.record.process?.born !== process?.born) return;
@@ -70,6 +74,17 @@ export class Lives {
       this.#bury(uuid);
     });
     void model?.over.then(() => this.#modelOver(uuid));
+  }
+
+  /** Whoever ordered the domain was told of it when its devices were ordered, not when they were used. */
+  async #tellTroubles({ uuid, domid, config }: DomainRecord): Promise<void> {
+    if (domid === undefined || this.#table.get(uuid)?.record.domid !== domid) return;
+    try {
+      for (const text of await this.#parts.hotplug.complaints(domid))
+        this.#parts.print(`guest ${config.name}: ${text}`);
+    } catch {
+      // A store that is just being started again has nobody's complaints to tell.
+    }
   }
 
   /** It is started again, as long as there is somebody whom it serves. */

@@ -2,13 +2,14 @@
 
 import { configJson } from '../../core/cfgjson.ts';
 import type { DomainConfig } from '../../core/config.ts';
-import type { CreateOrder, PlannedStep, Progress } from '../../core/toolstack.ts';
+import { devicesIn } from '../../core/deviceset.ts';
+import type { CreateOrder, DeviceEntry, PlannedStep, Progress } from '../../core/toolstack.ts';
 import { Fault } from '../../io/fault.ts';
 import { readConfig } from '../cfg.ts';
 import { joinConsole } from '../console.ts';
 import { domainsOf, find } from '../domains.ts';
 import type { Session } from '../session.ts';
-import { xlJson } from '../tables.ts';
+import { printable, xlJson } from '../tables.ts';
 import type { Given, Verb } from '../verb.ts';
 
 /** libxl's ERROR_FAIL and ERROR_INVAL, as exit codes of `xl create`. */
@@ -87,6 +88,7 @@ async function run(given: Given, session: Session): Promise<number> {
     return 0;
   }
   const domid = await make(order, given, session);
+  if (!flags.quiet && order.start === 'running') await warnOfDevices(session, config, domid);
   if (flags.json) session.out(`${JSON.stringify({ domid, name: config.name })}\n`);
   if (flags.c) return await joinConsole(session, String(domid), { type: 'pv', number: 0 });
   if (flags.F) await untilGone(session, config, domid);
@@ -138,6 +140,44 @@ function planText(steps: readonly PlannedStep[]): string {
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+const DEVICES_MS = 1_000;
+const DEVICES_LOOK_MS = 100;
+/** XenbusStateConnected. */
+const CONNECTED = 4;
+
+/**
+ * A domain is there when its backends have taken its devices on; that one cannot be used after all, its guest finds out. Until all are connected, or
+ * somebody has something against each that is not; a second at most, since guests take as long as they like. One of xl's always takes longer.
+ */
+async function warnOfDevices(session: Session, config: DomainConfig, domid: number): Promise<void> {
+  const kinds = [...new Set(devicesIn(config).map(({ kind }) => kind))];
+  if (kinds.length === 0 || session.toolstack.reader === 'xl') return;
+  const told = new Set<string>();
+  for (let waitedMs = 0; waitedMs <= DEVICES_MS && !session.signal.aborted; waitedMs += DEVICES_LOOK_MS) {
+    if (waitedMs > 0) await new Promise((resolve) => setTimeout(resolve, DEVICES_LOOK_MS));
+    let devices: DeviceEntry[];
+    try {
+      devices = (
+        await Promise.all(kinds.map((kind) => session.toolstack.devices(String(domid), kind)))
+      ).flat();
+    } catch (error) {
+      // It has ended meanwhile.
+      if (error instanceof Fault) return;
+      throw error;
+    }
+    for (const { name, error } of devices) {
+      if (error === undefined || told.has(name)) continue;
+      told.add(name);
+      session.err(`stubdom0: ${name}: ${printable(error)}\n`);
+    }
+    const open = devices.filter(
+      ({ name, frontendState, backendState }) =>
+        !told.has(name) && (frontendState !== CONNECTED || backendState !== CONNECTED),
+    );
+    if (open.length === 0) return;
+  }
 }
 
 const LOOK_MS = 500;
