@@ -20,7 +20,8 @@ import { rows } from './rows.ts';
 import { sock, sockTables } from './sock.ts';
 import { type StartScore, startup, startupTable } from './startup.ts';
 import { markdown, plain, type Table } from './table.ts';
-import { toolstack, toolstackTable } from './toolstack.ts';
+import { FEW, toolstack, toolstackTable } from './toolstack.ts';
+import { hostTable, wholeHost } from './wholehost.ts';
 
 /** Of the store, with contestants; of backends. */
 const STORE_PARTS = ['rows', 'domains', 'create', 'memory', 'startup', 'core', 'admin', 'toolstack'] as const;
@@ -186,8 +187,10 @@ async function main(): Promise<void> {
     show(adminTable(scores), scores, 'admin');
   }
   if (ofStore('toolstack')) {
-    const scores = await toolstack(who, pace.many, say);
-    show(toolstackTable(scores), scores, 'toolstack');
+    const scores = await toolstack(who, { others: pace.others, most: pace.many }, say);
+    const host = who.some(({ name }) => name === 'ours') ? await wholeHost(FEW, pace.many) : undefined;
+    show(toolstackTable(scores), { scores, host }, 'toolstack');
+    if (host !== undefined) show(hostTable(host), { scores, host }, 'toolstack');
   }
   if (wanted('net')) {
     const timing = { rounds, seconds: 2 * seconds };

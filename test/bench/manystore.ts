@@ -1,6 +1,6 @@
 /**
- * A domain manager of ours on any daemon: the hypervisor is one within this process, the guests' processes are none, and who serves devices is a connection that
- * takes each on as soon as it is ordered. So all that is left of a creation is what it asks of its store, request by request the same on every daemon.
+ * A domain manager of ours on any daemon: the hypervisor is a simulated one, the guests' processes are none, and who serves devices is a connection that takes
+ * each on as soon as it is ordered. All that is left of a creation is what it asks of its store, the same requests on every daemon.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
