@@ -2,7 +2,6 @@
  * A console's terminal as its viewer has it: bytes both ways, and its end. What it does not take is kept, and whoever types is asked to wait. Knows neither
  * domains nor where terminals come from.
  */
-import type { ReadStream } from 'node:tty';
 import { OsError } from '../../osdep/errno.ts';
 import { Poller, READABLE, WRITABLE } from '../../osdep/os/poll.ts';
 import { openTerminal, setWindow, showAsItIs } from '../../osdep/os/pty.ts';
@@ -107,7 +106,7 @@ export function joinTerminal(
 }
 
 /** The terminal that somebody sits at. Node's raw mode is that of programs that write lines; a guest writes screens. Leaving it, Node restores both. */
-export function setRaw(terminal: ReadStream, raw: boolean): void {
+export function setRaw(terminal: typeof process.stdin, raw: boolean): void {
   terminal.setRawMode(raw);
   if (raw) showAsItIs(terminal.fd);
 }
