@@ -162,7 +162,7 @@ describe.each(daemons)('%s', (name, start, missing) => {
     await client.write(`${front}/state`, '4');
     await now('backend').filter({ hasText: 'Connected' }).waitFor();
     await now('frontend').filter({ hasText: 'Connected' }).waitFor();
-    const author = name === 'our daemon' ? 'domain 0' : 'unknown';
+    const author = name === 'our daemon' ? '0 Domain-0' : 'unknown';
     const moments = page.locator('.timeline tbody tr').filter({ hasText: author });
     await moments.filter({ hasText: 'frontend' }).filter({ hasText: '4 Connected' }).waitFor();
     if (name === 'our daemon') {

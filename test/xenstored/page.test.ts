@@ -258,8 +258,8 @@ browsing('a handshake is seen as it happens, with who wrote what', async () => {
   await now('backend').filter({ hasText: 'Connected' }).waitFor();
   await page.locator('.line.good').waitFor();
   const lines = page.locator('.timeline tbody tr');
-  await lines.filter({ hasText: 'domain 1' }).filter({ hasText: '4 Connected' }).waitFor();
-  await lines.filter({ hasText: 'domain 5' }).filter({ hasText: '2 InitWait' }).waitFor();
+  await lines.filter({ hasText: '1 guest-1' }).filter({ hasText: '4 Connected' }).waitFor();
+  await lines.filter({ hasText: '5 blkback' }).filter({ hasText: '2 InitWait' }).waitFor();
   await page.getByText('As a table').click();
   await page.getByRole('cell', { name: '4 Connected' }).first().waitFor();
 });

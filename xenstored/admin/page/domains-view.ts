@@ -239,7 +239,11 @@ export class DomainsView implements View {
         key: `detail ${this.#chosen}`,
         tabindex: -1,
         'aria-label': domain ? names.short(domain.domid) : device ? `${device.kind} ${device.devid}` : words,
-        ref: (element) => queueMicrotask(() => element.focus()),
+        ref: (element) =>
+          queueMicrotask(() => {
+            element.focus({ preventScroll: true });
+            element.scrollIntoView();
+          }),
         on: {
           keydown: (event) => {
             if (event.key === 'Escape') location.hash = '#/domains';

@@ -142,7 +142,7 @@ function timeline(device: Device, moments: readonly Moment[], names: Names, auth
         { class: 'time', title: `+${duration(moment.at - before)} after the line above` },
         duration(moment.at - start),
       ),
-      h('td', { class: 'who' }, moment.by === undefined ? 'unknown' : names.words(moment.by)),
+      h('td', { class: 'who' }, moment.by === undefined ? 'unknown' : names.short(moment.by)),
       h('td', {}, end),
       h('td', {}, h('code', {}, key)),
       h('td', { class: 'value' }, saying(key, moment)),
