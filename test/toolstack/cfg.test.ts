@@ -91,6 +91,10 @@ ramdisk = [ "a" ]
 test.each([
   ['disk=["/a,foo,xvda"]', 'disk: foo is no format: it is one of raw, qcow, qcow2, vhd, empty, qed'],
   [
+    'disk=["constructor:/a,,xvda"]',
+    'disk: constructor: is no prefix that is known; a target with a colon in it is given as target=',
+  ],
+  [
     'disk=["/a,raw,xvdaa9x"]',
     'disk: xvdaa9x is no name for a disk: expected xvda (xvdb2, sda, hdc, d0p1 ...)',
   ],

@@ -114,7 +114,7 @@ function readWord(draft: Draft, word: string): void {
 
 /** False: it is none, and part of a target. */
 function readPrefix(draft: Draft, prefix: string, rest: string): boolean {
-  const format = oldFormats[prefix];
+  const format = Object.hasOwn(oldFormats, prefix) ? oldFormats[prefix] : undefined;
   if (format !== undefined) setFormat(draft, format);
   else if (oldScripts.includes(prefix)) setOnce(draft, 'script', `block-${prefix}`);
   else if (!oldWords.includes(prefix)) {

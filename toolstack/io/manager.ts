@@ -4,7 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { DomainInfo } from '../../osdep/ctrl.ts';
-import type { DeviceConfig, DomainConfig } from '../core/config.ts';
+import type { DeviceConfig, DomainConfig, VifConfig } from '../core/config.ts';
 import { terminalNode } from '../core/console.ts';
 import { deviceClash, filledIn, withDevice, withoutDevice } from '../core/deviceset.ts';
 import { plannedSteps } from '../core/domainplan.ts';
@@ -71,6 +71,7 @@ export class Manager implements Toolstack {
   async create(order: CreateOrder, progress: (made: Progress) => void, signal: AbortSignal): Promise<number> {
     const config = this.#checked(order.config);
     const uuid = config.uuid ?? randomUUID();
+    this.#tellSharedMacs(config.name, order.config.vifs);
     const creating = new AbortController();
     const making = { uuid, config, start: order.start, phase: 'creating', quickEnds: 0 } as const;
     this.#table.add(this.#keeper.blank(making), creating);
@@ -143,6 +144,7 @@ export class Manager implements Toolstack {
 
   async attach(domain: DomainRef, device: DeviceConfig): Promise<DeviceEntry> {
     return await this.#alone(domain, async (record, domid) => {
+      if (device.kind === 'vif') this.#tellSharedMacs(record.config.name, [device]);
       const more = withDevice(record.config, device, randomBytes, this.#table.macs());
       const placed = await this.#parts.hotplug.place(domid, more.config.type, more.device);
       await this.#parts.makeRoom(placed.name.backendDomid);
@@ -200,6 +202,17 @@ export class Manager implements Toolstack {
     const clash = deviceClash(whole);
     if (clash !== undefined) throw new Fault(`${config.name}: ${clash}`);
     return whole;
+  }
+
+  /** Addresses that somebody has chosen. Not refused, as by xl: two that are the same may be on bridges of their own, or nobody's any more. */
+  #tellSharedMacs(name: string, vifs: readonly VifConfig[]): void {
+    for (const { mac } of vifs) {
+      const other = mac === undefined ? undefined : this.#table.withMac(mac);
+      if (other !== undefined)
+        this.#parts.print(
+          `guest ${name}: ${mac} is the address of an interface of ${other.record.config.name}, too`,
+        );
+    }
   }
 
   #checkName(name: string, but: string | undefined): void {

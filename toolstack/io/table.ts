@@ -88,6 +88,13 @@ export class Table {
     return this.all().flatMap(({ record }) => record.config.vifs.flatMap(({ mac }) => mac ?? []));
   }
 
+  /** One that is there, and has an interface with this address. */
+  withMac(mac: string): Entry | undefined {
+    return this.all().find(
+      ({ record: { phase, config } }) => phase !== 'preserved' && config.vifs.some((vif) => vif.mac === mac),
+    );
+  }
+
   /** One at a time for each domain, in the order of asking. */
   exclusive<T>(uuid: string, work: () => Promise<T>): Promise<T> {
     const row = this.#rows.get(uuid);
