@@ -188,9 +188,11 @@ async function main(): Promise<void> {
   }
   if (ofStore('toolstack')) {
     const scores = await toolstack(who, { others: pace.others, most: pace.many }, say);
-    const host = who.some(({ name }) => name === 'ours') ? await wholeHost(FEW, pace.many) : undefined;
-    show(toolstackTable(scores), { scores, host }, 'toolstack');
-    if (host !== undefined) show(hostTable(host), { scores, host }, 'toolstack');
+    show(toolstackTable(scores), scores, 'toolstack');
+    if (who.some(({ name }) => name === 'ours')) {
+      const host = await wholeHost(FEW, pace.many);
+      show(hostTable(host), { scores, host }, 'toolstack');
+    }
   }
   if (wanted('net')) {
     const timing = { rounds, seconds: 2 * seconds };
