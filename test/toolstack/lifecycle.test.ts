@@ -75,4 +75,8 @@ test('a record is read as it was written; what is none is none', () => {
   expect(parseRecord(recordText(whole))).toEqual(JSON.parse(JSON.stringify(whole)));
   for (const text of ['', '{', 'null', '[]', '{"version":2}', '{"version":1,"uuid":"x"}'])
     expect(parseRecord(text)).toBeUndefined();
+  // What it lacks would be asked for whenever any domain is made.
+  expect(
+    parseRecord(recordText({ ...whole, config: { ...whole.config, disks: undefined! } })),
+  ).toBeUndefined();
 });

@@ -55,7 +55,8 @@ export function parseRecord(text: string): DomainRecord | undefined {
       record?.version === 1 &&
       typeof record.uuid === 'string' &&
       typeof record.phase === 'string' &&
-      typeof record.config?.name === 'string';
+      typeof record.config?.name === 'string' &&
+      [record.config.disks, record.config.vifs, record.config.sockets].every(Array.isArray);
     return complete ? (record as DomainRecord) : undefined;
   } catch {
     return undefined;

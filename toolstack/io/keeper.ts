@@ -8,7 +8,7 @@ import type { Creation } from '../core/domainplan.ts';
 import type { DomainRecord } from '../core/record.ts';
 import type { Progress } from '../core/toolstack.ts';
 import { DomainCreation, type Made } from './creation.ts';
-import { Fault } from './fault.ts';
+import { Fault, reasonOf } from './fault.ts';
 import type { Parts } from './parts.ts';
 import type { Table } from './table.ts';
 import { wipe } from './wipe.ts';
@@ -75,7 +75,7 @@ export class Keeper {
 
   /** Until nothing of it is left. */
   async remove(record: DomainRecord): Promise<void> {
-    if (record.phase !== 'creating') this.save({ ...record, phase: 'ending' });
+    if (record.phase !== 'creating') this.#saveIfPossible({ ...record, phase: 'ending' });
     await wipe(this.#parts, record, 'record');
     this.#table.remove(record.uuid);
   }
@@ -83,6 +83,16 @@ export class Keeper {
   /** All of it but its record and its row. */
   async clear(record: DomainRecord): Promise<void> {
     await wipe(this.#parts, record, 'but its record');
+  }
+
+  /** A full disk must not keep a domain whose user wants it gone. */
+  #saveIfPossible(record: DomainRecord): void {
+    try {
+      this.save(record);
+    } catch (error) {
+      this.#parts.log.warn({ domain: record.config.name }, `not written down: ${reasonOf(error)}`);
+      this.#table.update(record);
+    }
   }
 
   save(record: DomainRecord): void {

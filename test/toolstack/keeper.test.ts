@@ -1,0 +1,35 @@
+// Domains that are taken away whatever becomes of what is written down about them.
+import { expect, test, vi } from 'vitest';
+import type { DomainRecord } from '../../toolstack/core/record.ts';
+import { Keeper } from '../../toolstack/io/keeper.ts';
+import type { Parts } from '../../toolstack/io/parts.ts';
+import { Table } from '../../toolstack/io/table.ts';
+import { guestNamed } from './servicehost.ts';
+
+test('a domain can be taken away though the disk is full', async () => {
+  const full = (): never => {
+    throw new Error('ENOSPC: no space left on device, write');
+  };
+  const remove = vi.fn();
+  const parts = {
+    records: { save: full, remove },
+    ctrl: { getDomainInfoList: () => [] },
+    log: { warn: () => {} },
+  } as unknown as Parts;
+  const nothing = { domid: undefined, process: undefined, model: undefined, endedBy: undefined };
+  const record: DomainRecord = {
+    version: 1,
+    uuid: '6d0c9e0f-23c5-4a53-8f3c-5f1f6b1c2d3e',
+    phase: 'running',
+    config: guestNamed('full'),
+    start: 'running',
+    madeMs: 0,
+    quickEnds: 0,
+    ...nothing,
+  };
+  const table = new Table();
+  table.add(record);
+  await new Keeper(parts, table, () => {}).remove(record);
+  expect(remove).toHaveBeenCalledWith(record.uuid);
+  expect(table.all()).toEqual([]);
+});
