@@ -14,7 +14,7 @@ import {
   statSync,
   truncateSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { logName } from '../core/consolelog.ts';
 import { modelName } from '../core/model.ts';
@@ -114,20 +114,26 @@ export function removeLogs(run: string, name: string): void {
   for (const one of [name, modelName(name)]) rmSync(guestLog(run, one), { force: true });
 }
 
-/** Of domains that are gone the last ones are kept. */
+/** Of domains that are gone the last ones are kept, and of their consoles. */
 export function pruneLogs(run: string, names: readonly string[]): void {
-  const theirs = new Set(
-    [BULK, ...names].flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]),
-  );
-  const logs = join(run, 'logs');
-  const gone = (existsSync(logs) ? readdirSync(logs) : [])
-    .filter((file) => /^guest-.*\.log$/.test(file))
-    .map((file) => join(logs, file))
-    .filter((path) => !theirs.has(path));
-  if (gone.length <= LOGS_KEPT) return;
+  const theirs = [BULK, ...names].flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]);
+  prune(join(run, 'logs'), new Set(theirs.map((path) => basename(path))));
+  prune(join(run, 'logs', 'console'), new Set(names.map(logName)));
+}
+
+/** `kept`: logs whose domains are there. Those that were set aside go with theirs. */
+function prune(folder: string, kept: ReadonlySet<string>): void {
+  const files = new Map<string, string[]>();
+  for (const file of existsSync(folder) ? readdirSync(folder) : []) {
+    const log = /^(guest-.*\.log)(\.\d+)?$/.exec(file)?.[1];
+    if (log !== undefined && !kept.has(log)) files.set(log, [...(files.get(log) ?? []), join(folder, file)]);
+  }
+  if (files.size <= LOGS_KEPT) return;
   const age = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const oldest = gone.sort((a, b) => age(a) - age(b)).slice(0, gone.length - LOGS_KEPT);
-  for (const path of oldest) for (const one of [path, `${path}.1`]) rmSync(one, { force: true });
+  const youngest = (paths: readonly string[]): number => Math.max(...paths.map(age));
+  const gone = [...files.values()].map((paths) => ({ paths, age: youngest(paths) }));
+  const oldest = gone.sort((a, b) => a.age - b.age).slice(0, gone.length - LOGS_KEPT);
+  for (const path of oldest.flatMap(({ paths }) => paths)) rmSync(path, { force: true });
 }
 
 /** A log that has grown too long begins anew, and what it held is kept beside it. Whoever writes to it goes on. */
