@@ -8,6 +8,7 @@ import { guestConfig } from '../../toolstack/core/guestconfig.ts';
 import type { Progress } from '../../toolstack/core/toolstack.ts';
 import { readRecords } from '../../toolstack/io/records.ts';
 import { guestNamed, ServiceHost } from './servicehost.ts';
+import { type Ended, stubdom0 } from './uphost.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -95,6 +96,22 @@ describe('a manager that is killed', () => {
     await host.toolstack.destroy('stays');
     await nothingIsLeft();
   });
+});
+
+test('a second manager beside the first is refused, and takes up nothing', async () => {
+  const stays = guestNamed('half', { kernel: idle() });
+  let second: Promise<Ended> | undefined;
+  const made = make(stays, () => {
+    second ??= stubdom0('serve', '--run', host.run);
+  });
+  await made;
+  expect(await second).toMatchObject({
+    code: 1,
+    stderr: `stubdom0: a toolstack serves ${host.run} already\n`,
+  });
+  expect(await names()).toEqual(['half']);
+  await host.toolstack.destroy('half');
+  await nothingIsLeft();
 });
 
 test('a manager that is killed while it makes a domain anew has it made by the next', async () => {

@@ -7,12 +7,14 @@ import { join } from 'node:path';
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { hypervisorPaths } from '../../osdep/sim/start.ts';
 import { connect } from '../../xenstored/client/index.ts';
-import { manage } from '../io/manage.ts';
+import { reasonOf } from '../io/fault.ts';
+import { claimHost, manage } from '../io/manage.ts';
 import { toolstackSocket } from '../io/orders.ts';
 import { serveToolstack } from '../io/server.ts';
 import { simulation } from './simulation.ts';
 
 export async function serve(run: string): Promise<number> {
+  const alone = claimHost(run);
   const ending = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
     if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => resolve()).resume();
@@ -26,11 +28,19 @@ export async function serve(run: string): Promise<number> {
     environment: (domid, life) => simulation.environment(platform, run, domid, life),
     print: (text) => console.log(text),
   });
-  const server = await serveToolstack(toolstackSocket(run), manager);
-  console.log('toolstack is ready');
-  await ending;
-  await server.close();
+  try {
+    const server = await serveToolstack(toolstackSocket(run), manager);
+    console.log('toolstack is ready');
+    await server.serving;
+    await ending;
+    await server.close();
+  } catch (error) {
+    // Whoever looks after it starts it again; without an end of its own it would go on without orders.
+    console.error(`stubdom0: ${reasonOf(error)}`);
+    process.exit(1);
+  }
   await manager.close();
   await store.close();
+  alone.release();
   process.exit(0);
 }

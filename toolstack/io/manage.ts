@@ -1,7 +1,10 @@
 /**
  * Puts a domain manager together from what a host has: hypervisor, store, and who serves what. Knows no transport.
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Ctrl } from '../../osdep/ctrl.ts';
+import { lockFile } from '../../osdep/os/lockfile.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import { serviceOf } from '../core/host.ts';
 import { Bulk } from './bulk.ts';
@@ -26,6 +29,15 @@ export interface ManageOptions {
   readonly environment: (domid: number, life: DomainLife) => Record<string, string>;
   /** For people, a line. */
   readonly print: (text: string) => void;
+}
+
+/** Before anything is taken up: two managers would take back what the other one is just making. Throws Fault: one is there, or no host is. */
+export function claimHost(run: string): { release(): void } {
+  const folder = join(run, 'toolstack');
+  if (!existsSync(folder)) throw new Fault(`no host runs in ${run}`);
+  const lock = lockFile(join(folder, 'lock'));
+  if (lock === undefined) throw new Fault(`a toolstack serves ${run} already`);
+  return lock;
 }
 
 /** Throws Fault: no host is up there. */

@@ -5,8 +5,10 @@
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
 import { createConnection, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Progress } from '../core/toolstack.ts';
 import { Fault, reasonOf } from './fault.ts';
@@ -17,6 +19,8 @@ const BODY_MAX_BYTES = 1 << 20;
 const CONNECTIONS_MAX = 256;
 
 export interface ToolstackServer {
+  /** Rejects if it cannot take orders after all. */
+  readonly serving: Promise<unknown>;
   /** Takes no more orders, and breaks off those under way; resolves when all is undone. */
   close(): Promise<void>;
 }
@@ -27,7 +31,7 @@ export async function serveToolstack(path: string, toolstack: Toolstack): Promis
   const ending = new AbortController();
   const app = buildApp(toolstack, ending.signal, orders);
   app.catch(() => {});
-  // Orders may come before fastify is loaded.
+  // Orders may come before it is ready for them.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy());
     app.then(
@@ -42,6 +46,7 @@ export async function serveToolstack(path: string, toolstack: Toolstack): Promis
   await listening(server, path);
   chmodSync(path, 0o600);
   return {
+    serving: app,
     async close() {
       server.close();
       rmSync(path, { force: true });
@@ -117,7 +122,9 @@ async function buildApp(
   ending: AbortSignal,
   under: Set<Promise<void>>,
 ): Promise<FastifyInstance> {
-  const { fastify } = await import('fastify');
+  // After whoever waits for the door to be opened. Not by import(), which may answer a CommonJS module that is only half evaluated while much else is going on.
+  await setImmediate();
+  const { fastify } = createRequire(import.meta.url)('fastify') as typeof import('fastify');
   const app = fastify({
     bodyLimit: BODY_MAX_BYTES,
     forceCloseConnections: true,
