@@ -3,6 +3,7 @@
  * of fastify in this service, which is loaded when somebody asks for the first time. Knows nothing of where its answers come from.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
@@ -56,7 +57,8 @@ function listening(server: Server, path: string): Promise<void> {
 }
 
 async function buildApp({ sockets, decisions, policy, replacePolicy }: Answers): Promise<FastifyInstance> {
-  const { fastify } = await import('fastify');
+  // Not by import(), which may answer a CommonJS module that is only half evaluated while much else is going on.
+  const { fastify } = createRequire(import.meta.url)('fastify') as typeof import('fastify');
   const app = fastify({ bodyLimit: BODY_MAX_BYTES, requestTimeout: 10_000, forceCloseConnections: true });
   app.get('/sockets', async () => sockets());
   app.get('/decisions', async () => decisions());
