@@ -3,6 +3,7 @@
  * blkback: picks the machine, and serves the disks that toolstacks order in its backend directory, until it is told to stop. Whoever starts
  * it again goes on where it was, with the guests none the wiser. Decides nothing else.
  */
+import { openMachine } from '../osdep/machine.ts';
 import { runBackend } from '../xenstored/client/program.ts';
 import { RawDisks } from './disk/raw.ts';
 import { worthLookingMs } from './io/lookout.ts';
@@ -12,11 +13,7 @@ runBackend({
   name: 'blkback',
   linux: { driver: 'vbd', module: 'xen-blkback' },
   about: 'Serves disks for guests: every device below /local/domain/<own>/backend/vbd, as it comes and goes.',
-  platform: async (wanted, run) => {
-    const { simIsThere, simPlatform } = await import('../osdep/sim/client.ts');
-    if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
-    return (await import('../osdep/xen/platform.ts')).xenPlatform();
-  },
+  platform: openMachine,
   flags: {
     options: { 'look-out': { type: 'string' } },
     help: `  --look-out US       when disks have been busy, look for more to do for so many microseconds before

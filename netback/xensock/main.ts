@@ -3,6 +3,7 @@
  * xensock: picks the machine, and serves the sockets that toolstacks order in its backend directory, until it is told to stop. Whoever starts it
  * again goes on with guests that are connected. With the name of a query, it asks the one that runs. Decides nothing else.
  */
+import { openMachine } from '../../osdep/machine.ts';
 import { runBackend } from '../../xenstored/client/program.ts';
 import { Administration, flags } from './io/administration.ts';
 import { isQuery, runQuery } from './io/query.ts';
@@ -20,11 +21,7 @@ if (isQuery(args)) {
     linux: { driver: 'pvcalls', module: 'pvcalls-back' },
     about:
       'Serves sockets for guests: every device below /local/domain/<own>/backend/pvcalls, as it comes and goes.',
-    platform: async (wanted, run) => {
-      const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
-      if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
-      return (await import('../../osdep/xen/platform.ts')).xenPlatform();
-    },
+    platform: openMachine,
     flags,
     service: async (host, values) => {
       const { platform, recordDir, log } = host;

@@ -17,6 +17,7 @@ import { SimManage } from './manage.ts';
 
 /** What only a simulated domain has beside Xen's libraries. */
 export interface SimPlatform extends Platform {
+  readonly name: 'sim';
   readonly domid: number;
   /** The domain as a guest without libraries: its own port I/O, its own end, its own grant entries. */
   readonly guest: SimGuest;

@@ -33,8 +33,12 @@ export function xenIsThere(): boolean {
   return isControlDomain();
 }
 
+export interface XenPlatform extends Platform {
+  readonly name: 'xen';
+}
+
 /** Opens nothing yet, unless it has to ask. */
-export function xenPlatform({ domid }: XenOptions = {}): Platform {
+export function xenPlatform({ domid }: XenOptions = {}): XenPlatform {
   const handles = new HandleRegistry();
   const waiting = new Waiting();
   const openCall = (): Call => new XenCall(handles);

@@ -7,6 +7,7 @@ import type { Import } from './source.ts';
 /** A room by path: the first pattern that fits. `$1` and on are the pattern's groups. */
 const rooms: readonly (readonly [RegExp, string])[] = [
   [/^osdep\/errno\.ts$/, 'osdep/errno'],
+  [/^osdep\/machine\.ts$/, 'osdep/machine'],
   [/^osdep\/[^/]+$/, 'osdep'],
   [/^osdep\/sim\/world([./-].*)$/, 'osdep/sim/world'],
   [/^osdep\/(ring|os|sim|xen)\//, 'osdep/$1'],
@@ -24,6 +25,7 @@ const rooms: readonly (readonly [RegExp, string])[] = [
 const table: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^osdep\/errno$/, []],
   [/^osdep$/, ['osdep/errno']],
+  [/^osdep\/machine$/, ['osdep', 'osdep/sim', 'osdep/xen']],
   [/^osdep\/ring$/, ['osdep/errno']],
   [/^osdep\/os$/, ['osdep', 'osdep/errno', 'node', 'npm']],
   [/^osdep\/sim\/world$/, ['osdep', 'osdep/errno']],
@@ -93,14 +95,23 @@ const table: readonly (readonly [RegExp, readonly string[]])[] = [
       'osdep/errno',
       'osdep/ring',
       'osdep/os',
-      'osdep/xen',
-      'osdep/sim',
+      'osdep/machine',
       'node',
     ],
   ],
   [
     /\/(cli|ssh|main)$/,
-    ['own/', 'xenstored/client', 'osdep', 'osdep/errno', 'osdep/xen', 'osdep/sim', 'npm', 'node'],
+    [
+      'own/',
+      'xenstored/client',
+      'osdep',
+      'osdep/errno',
+      'osdep/xen',
+      'osdep/sim',
+      'osdep/machine',
+      'npm',
+      'node',
+    ],
   ],
   [/^xenstored\/stubdom$/, ['node', 'npm']],
   [/^setup$/, ['node']],

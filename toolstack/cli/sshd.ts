@@ -3,6 +3,7 @@
  * or until its standard input ends if it was started so. Exit code 0 after being asked to end.
  */
 import { join } from 'node:path';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { logToOutput } from '../io/log.ts';
 import type { Toolstack } from '../io/toolstack.ts';
@@ -46,10 +47,7 @@ export async function sshd(options: SshdOptions, toolstack: Toolstack): Promise<
   if (!/^\d{1,5}$/.test(asked) || port > 65_535)
     throw new Fault(`--port: ${asked} is no port`, { kind: 'usage' });
   const listen = options.listen ?? '127.0.0.1';
-  const ending = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
-    if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => resolve()).resume();
-  });
+  const ending = new Promise<void>((resolve) => onStop(resolve));
 
   const folder = join(statePath(options.state, process.env), 'ssh');
   const key = hostKey({ folder, hostKey: options.hostKey });

@@ -3,13 +3,13 @@
  * consoled: picks the machine, and serves the consoles of the domains whose toolstack says so, until it is told to stop. Whoever starts it again goes on where
  * it was. Decides nothing else.
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { lockFile } from '../../osdep/os/lockfile.ts';
-import type { Platform } from '../../osdep/platform.ts';
-import { connect } from '../../xenstored/client/index.ts';
+import { openMachine } from '../../osdep/machine.ts';
 import { limitLog } from '../../xenstored/client/loglimit.ts';
+import { claimDomain, storeOfHost } from '../../xenstored/client/servicelife.ts';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { serveConsoles } from './service.ts';
 
 const usage = `usage: consoled [--platform xen|sim] [--run DIR] [--log DIR [FLAGS]]
@@ -25,8 +25,6 @@ Serves the consoles of domains, as xenconsoled does: each as a terminal that its
 `;
 
 const XENS_PID_FILE = '/run/xen/xenconsoled.pid';
-/** It is told, then, what is missing. */
-const STORE_PATIENCE_MS = 2000;
 
 const log = limitLog(
   (line) => void process.stderr.write(`consoled: ${line}\n`),
@@ -60,16 +58,11 @@ async function serve(): Promise<void> {
     keep: number('--log-count', values['log-count'] ?? '4', 0),
     times: values.timestamp ? 'stamped' : 'plain',
   } as const;
-  const platform = await machine(values.platform, run);
-  // Without a hypervisor it ends here, rather than wait for a store for ever.
-  platform.openEvtchn().close();
+  const platform = await openMachine(values.platform, run);
   if (platform.name === 'xen') refuseBesideXens();
-  const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
-  const waits = setTimeout(() => log('waiting for the store'), STORE_PATIENCE_MS);
-  const store = await connect({ ...way, first: 'wait' });
-  clearTimeout(waits);
+  const store = await storeOfHost({ platform, run, log });
   const domid = platform.domid ?? Number(await store.readText('domid'));
-  claim(join(run, 'console'), domid);
+  claimDomain({ directory: join(run, 'console'), domid, name: 'consoled', what: 'consoles' });
   const consoles = serveConsoles({
     platform,
     store,
@@ -79,21 +72,8 @@ async function serve(): Promise<void> {
   });
   await consoles.ready;
   log(`ready for domain ${domid}'s consoles`);
-  const stop = (): void => {
-    void consoles.close().then(() => process.exit(0));
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
+  onStop(() => void consoles.close().then(() => process.exit(0)));
   await consoles.ended;
-}
-
-async function machine(wanted: string | undefined, run: string): Promise<Platform> {
-  if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
-    throw new Error(`--platform ${wanted}: neither xen nor sim`);
-  const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
-  if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) return simPlatform({ run });
-  return (await import('../../osdep/xen/platform.ts')).xenPlatform();
 }
 
 /** Both would take each console. */
@@ -106,13 +86,6 @@ function refuseBesideXens(): void {
   }
   if (/^\d+$/.test(pid) && existsSync(`/proc/${pid}`))
     throw new Error(`xenconsoled runs (process ${pid}): stop that one first`);
-}
-
-/** For as long as the process lives: two would take each other's consoles. */
-function claim(directory: string, domid: number): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (lockFile(join(directory, `lock-${domid}`)) === undefined)
-    throw new Error(`another consoled serves domain ${domid}'s consoles: stop that one first`);
 }
 
 function number(flag: string, text: string, least: number): number {

@@ -6,7 +6,13 @@ import { type Parsed, parseSockets, parseVif } from './cfgdevices.ts';
 import { parseDisk } from './cfgdisk.ts';
 import { type CfgKey, keyWarning } from './cfgkeys.ts';
 import { type CfgMistake, type CfgSetting, type CfgValue, readSettings } from './cfgsettings.ts';
-import type { DeviceConfig, DomainConfig, DomainType, EventAction } from './config.ts';
+import {
+  type DeviceConfig,
+  type DomainConfig,
+  type DomainType,
+  type EventAction,
+  eventActions,
+} from './config.ts';
 import { deviceTwice, devidOf } from './deviceset.ts';
 
 export type { CfgMistake };
@@ -20,16 +26,6 @@ export type CfgResult =
 const DEFAULT_MEMORY_MB = 32;
 const MEMORY_MAX_MB = 2 ** 31 - 1;
 const VCPUS_MAX = 4096;
-
-const eventActions: readonly EventAction[] = [
-  'destroy',
-  'restart',
-  'rename-restart',
-  'preserve',
-  'coredump-destroy',
-  'coredump-restart',
-  'soft-reset',
-];
 
 /** Never throws. `reader`: xl reads it as well, and what means something to xl alone is right. */
 export function parseCfg(text: string, reader?: 'xl'): CfgResult {

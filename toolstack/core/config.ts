@@ -6,14 +6,16 @@
 export type DomainType = 'pv' | 'pvh' | 'hvm';
 
 /** What becomes of a domain that ended (xl.cfg, "Event Actions"). */
-export type EventAction =
-  | 'destroy'
-  | 'restart'
-  | 'rename-restart'
-  | 'preserve'
-  | 'coredump-destroy'
-  | 'coredump-restart'
-  | 'soft-reset';
+export const eventActions = [
+  'destroy',
+  'restart',
+  'rename-restart',
+  'preserve',
+  'coredump-destroy',
+  'coredump-restart',
+  'soft-reset',
+] as const;
+export type EventAction = (typeof eventActions)[number];
 
 export interface DiskConfig {
   readonly kind: 'vbd';

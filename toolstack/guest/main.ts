@@ -6,6 +6,7 @@
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { ConsoleFront } from './console.ts';
 import { guestCommands } from './consolecommands.ts';
 import { Shell } from './consoleshell.ts';
@@ -46,9 +47,7 @@ const guest = new Guest({
   begun: Promise.race([web.settled, serving.catch(() => {}), patience]),
   onNeighbour: (domid, find, signal) => network.pingOn(domid, () => find('data/address'), signal),
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => guest.end());
-// Whoever started us holds the other end.
-if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => guest.end()).resume();
+onStop(() => guest.end());
 
 // They come when they come; a guest without devices is one, too.
 const driven = await Promise.all([

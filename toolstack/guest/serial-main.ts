@@ -5,6 +5,7 @@
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { ConsoleFront } from './console.ts';
 import { guestCommands } from './consolecommands.ts';
 import { Shell } from './consoleshell.ts';
@@ -36,9 +37,7 @@ const print = (text: string): void => {
 };
 
 const guest = new Guest({ store, clock, print });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => guest.end());
-// Whoever started us holds the other end.
-if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => guest.end()).resume();
+onStop(() => guest.end());
 const reason = await guest.run();
 await store.close();
 platform.guest.shutdown(reason);

@@ -2,10 +2,11 @@
  * How Xen's daemons are started on this machine, by which script and with which settings: facts from files. Judges nothing.
  * (Xen's tools/hotplug/Linux/launch-xenstore and Debian's /etc/init.d/xen)
  */
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Installed } from '../core/doctor.ts';
 import { packageRoot } from './hostfile.ts';
+import { isProgram } from './lookup.ts';
 
 /** Where Debian's /etc/init.d/xen looks for programs, whatever the user's PATH is. */
 const INIT_PATH = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
@@ -57,13 +58,4 @@ function settingsIn(path: string): { xenstored: string | undefined; type: string
 function programBeside(startedAs: string): string {
   const beside = join(dirname(startedAs), 'xenstored');
   return isProgram(beside) ? beside : join(packageRoot, 'dist/xenstored/main.js');
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

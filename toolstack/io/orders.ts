@@ -3,7 +3,14 @@
  * refused before anybody looks at it.
  */
 import { join } from 'node:path';
-import type { DeviceConfig, DiskConfig, DomainConfig, SocketsConfig, VifConfig } from '../core/config.ts';
+import {
+  type DeviceConfig,
+  type DiskConfig,
+  type DomainConfig,
+  eventActions,
+  type SocketsConfig,
+  type VifConfig,
+} from '../core/config.ts';
 import type { Progress } from '../core/toolstack.ts';
 import type { Toolstack } from './toolstack.ts';
 
@@ -89,15 +96,7 @@ const vifShape = shape(
 );
 const socketsShape = shape(sockets, ['devid', 'backend']);
 
-const event = oneOf(
-  'destroy',
-  'restart',
-  'rename-restart',
-  'preserve',
-  'coredump-destroy',
-  'coredump-restart',
-  'soft-reset',
-);
+const event = oneOf(...eventActions);
 
 const config: Record<keyof DomainConfig, Schema> = {
   name: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f/]+$' },

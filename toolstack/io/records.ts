@@ -2,12 +2,13 @@
  * The records of domains, each a file that is replaced whole: what is written is there after a kill, or what was there before is. Knows what
  * none of it means.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { FRESH_SUFFIX, replaceFile } from '../../osdep/os/wholefile.ts';
 import { type DomainRecord, parseRecord, recordText } from '../core/record.ts';
+import { namesIn } from './lookup.ts';
 
 const SUFFIX = '.json';
-const FRESH = '.new';
 
 export class Records {
   readonly #folder: string;
@@ -19,9 +20,7 @@ export class Records {
   }
 
   save(record: DomainRecord): void {
-    const path = this.#path(record.uuid);
-    writeFileSync(path + FRESH, recordText(record), { mode: 0o600 });
-    renameSync(path + FRESH, path);
+    replaceFile(this.#path(record.uuid), recordText(record));
   }
 
   has(uuid: string): boolean {
@@ -29,13 +28,13 @@ export class Records {
   }
 
   remove(uuid: string): void {
-    for (const path of [this.#path(uuid), this.#path(uuid) + FRESH]) rmSync(path, { force: true });
+    for (const path of [this.#path(uuid), this.#path(uuid) + FRESH_SUFFIX]) rmSync(path, { force: true });
   }
 
   /** What somebody was about to write when he was killed. */
   removeFresh(): void {
     for (const name of readdirSync(this.#folder))
-      if (name.endsWith(FRESH)) rmSync(join(this.#folder, name), { force: true });
+      if (name.endsWith(FRESH_SUFFIX)) rmSync(join(this.#folder, name), { force: true });
   }
 
   #path(uuid: string): string {
@@ -52,14 +51,6 @@ export function readRecords(run: string): DomainRecord[] {
     if (record !== undefined && name === `${record.uuid}${SUFFIX}`) records.push(record);
   }
   return records;
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
 
 function textOf(path: string): string {

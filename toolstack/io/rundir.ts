@@ -2,20 +2,10 @@
  * The run directory of a host: who owns it, what is in it, and that nothing of it stays. A lock that ends with its owner's process says
  * whether a host runs; the directory of a host whose owner died is taken over, its left-over processes ended. Knows no host.
  */
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { lockf } from '../../osdep/os/ffi.ts';
+import { replaceFile } from '../../osdep/os/wholefile.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { endGuests } from './hostguests.ts';
 import { ended, identify, isAlive, type ProcessId } from './identity.ts';
@@ -83,9 +73,7 @@ export class RunDirectory {
   }
 
   writeState(state: HostState): void {
-    const fresh = join(this.path, 'state.json.new');
-    writeFileSync(fresh, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
-    renameSync(fresh, join(this.path, 'state.json'));
+    replaceFile(join(this.path, 'state.json'), `${JSON.stringify(state, undefined, 2)}\n`);
   }
 
   /** Removes all of it, and gives it free. */

@@ -2,8 +2,8 @@
  * The stub domains of a host that serve its guests: each outlives its process, so that a killed one goes on with its guests' devices when it is started
  * again; and whether the machine has a way in to the guests' network. Knows no device.
  */
-import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../../osdep/os/wholefile.ts';
 import type { Client } from '../../xenstored/client/index.ts';
 import type { HostFile, ServiceName } from '../core/host.ts';
 import { reachedAt } from '../core/policy.ts';
@@ -151,8 +151,7 @@ export class Services {
     const text = this.#options.policy();
     if (text === this.#policy) return;
     this.#policy = text;
-    writeFileSync(`${this.#policyFile}.new`, text, { mode: 0o600 });
-    renameSync(`${this.#policyFile}.new`, this.#policyFile);
+    replaceFile(this.#policyFile, text);
   }
 }
 

@@ -2,8 +2,9 @@
  * The host's own stub domains, as whoever brought them up tells whoever makes domains for them to serve: `toolstack/services.json` in the run directory. Plain
  * data.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../../osdep/os/wholefile.ts';
 import { Fault, reasonOf } from './fault.ts';
 
 export interface ServiceDomain {
@@ -13,10 +14,8 @@ export interface ServiceDomain {
 }
 
 export function writeServices(run: string, services: readonly ServiceDomain[]): void {
-  const path = servicesPath(run);
   mkdirSync(join(run, 'toolstack'), { recursive: true, mode: 0o700 });
-  writeFileSync(`${path}.new`, `${JSON.stringify(services)}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  replaceFile(servicesPath(run), `${JSON.stringify(services)}\n`);
 }
 
 /** Throws Fault. */

@@ -2,9 +2,9 @@
  * Xen's own `xl`: where it is, run with a limit to patience, and what it has to say for itself in one line. Knows no command of it.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Fault } from './fault.ts';
+import { isProgram, namesIn } from './lookup.ts';
 
 /** Where distributions keep it: Debian in a folder of its version. */
 const LIBRARIES = '/usr/lib';
@@ -45,23 +45,6 @@ function findXl(env: NodeJS.ProcessEnv): string {
   if (found === undefined)
     throw new Fault('there is no xl, neither in PATH nor in /usr/lib/xen-*/bin: Xen comes with it');
   return found;
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function runXl(file: string, words: readonly string[], { signal }: XlOptions): Promise<string> {

@@ -2,9 +2,11 @@
  * What is written down of a domain while `xl create` makes it, so that whoever comes after a kill finds what to take back: a file, with the cfg file that xl
  * reads beside it. Once a domain is made, both are gone: from then on Xen knows all there is. Knows no step.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { FRESH_SUFFIX, replaceFile } from '../../osdep/os/wholefile.ts';
 import type { ProcessId } from './identity.ts';
+import { namesIn } from './lookup.ts';
 
 export interface XlRecord {
   readonly version: 1;
@@ -30,14 +32,12 @@ export class XlRecords {
   save(record: XlRecord, cfg: string): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     writeFileSync(this.cfgPath(record.uuid), cfg, { mode: 0o600 });
-    const path = this.#path(record.uuid);
-    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFile(this.#path(record.uuid), `${JSON.stringify(record)}\n`);
   }
 
   /** The record last: what has none is not looked for. */
   remove(uuid: string): void {
-    for (const path of [this.cfgPath(uuid), `${this.#path(uuid)}.new`, this.#path(uuid)])
+    for (const path of [this.cfgPath(uuid), this.#path(uuid) + FRESH_SUFFIX, this.#path(uuid)])
       rmSync(path, { force: true });
   }
 
@@ -50,14 +50,6 @@ export class XlRecords {
 
   #path(uuid: string): string {
     return join(this.#folder, `${uuid}.json`);
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }
 

@@ -4,9 +4,10 @@
  * `target` of its own). Privileged over that domain, and over nobody else. Whoever starts it again goes on where it was. Decides nothing else.
  */
 import { parseArgs } from 'node:util';
+import { type Machine, openMachine } from '../../osdep/machine.ts';
 import { Poller } from '../../osdep/os/poll.ts';
-import type { Platform } from '../../osdep/platform.ts';
 import { connect } from '../../xenstored/client/index.ts';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { parseNumber } from '../../xenstored/xenbus/value.ts';
 import { terminalNode } from '../core/console.ts';
 import { modelState } from '../core/model.ts';
@@ -40,7 +41,7 @@ async function serve(): Promise<void> {
     return;
   }
   const { run = process.env.STUBDOM0_RUN ?? '/run/stubdom0' } = values;
-  const { platform, state } = await machine(values.platform, run);
+  const platform = await openMachine(values.platform, run);
   // A domain of its own has the store behind its own ring.
   const store = await connect({ platform, first: 'wait' });
   const [own, target] = await Promise.all([store.readText('domid'), store.findText('target')]);
@@ -49,36 +50,24 @@ async function serve(): Promise<void> {
   if (modelDomid === undefined || domid === undefined)
     throw new Error('this domain is nobody\'s device model: it has no node "target"');
   const mark = platform.random.u32();
-  const port = new SerialPort({ platform, poller: new Poller(), domid, mark, state });
+  const port = new SerialPort({ platform, poller: new Poller(), domid, mark, state: stateOn(platform) });
   const node = terminalNode(domid, 'serial', 0);
   await tellTerminal(store, node, port.terminal, mark);
   await store.write(modelState({ domid, modelDomid }), 'running');
   log(`ready for domain ${domid}'s serial port`);
-  const stop = (): void => {
+  onStop(() => {
     port.close();
     // Its name may be another terminal's soon.
     void store.write(node, '').finally(() => process.exit(0));
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
+  });
 }
 
 /**
- * The machine, and bytes for the device's state. On the simulator these are the domain's own, in the first of its frames, and outlive the process; elsewhere a
- * new process begins with a new device.
+ * Bytes for the device's: on the simulator the domain's own, in the first of its frames, which outlive the process; elsewhere a new process begins with a
+ * new device.
  */
-async function machine(
-  wanted: string | undefined,
-  run: string,
-): Promise<{ readonly platform: Platform; readonly state: Uint8Array }> {
-  if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
-    throw new Error(`--platform ${wanted}: neither xen nor sim`);
-  const { simIsThere, simPlatform } = await import('../../osdep/sim/client.ts');
-  if (wanted === 'sim' || (wanted === undefined && simIsThere(run))) {
-    const platform = simPlatform({ run });
-    return { platform, state: platform.guest.mapOwn([0]).bytes.subarray(0, UART_STATE_BYTES) };
-  }
-  const { xenPlatform } = await import('../../osdep/xen/platform.ts');
-  return { platform: xenPlatform(), state: new Uint8Array(UART_STATE_BYTES) };
+function stateOn(machine: Machine): Uint8Array {
+  return machine.name === 'sim'
+    ? machine.guest.mapOwn([0]).bytes.subarray(0, UART_STATE_BYTES)
+    : new Uint8Array(UART_STATE_BYTES);
 }

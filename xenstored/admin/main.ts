@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../../osdep/clock.ts';
 import { connect } from '../client/index.ts';
+import { onStop } from '../client/stop.ts';
 import { Tokens } from './access.ts';
 import { buildApp } from './app.ts';
 import { type Audit, auditFile } from './audit.ts';
@@ -49,9 +50,7 @@ async function main(): Promise<void> {
   }
   // Set up before anything is waited for: a start can be broken off, too.
   const ending = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ending.abort());
-  // Whoever started us holds the other end.
-  if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => ending.abort()).resume();
+  onStop(() => ending.abort());
 
   const { run, socket, readToken, writeTokenFile, hosts, control } = chosen;
   const read =

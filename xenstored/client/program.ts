@@ -2,16 +2,17 @@
  * A backend as a program: its flags, its machine, its store, and its life from a command line to a signal. Knows no kind of device and picks no
  * machine by itself.
  */
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { lockFile } from '../../osdep/os/lockfile.ts';
+import { replaceFile } from '../../osdep/os/wholefile.ts';
 import type { Platform } from '../../osdep/platform.ts';
 import { backendRoot } from '../xenbus/path.ts';
 import { type BackendService, serveBackends } from './backend.ts';
-import { connect } from './connect.ts';
 import { limitLog } from './loglimit.ts';
 import { sweepRecords } from './ringrecord.ts';
+import { claimDomain, storeOfHost } from './servicelife.ts';
+import { onStop } from './stop.ts';
 import type { Client } from './store.ts';
 
 /** Where a service runs. */
@@ -46,7 +47,8 @@ export interface BackendProgram<K> {
   readonly linux: { readonly driver: string; readonly module: string };
   /** What `--help` says between the line of flags and their list. */
   readonly about: string;
-  readonly platform: (wanted: 'sim' | 'xen' | undefined, run: string) => Promise<Platform>;
+  /** `wanted`: what the flag says. Rejects with an Error of one line. */
+  readonly platform: (wanted: string | undefined, run: string) => Promise<Platform>;
   readonly flags?: ProgramFlags;
   readonly service: (host: ServiceHost, flags: FlagValues) => BackendService<K> | Promise<BackendService<K>>;
 }
@@ -56,9 +58,6 @@ const flags = `
   --run DIR           the host's run directory (STUBDOM0_RUN); default: /run/stubdom0
   --statistics S      writes what devices count every S seconds; on SIGUSR2 it does so anyway
 `;
-
-/** It is told, then, what is missing. */
-const STORE_PATIENCE_MS = 2000;
 
 /** Serves until the process is told to stop. Ends it with 0, or with 1 and one line. */
 export function runBackend<K>(program: BackendProgram<K>): void {
@@ -91,22 +90,14 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
     return;
   }
   program.flags?.check(values);
-  if (wanted !== undefined && wanted !== 'xen' && wanted !== 'sim')
-    throw new Error(`--platform ${wanted}: neither xen nor sim`);
   const everyS = seconds(values.statistics);
   const platform = await program.platform(wanted, run);
-  // Without a hypervisor it ends here, rather than wait for a store for ever.
-  platform.openEvtchn().close();
   if (platform.name === 'xen') refuseBesideLinux(program.linux);
-  // A domain has the store behind its own ring; the control domain has a socket.
-  const way = platform.name !== 'sim' ? {} : platform.domid === 0 ? { run } : { platform };
-  const waits = setTimeout(() => log('waiting for the store'), STORE_PATIENCE_MS);
-  const store = await connect({ ...way, first: 'wait' });
-  clearTimeout(waits);
+  const store = await storeOfHost({ platform, run, log });
   // On real Xen a driver domain's kernel does not tell; its store does.
   const domid = platform.domid ?? Number(await store.readText('domid'));
   const recordDir = join(run, program.name, `${domid}`);
-  claim(join(run, program.name), program.name, domid);
+  claimDomain({ directory: join(run, program.name), domid, name: program.name, what: 'devices' });
   const service = await program.service({ platform, domid, run, store, recordDir, log }, values);
   const own = backendRoot(domid, service.kind);
   await sweepRecords(recordDir, (name) => store.exists(`${own}/${name.replace('-', '/')}`));
@@ -118,12 +109,7 @@ async function serve<K>(program: BackendProgram<K>, log: (line: string) => void)
   process.on('SIGUSR2', counted);
   if (everyS !== undefined) setInterval(counted, everyS * 1000).unref();
   log(`ready for domain ${domid}'s devices`);
-  const stop = (): void => {
-    void served.close().then(() => process.exit(0));
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.resume().once('end', stop);
+  onStop(() => void served.close().then(() => process.exit(0)));
   await served.ended;
 }
 
@@ -133,13 +119,6 @@ function refuseBesideLinux({ driver, module }: BackendProgram<unknown>['linux'])
     throw new Error(
       `Linux's own backend is loaded: modprobe -r ${module}, and keep it from being loaded again`,
     );
-}
-
-/** For as long as the process lives: two of a kind would take each other's devices for those of a dead one. */
-function claim(directory: string, name: string, domid: number): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (lockFile(join(directory, `lock-${domid}`)) === undefined)
-    throw new Error(`another ${name} serves domain ${domid}'s devices: stop that one first`);
 }
 
 function seconds(text: unknown): number | undefined {
@@ -162,8 +141,7 @@ function writeStatistics<K>(
   const path = join(directory, `statistics-${domid}.json`);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.new`, `${JSON.stringify({ time: new Date().toISOString(), devices }, null, 1)}\n`);
-    renameSync(`${path}.new`, path);
+    replaceFile(path, `${JSON.stringify({ time: new Date().toISOString(), devices }, null, 1)}\n`, 0o644);
   } catch (error) {
     log(`statistics are not written: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -2,8 +2,9 @@
  * Which TAP devices are ours, and whose they are: a file in the run directory, so that a process that comes after this one finds them again, and
  * removes those that nobody wants any more. Written whole and at once. Knows no device but by what the file says.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { replaceFile } from '../../../osdep/os/wholefile.ts';
 
 export interface TapEntry {
   /** The backend's directory in the store. */
@@ -52,8 +53,7 @@ export class TapRecord {
     }
     mkdirSync(dirname(this.#file), { recursive: true });
     const lines = this.entries.map(({ path, name, index }) => `${index} ${name} ${path}\n`);
-    writeFileSync(`${this.#file}.new`, lines.join(''));
-    renameSync(`${this.#file}.new`, this.#file);
+    replaceFile(this.#file, lines.join(''), 0o644);
   }
 }
 
