@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { simPlatform } from '../../osdep/sim/client.ts';
 import { hypervisorPaths } from '../../osdep/sim/start.ts';
 import { connect } from '../../xenstored/client/index.ts';
+import { onStop } from '../../xenstored/client/stop.ts';
 import { reasonOf } from '../io/fault.ts';
 import { claimHost, manage } from '../io/manage.ts';
 import { toolstackSocket } from '../io/orders.ts';
@@ -15,10 +16,7 @@ import { simulation } from './simulation.ts';
 
 export async function serve(run: string): Promise<number> {
   const alone = claimHost(run);
-  const ending = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
-    if (process.env.STUBDOM0_LIFELINE === 'stdin') process.stdin.once('end', () => resolve()).resume();
-  });
+  const ending = new Promise<void>((resolve) => onStop(resolve));
   const platform = simPlatform({ run, token: readFileSync(hypervisorPaths(run).token, 'latin1') });
   const store = await connect({ path: join(run, 'xenstored/socket'), first: 'wait' });
   const manager = manage({
