@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../../osdep/os/clock.ts';
 import { Tokens } from '../../xenstored/admin/access.ts';
 import { type App, buildApp, openapiDocument } from '../../xenstored/admin/app.ts';
 import {
@@ -19,7 +20,6 @@ import {
 } from '../../xenstored/admin/client/index.ts';
 import { type Document, typesOf } from '../../xenstored/admin/client/types.ts';
 import { storeOf } from '../../xenstored/admin/source.ts';
-import { systemClock } from '../../xenstored/client/connect.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { SimHost } from '../conformance/simhost.ts';
 import { secret, writeSecret } from './admin-kit.ts';
@@ -36,7 +36,7 @@ beforeAll(async () => {
   app = await buildApp({
     store: storeOf(store),
     tokens: new Tokens({ read: secret, write: writeSecret }),
-    clock: { now: () => performance.now(), wallNow: () => Date.now(), ...systemClock },
+    clock: systemClock,
     failed: (error) => console.error(error),
   });
   url = await app.listen({ host: '127.0.0.1', port: 0 });

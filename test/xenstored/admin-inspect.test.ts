@@ -1,6 +1,7 @@
 // What the service tells of domains, devices and the daemon, of all three daemons: what they have, and that they have no more. What a guest wrote
 // is shown, and believed in nothing.
 import { afterEach, describe, expect, test } from 'vitest';
+import { systemClock as clock } from '../../osdep/os/clock.ts';
 import { Tokens } from '../../xenstored/admin/access.ts';
 import { type App, buildApp } from '../../xenstored/admin/app.ts';
 import { storeOf } from '../../xenstored/admin/source.ts';
@@ -11,15 +12,6 @@ import { SimHost } from '../conformance/simhost.ts';
 
 const secret = 'a-token-of-some-length';
 const headers = { authorization: `Bearer ${secret}`, host: 'localhost' };
-const clock = {
-  now: () => performance.now(),
-  wallNow: () => Date.now(),
-  after(delayMs: number, callback: () => void) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
-
 type Host = Pick<Peer, 'socketPath' | 'addDomain' | 'stop'>;
 
 async function ours(): Promise<Host> {

@@ -2,6 +2,7 @@
 // daemon; also if the daemon was killed and began anew, and if the reader lost its connection or took nothing for a while. And a subtree out of
 // the mirror is what the store holds at that moment.
 import { afterEach, describe, expect, test } from 'vitest';
+import { systemClock as clock } from '../../osdep/os/clock.ts';
 import { EventStream, type Pipe } from '../../xenstored/admin/events.ts';
 import { Live } from '../../xenstored/admin/live.ts';
 import type { Subscriber } from '../../xenstored/admin/livetree.ts';
@@ -11,40 +12,10 @@ import { storeOf } from '../../xenstored/admin/source.ts';
 import type { Permission } from '../../xenstored/admin/store.ts';
 import { type Client, connect, XenstoreError } from '../../xenstored/client/index.ts';
 import { peerMissing, startC, startOx } from '../conformance/peers.ts';
-import { Scene } from './daemonprocess.ts';
-
-const clock = {
-  now: () => performance.now(),
-  wallNow: () => Date.now(),
-  after(delayMs: number, callback: () => void) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
-
-interface Daemon {
-  readonly socketPath: string;
-  /** Kills it and starts it anew. */
-  restart?(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-async function ours(): Promise<Daemon> {
-  const scene = new Scene();
-  let process = await scene.serve();
-  return {
-    socketPath: scene.socketPath,
-    restart: async () => {
-      process.child.kill('SIGKILL');
-      await process.ended;
-      process = await scene.serve();
-    },
-    stop: () => scene.clean(),
-  };
-}
+import { type Daemon, lastingDaemon } from './daemonprocess.ts';
 
 const daemons: readonly [string, () => Promise<Daemon>, string | undefined][] = [
-  ['ours', ours, undefined],
+  ['ours', () => lastingDaemon(), undefined],
   ['the C daemon', () => startC(), peerMissing('c417')],
   ['oxenstored', () => startOx(), peerMissing('ox')],
 ];
@@ -309,7 +280,7 @@ for (const [name, start, missing] of daemons) {
 }
 
 test('a daemon that was killed and began anew: fetched again, and right again', async () => {
-  const daemon = await ours();
+  const daemon = await lastingDaemon();
   cleanups.push(() => daemon.stop());
   const [client, own] = [
     await connect({ path: daemon.socketPath }),

@@ -135,3 +135,26 @@ export class Scene {
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
+
+/** Any daemon, as far as a test needs to know which it is. */
+export interface Daemon {
+  readonly socketPath: string;
+  /** Kills it and starts it anew. `away`: done while there is none. */
+  restart?(away?: () => Promise<unknown>): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function lastingDaemon(...flags: string[]): Promise<Daemon> {
+  const scene = new Scene();
+  let process = await scene.serve(...flags);
+  return {
+    socketPath: scene.socketPath,
+    restart: async (away) => {
+      process.child.kill('SIGKILL');
+      await process.ended;
+      await away?.();
+      process = await scene.serve(...flags);
+    },
+    stop: () => scene.clean(),
+  };
+}

@@ -4,53 +4,23 @@ import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock as clock } from '../../osdep/os/clock.ts';
 import { Tokens } from '../../xenstored/admin/access.ts';
 import { type App, buildApp } from '../../xenstored/admin/app.ts';
 import { storeOf } from '../../xenstored/admin/source.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { peerMissing, startC, startOx } from '../conformance/peers.ts';
-import { Scene } from './daemonprocess.ts';
+import { type Daemon, lastingDaemon } from './daemonprocess.ts';
 
 const executablePath = '/usr/bin/chromium';
 const noBrowser = existsSync(executablePath) ? undefined : `the web page needs ${executablePath}`;
 const [reads, writes] = ['the-token-that-reads', 'the-token-that-writes'];
 
-interface Daemon {
-  readonly socketPath: string;
-  /** `away`: done while there is none. */
-  restart?(away: () => Promise<unknown>): Promise<void>;
-  stop(): Promise<void>;
-}
-
-async function ours(): Promise<Daemon> {
-  const scene = new Scene();
-  let process = await scene.serve('--database', 'memory');
-  return {
-    socketPath: scene.socketPath,
-    restart: async (away) => {
-      process.child.kill('SIGKILL');
-      await process.ended;
-      await away();
-      process = await scene.serve('--database', 'memory');
-    },
-    stop: () => scene.clean(),
-  };
-}
-
 const daemons: readonly [string, () => Promise<Daemon>, string | undefined][] = [
-  ['our daemon', ours, noBrowser],
+  ['our daemon', () => lastingDaemon('--database', 'memory'), noBrowser],
   ['the C daemon of 4.17', () => startC(), noBrowser ?? peerMissing('c417')],
   ['oxenstored of 4.17', () => startOx(), noBrowser ?? peerMissing('ox')],
 ];
-
-const clock = {
-  now: () => performance.now(),
-  wallNow: () => Date.now(),
-  after(delayMs: number, callback: () => void) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 let browser: Browser | undefined;
 beforeAll(async () => {
