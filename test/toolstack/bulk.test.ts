@@ -122,3 +122,24 @@ test('three guests in one process', { timeout: 30_000 }, async () => {
   for (const kind of ['vbd', 'vif'])
     expect(await store.directory(`/local/domain/0/backend/${kind}`)).toEqual([]);
 });
+
+test('a guest whose domain is taken at whatever moment of its beginning is over, and the process ends with the last', async () => {
+  const host = await ProcessHost.start();
+  stops.push(() => host.stop());
+  const bulk = new Bulk(host.directory);
+  stops.push(() => bulk.child.kill('SIGKILL'));
+  const ended = once(bulk.child, 'exit');
+  const ctrl = host.rig.control.openCtrl();
+  const domids: number[] = [];
+  for (let waitMs = 0; waitMs < 40; waitMs++) {
+    const { domid, token } = await host.domain();
+    bulk.take(domid, token);
+    // The moment is what is tried.
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    ctrl.destroyDomain(domid);
+    domids.push(domid);
+  }
+  bulk.child.stdin!.end();
+  for (const domid of domids) await bulk.heard({ domid });
+  expect((await ended)[0]).toBe(0);
+});

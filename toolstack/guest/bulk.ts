@@ -1,9 +1,10 @@
 /**
  * A guest of which there are many in one process: it takes its devices to Connected, and ends when it is told to. Knows nothing of the others.
  */
+import { once } from 'node:events';
 import { ShutdownReason } from '../../osdep/ctrl.ts';
 import { simPlatform } from '../../osdep/sim/client.ts';
-import { type Driven, runFrontends } from '../../xenstored/client/frontend.ts';
+import { runFrontends } from '../../xenstored/client/frontend.ts';
 import { type Client, connect } from '../../xenstored/client/index.ts';
 import { ownRing } from '../../xenstored/client/ring.ts';
 import { bulkFronts } from './bulkfront.ts';
@@ -25,44 +26,52 @@ const reasons: Readonly<Record<string, number>> = {
 };
 
 /** Until it is over, however that comes: answers why, for people. Never rejects. */
-export async function runBulk({ token, ready, log }: BulkOptions): Promise<string> {
+export async function runBulk(options: BulkOptions): Promise<string> {
   const lost = new AbortController();
-  const ending = lost.signal;
-  let end = (): void => {};
+  const ends: (() => void)[] = [];
+  // Whoever is in the middle of a question to his store is not answered any more when his domain ends.
+  const gone = once(lost.signal, 'abort').then(() => 'its domain has ended');
   try {
-    const platform = simPlatform({ token, onLost: () => lost.abort() });
-    end = () => platform.close();
-    const store = await connect({ connector: ownRing(platform), signal: ending });
-    const driven: Driven[] = [];
-    end = () => {
-      // What is on its way fails, as it does for one that has lost its domain.
-      for (const one of driven) void one.close().catch(() => {});
-      void store.close().catch(() => {});
-      platform.close();
-    };
-    const waited = new Set(await devices(store));
-    const settled = (path?: string): void => {
-      if (path !== undefined && !waited.delete(path)) return;
-      if (waited.size === 0) ready();
-    };
-    const fronts = bulkFronts({
-      evtchn: platform.openEvtchn(),
-      gntshr: platform.openGntshr(),
-      onConnected: settled,
-    });
-    if (waited.size === 0) settled();
-    for (const front of fronts) driven.push(await runFrontends(front, { store, log }));
-    await store.write('control/feature-poweroff', '1');
-    const reason = await told(store, ending);
-    if (reason === undefined) return 'its domain has ended';
-    platform.guest.shutdown(reason);
-    return 'it shut down';
+    return await Promise.race([drive(options, lost, ends), gone]);
   } catch (error) {
-    if (ending.aborted) return 'its domain has ended';
+    if (lost.signal.aborted) return 'its domain has ended';
     return error instanceof Error ? error.message : String(error);
   } finally {
-    end();
+    // What is on its way fails, as it does for one that has lost its domain.
+    for (const end of ends.reverse()) end();
   }
+}
+
+/** `ends`: takes back what was begun, the last first. */
+async function drive(
+  { token, ready, log }: BulkOptions,
+  lost: AbortController,
+  ends: (() => void)[],
+): Promise<string> {
+  const platform = simPlatform({ token, onLost: () => lost.abort() });
+  ends.push(() => platform.close());
+  const store = await connect({ connector: ownRing(platform), signal: lost.signal });
+  ends.push(() => void store.close().catch(() => {}));
+  const waited = new Set(await devices(store));
+  const settled = (path?: string): void => {
+    if (path !== undefined && !waited.delete(path)) return;
+    if (waited.size === 0) ready();
+  };
+  const fronts = bulkFronts({
+    evtchn: platform.openEvtchn(),
+    gntshr: platform.openGntshr(),
+    onConnected: settled,
+  });
+  if (waited.size === 0) settled();
+  for (const front of fronts) {
+    const driven = await runFrontends(front, { store, log });
+    ends.push(() => void driven.close().catch(() => {}));
+  }
+  await store.write('control/feature-poweroff', '1');
+  const reason = await told(store, lost.signal);
+  if (reason === undefined) return 'its domain has ended';
+  platform.guest.shutdown(reason);
+  return 'it shut down';
 }
 
 /** `device/vbd/51712`: what it has at the beginning. */
