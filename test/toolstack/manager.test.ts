@@ -34,7 +34,8 @@ function make(config: DomainConfig, progress: (made: Progress) => void = () => {
 
 /** With everything that a guest can have. */
 function whole(name: string, more: Partial<DomainConfig> = {}): DomainConfig {
-  const file = join(host.run, 'disk.img');
+  // One guest at a time may write to a disk.
+  const file = join(host.run, `${name}.img`);
   writeFileSync(file, '');
   truncateSync(file, 1 << 20);
   const devices = { disks: [{ sizeMb: 1, mode: 'w', file }], vifs: [{ address: '10.53.0.2/24' }] } as const;
@@ -135,8 +136,10 @@ test('a manager that is killed while it makes a domain anew has it made by the n
 
 test('guests of which there are many share a process, and live without the manager that made them', async () => {
   const names = ['bulk1', 'bulk2', 'bulk3'];
-  const { disks, vifs } = whole('x');
-  for (const name of names) await make(guestNamed(name, { kernel: 'bulk', disks, vifs }));
+  for (const name of names) {
+    const { disks, vifs } = whole(name);
+    await make(guestNamed(name, { kernel: 'bulk', disks, vifs }));
+  }
   expect(new Set(readRecords(host.run).map(({ process }) => process?.pid)).size).toBe(1);
   await host.toolstack.destroy('bulk1');
   await host.killManager();
