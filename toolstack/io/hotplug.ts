@@ -1,21 +1,14 @@
 /**
- * Devices of domains, attached, found and taken away again through the store, as libxl does it: what a device is, is read from the toolstack's own
- * record below /libxl and never from a guest. Knows no ring, and of who serves a device its domain alone.
+ * Devices of domains, attached and taken away again through the store, as libxl does it. Knows no ring, and of who serves a device its domain alone.
  */
 import { dirname } from 'node:path';
-import { type Client, type Store, XenstoreError } from '../../xenstored/client/index.ts';
-import {
-  backendPath,
-  type DeviceName,
-  errorPath,
-  frontendPath,
-  libxlPath,
-  parseBackendPath,
-} from '../../xenstored/xenbus/path.ts';
+import type { Client, Store } from '../../xenstored/client/index.ts';
+import { backendPath, type DeviceName, errorPath, frontendPath } from '../../xenstored/xenbus/path.ts';
 import type { DeviceConfig, DomainType } from '../core/config.ts';
 import { deviceNodes, deviceTrees, type PlacedDevice } from '../core/devicenodes.ts';
 import { devidOf, labelOf } from '../core/deviceset.ts';
 import type { DeviceEntry } from '../core/toolstack.ts';
+import { AttachedDevices, deviceKinds, kindOf, numberOf } from './attached.ts';
 import { removeAll, removeTree, writeAll } from './domains.ts';
 import { Fault } from './fault.ts';
 
@@ -35,7 +28,6 @@ export interface HotplugOptions {
 
 const PATIENCE_MS = 10_000;
 
-const kinds: readonly Kind[] = ['vbd', 'vif', 'pvcalls'];
 const nouns: Readonly<Record<Kind, string>> = { vbd: 'disks', vif: 'interfaces', pvcalls: 'sockets' };
 
 /** XenbusState. */
@@ -47,10 +39,12 @@ export class Hotplug {
   readonly #store: Client;
   readonly #options: HotplugOptions;
   readonly #patienceMs: number;
+  readonly #attached: AttachedDevices;
 
   constructor(options: HotplugOptions) {
     this.#store = options.store;
     this.#options = options;
+    this.#attached = new AttachedDevices(options.store);
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
@@ -74,7 +68,7 @@ export class Hotplug {
       await this.detach(placed.name, 'force');
       throw error;
     }
-    return await this.#entry(placed.name);
+    return await this.#attached.entry(placed.name);
   }
 
   /** Only its nodes, in one transaction. Throws Fault if there is such a device. */
@@ -99,9 +93,9 @@ export class Hotplug {
       (state, error) => error !== undefined || (state >= INIT_WAIT && state !== CLOSED) || state === 0,
       signal,
     );
-    const said = await this.#said(name);
+    const said = await this.#attached.said(name);
     if (said !== undefined) throw new Fault(`${label(placed)}: ${said}`);
-    const who = await this.#nameOf(name.backendDomid);
+    const who = await this.#attached.nameOf(name.backendDomid);
     if (state === undefined)
       throw new Fault(`${label(placed)}: ${who} has not taken it on within ${this.#patienceMs / 1000} s`);
     if (state >= CLOSING || state === 0) throw new Fault(`${label(placed)}: ${who} did not want it`);
@@ -125,40 +119,23 @@ export class Hotplug {
 
   /** Of a domain that is no more, or is about to be: at once, and its backends have their time to let go. */
   async detachAll(domid: number): Promise<void> {
-    const names = await this.#names(domid, kinds);
+    const names = await this.#attached.names(domid, deviceKinds);
     await Promise.all(names.map((name) => this.detach(name, 'force')));
   }
 
   /** What a domain has, in the order of kinds and then of numbers. */
-  async list(domid: number, kind?: Kind): Promise<DeviceEntry[]> {
-    const names = await this.#names(domid, kind === undefined ? kinds : [kind]);
-    return await Promise.all(names.map((name) => this.#entry(name)));
-  }
-
-  /** What either end has against a device of a domain: a line for each, `xvda: blkback (domain 2) says: ...`. */
-  async complaints(domid: number): Promise<string[]> {
-    const names = await this.#names(domid, kinds);
-    const said = await Promise.all(
-      names.map(async (name) => {
-        const [vdev, text] = await Promise.all([
-          this.#store.findText(`${libxlPath(name)}/dev`),
-          this.#said(name),
-        ]);
-        return text === undefined ? [] : [`${labelOf(kindOf(name), name.devid, vdev)}: ${text}`];
-      }),
-    );
-    return said.flat();
+  list(domid: number, kind?: Kind): Promise<DeviceEntry[]> {
+    return this.#attached.list(domid, kind);
   }
 
   /** By its number, its name (`xvda`, `vif0`), or a vif's mac. Throws Fault. */
-  async find(domid: number, kind: Kind, text: string): Promise<DeviceEntry> {
-    const wanted = text.toLowerCase();
-    const entries = await this.list(domid, kind);
-    const found =
-      entries.find(({ name, mac }) => name === text || mac === wanted) ??
-      entries.find(({ devid }) => `${devid}` === text);
-    if (found === undefined) throw new Fault(`no device ${text}`, { kind: 'no device' });
-    return found;
+  find(domid: number, kind: Kind, text: string): Promise<DeviceEntry> {
+    return this.#attached.find(domid, kind, text);
+  }
+
+  /** What either end has against a device of a domain: a line for each. */
+  complaints(domid: number): Promise<string[]> {
+    return this.#attached.complaints(domid);
   }
 
   async #backend({ kind, backend }: DeviceConfig): Promise<number> {
@@ -210,84 +187,6 @@ export class Hotplug {
         await removeEmpty(tx, dirname(address));
       }
     });
-  }
-
-  /** What the toolstack itself has written down. */
-  async #names(domid: number, wanted: readonly Kind[]): Promise<DeviceName[]> {
-    const names: DeviceName[] = [];
-    for (const kind of wanted) {
-      const path = `/libxl/${domid}/device/${kind}`;
-      const devids = await this.#children(path);
-      for (const devid of devids.map(Number).sort((a, b) => a - b)) {
-        const back = await this.#store.findText(`${path}/${devid}/backend`);
-        const name = back === undefined ? undefined : parseBackendPath(back);
-        if (name !== undefined) names.push(name);
-      }
-    }
-    return names;
-  }
-
-  async #entry(name: DeviceName): Promise<DeviceEntry> {
-    const [front, back, libxl] = [frontendPath(name), backendPath(name), libxlPath(name)];
-    const kind = kindOf(name);
-    const read = (path: string): Promise<string | undefined> => this.#store.findText(path);
-    const [vdev, mac, params, frontState, backState, port, txPort, ref, ref0, tx, rx] = await Promise.all([
-      read(`${libxl}/dev`),
-      read(`${libxl}/mac`),
-      read(`${libxl}/params`),
-      read(`${front}/state`),
-      read(`${back}/state`),
-      ...['event-channel', 'event-channel-tx', 'ring-ref', 'ring-ref0', 'tx-ring-ref', 'rx-ring-ref'].map(
-        (key) => read(`${front}/${key}`),
-      ),
-    ]);
-    const error = await this.#said(name);
-    return {
-      kind,
-      devid: name.devid,
-      name: labelOf(kind, name.devid, vdev),
-      domid: name.frontendDomid,
-      backendDomid: name.backendDomid,
-      frontendPath: front,
-      backendPath: back,
-      frontendState: numberOf(frontState, 0),
-      backendState: numberOf(backState, 0),
-      evtchn: numberOf(port ?? txPort, -1),
-      ringRef: numberOf(tx ?? ref ?? ref0, -1),
-      rxRingRef: numberOf(rx, -1),
-      mac,
-      target: params,
-      ...(error !== undefined && { error }),
-    };
-  }
-
-  /** What one end, the backend before the guest, has against a device. */
-  async #said({ frontendDomid, backendDomid, ...rest }: DeviceName): Promise<string | undefined> {
-    const name = { frontendDomid, backendDomid, ...rest };
-    const ends: readonly (readonly [string, number])[] = [
-      [backendPath(name), backendDomid],
-      [frontendPath(name), frontendDomid],
-    ];
-    for (const [path, domid] of ends) {
-      const text = await this.#store.findText(errorPath(path));
-      if (text !== undefined) return `${await this.#nameOf(domid)} says: ${plain(text)}`;
-    }
-    return undefined;
-  }
-
-  /** For people: `blkback (domain 2)`. */
-  async #nameOf(domid: number): Promise<string> {
-    const name = await this.#store.findText(`/local/domain/${domid}/name`);
-    return name === undefined ? `domain ${domid}` : `${plain(name)} (domain ${domid})`;
-  }
-
-  async #children(path: string): Promise<string[]> {
-    try {
-      return await this.#store.directory(path);
-    } catch (error) {
-      if (error instanceof XenstoreError && error.code === 'ENOENT') return [];
-      throw error;
-    }
   }
 
   /** The backend's state once it is what is waited for, 0 if there is none; undefined: not within libxl's patience. */
@@ -354,26 +253,12 @@ function unserved(config: DeviceConfig): string | undefined {
     : `backendtype=${backendtype} is not served, phy is`;
 }
 
-function kindOf({ kind }: DeviceName): Kind {
-  return kind === 'vif' || kind === 'pvcalls' ? kind : 'vbd';
-}
-
-/** What others have written, as one line that does nothing to a terminal. */
-function plain(text: string): string {
-  return text.replace(/[^ -~]+/g, ' ').slice(0, 512);
-}
-
 /** A backend that knows guests by name has to be able to read it, from the moment on in which it finds the device. */
 async function introduce(tx: Store, { backendDomid, frontendDomid }: DeviceName): Promise<void> {
   const path = `/local/domain/${frontendDomid}/name`;
   const perms = await tx.getPerms(path);
   if (perms.some(({ domid }) => domid === backendDomid)) return;
   await tx.setPerms(path, [...perms, `r${backendDomid}`]);
-}
-
-/** Of a node that a guest may have written. */
-function numberOf(text: string | undefined, absent: number): number {
-  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : absent;
 }
 
 /** A directory with nothing in it that says nothing either. */
