@@ -7,8 +7,9 @@ import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../osdep/clock.ts';
 import { AdminError } from './errors.ts';
 import { LiveTree, type Subscriber } from './livetree.ts';
-import type { MirrorBounds, RawNode } from './mirror.ts';
+import type { MirrorBounds } from './mirror.ts';
 import type { Node, Show } from './node.ts';
+import type { RawNode } from './rawnode.ts';
 import { isWithin, type Store } from './store.ts';
 import { Trace } from './trace.ts';
 

@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../../osdep/clock.ts';
 import { EventsLog, type LoggedChange } from './eventslog.ts';
-import { Mirror, type MirrorBounds, parentOf, type RawNode } from './mirror.ts';
+import { Mirror, type MirrorBounds } from './mirror.ts';
+import { parentOf, type RawNode } from './rawnode.ts';
 import { isWithin, type Store } from './store.ts';
 import type { Trace } from './trace.ts';
 

@@ -8,17 +8,17 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../osdep/clock.ts';
-import { childOf, isWithin, type Permission, type StoreView } from './store.ts';
-
-export interface RawNode {
-  readonly path: string;
-  readonly value: Uint8Array;
-  readonly permissions: readonly Permission[];
-  /** Names, in the store's order. */
-  readonly children: readonly string[];
-  /** On the clock: when it was read last. */
-  readonly readAt: number;
-}
+import {
+  consistent,
+  type Found,
+  isSame,
+  nameOf,
+  parentOf,
+  type RawNode,
+  tellNews,
+  weight,
+} from './rawnode.ts';
+import { childOf, isWithin, type StoreView } from './store.ts';
 
 export interface MirrorOptions {
   readonly root: string;
@@ -40,9 +40,6 @@ const mirrorBounds: MirrorBounds = { nodes: 100_000, bytes: 32 << 20 };
 const CHUNK = 128;
 /** After that many looks at something that changes all the time, what was seen last will do. */
 const ROUNDS_MAX = 8;
-
-/** `undefined`: it is not there. */
-type Found = RawNode | undefined;
 
 /** A node that is kept, and which of its children are; what is kept hangs together up to the root. */
 interface Entry {
@@ -410,56 +407,4 @@ export class Mirror {
       for (const name of entry.kids) left.push(childOf(next, name));
     }
   }
-}
-
-/** What was read at different moments, parents first, as of one: nothing is there that the node above it does not name. */
-function consistent(
-  found: ReadonlyMap<string, Found>,
-  told: ReadonlySet<string>,
-): Map<string, RawNode | null> {
-  const changes = new Map<string, RawNode | null>();
-  const gone = new Set<string>();
-  for (const path of [...found.keys()].sort()) {
-    const above = path === '/' ? path : parentOf(path);
-    const named = !found.has(above) || above === path || found.get(above)?.children.includes(nameOf(path));
-    const node = named && !gone.has(above) ? found.get(path) : undefined;
-    if (node === undefined) gone.add(path);
-    if (told.has(path)) changes.set(path, node ?? null);
-  }
-  return changes;
-}
-
-/** The node, and children that it did not have. */
-function tellNews(news: Set<string>, before: RawNode, now: RawNode): void {
-  news.add(now.path);
-  const names = new Set(before.children);
-  for (const name of now.children) if (!names.has(name)) news.add(childOf(now.path, name));
-}
-
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1);
-}
-
-export function parentOf(path: string): string {
-  const cut = path.lastIndexOf('/');
-  return cut <= 0 ? '/' : path.slice(0, cut);
-}
-
-function weight(node: RawNode): number {
-  let bytes = 2 * node.path.length + node.value.length + 16 * node.permissions.length;
-  for (const name of node.children) bytes += name.length;
-  return bytes;
-}
-
-function isSame(a: RawNode, b: RawNode): boolean {
-  return (
-    a.children.length === b.children.length &&
-    a.permissions.length === b.permissions.length &&
-    Buffer.compare(a.value, b.value) === 0 &&
-    a.children.every((name, index) => name === b.children[index]) &&
-    a.permissions.every(
-      ({ domid, letter }, index) =>
-        domid === b.permissions[index]!.domid && letter === b.permissions[index]!.letter,
-    )
-  );
 }

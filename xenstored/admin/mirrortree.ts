@@ -3,7 +3,7 @@
  * and to write a node is done once for each state of it. Knows no HTTP.
  */
 import type { Mirrored } from './live.ts';
-import type { RawNode } from './mirror.ts';
+import type { RawNode } from './rawnode.ts';
 import { childOf, isWithin } from './store.ts';
 import { type Bounds, BYTES_MAX, sizeOf } from './tree.ts';
 import { compareNames, comparePaths } from './walk.ts';
