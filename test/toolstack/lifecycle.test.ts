@@ -64,7 +64,11 @@ test('an end in words, and the name of what is kept as xl writes it', () => {
     'crashed',
     'shut down for reason 9',
   ]);
-  expect(preservedName('web', '2026-03-04T05:06:07.890Z')).toBe('web-20260304T0506Z');
+  const taken: string[] = [];
+  const kept = (): unknown =>
+    taken.push(preservedName('web', '2026-03-04T05:06:07.890Z', (name) => taken.includes(name)));
+  for (let count = 0; count < 3; count++) kept();
+  expect(taken).toEqual(['web-20260304T0506Z', 'web-20260304T0506Z-2', 'web-20260304T0506Z-3']);
 });
 
 test('a record is read as it was written; what is none is none', () => {

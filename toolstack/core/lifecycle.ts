@@ -100,9 +100,12 @@ function restart(end: End, rename: boolean, note?: string): ReturnType<typeof fa
   return note === undefined ? { fate } : { fate, note };
 }
 
-/** The name under which an old one is kept; `now`: as Date.toISOString has it. */
-export function preservedName(name: string, now: string): string {
-  return `${name}-${now.slice(0, 16).replaceAll(/[-:]/g, '')}Z`;
+/** The name under which an old one is kept, counted where several end within a minute; `now`: as Date.toISOString has it. */
+export function preservedName(name: string, now: string, isTaken: (name: string) => boolean): string {
+  const first = `${name}-${now.slice(0, 16).replaceAll(/[-:]/g, '')}Z`;
+  let free = first;
+  for (let count = 2; isTaken(free); count++) free = `${first}-${count}`;
+  return free;
 }
 
 export type Recovery = 'undo' | 'restart' | 'go on' | 'it ended' | 'keep';

@@ -3,6 +3,7 @@
  * (toolstack/core/lifecycle.ts). Picks up what a manager that was killed has left. Knows no order.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type DomainInfo, ShutdownReason } from '../../osdep/ctrl.ts';
 import { endText, type Fate, fateOf, preservedName, recovery } from '../core/lifecycle.ts';
 import type { DomainRecord } from '../core/record.ts';
@@ -218,10 +219,11 @@ export class Lives {
     const { domid, config } = record;
     const { ctrl, store, records } = this.#parts;
     const uuid = randomUUID();
-    const name = preservedName(config.name, new Date().toISOString());
+    const isTaken = (one: string): boolean => this.#table.byName(one) !== undefined;
+    const name = preservedName(config.name, new Date().toISOString(), isTaken);
     const kept: DomainRecord = { ...record, uuid, phase: 'preserved', endedBy, config: { ...config, name } };
-    this.#table.add(kept);
     records.save(kept);
+    this.#table.add(kept);
     if (this.#infoOf(record) !== undefined) ctrl.setHandle(domid!, uuid);
     await store.transaction(async (tx) => {
       await tx.write(`/vm/${uuid}/uuid`, uuid);
@@ -242,7 +244,7 @@ export class Lives {
     entry.creating = creating;
     try {
       await this.#keeper.clear(record);
-      await delay(pauseMs, creating.signal);
+      await pause(pauseMs, creating.signal);
       const making = { uuid, config, start: 'running', phase: 'restarting', quickEnds } as const;
       const made = await this.#keeper.make({ ...making, progress: () => {}, signal: creating.signal });
       this.#parts.print(`guest ${config.name} is domain ${made.domid} now`);
@@ -278,13 +280,7 @@ function isOver(info: DomainInfo): boolean {
   return info.shutdown || info.dying;
 }
 
-function delay(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms === 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+/** Or until the signal comes. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms > 0) await delay(ms, undefined, { signal }).catch(() => {});
 }
