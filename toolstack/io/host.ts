@@ -14,15 +14,16 @@ import type { Command } from './child.ts';
 import { ControlServer } from './control.ts';
 import { Crew } from './crew.ts';
 import { Domains } from './domains.ts';
+import { Faces } from './faces.ts';
 import { Fault, reasonOf } from './fault.ts';
 import { endGuests, guestProcesses, guestStates, HostGuests } from './hostguests.ts';
 import { type Log, openLog } from './log.ts';
-import { sshd, toolstack, xenstoreAdmin, xenstored } from './programs.ts';
+import { xenstored } from './programs.ts';
 import { RemoteToolstack } from './remote.ts';
 import { type RunDirectory, self } from './rundir.ts';
 import { Services, type Surroundings } from './services.ts';
 import { writeServices } from './servicesfile.ts';
-import type { DomainState, HostState, SshState } from './state.ts';
+import type { DomainState, HostState } from './state.ts';
 import type { Toolstack } from './toolstack.ts';
 
 export interface Hypervisor<P extends Platform = Platform> {
@@ -61,6 +62,7 @@ export class Host<P extends Platform> {
   readonly #toolstack: RemoteToolstack;
   readonly #guests: HostGuests;
   readonly #services: Services;
+  readonly #faces: Faces;
   readonly #since = new Date().toISOString();
   readonly #ending = new AbortController();
   #phase: HostState['phase'] = 'starting';
@@ -72,9 +74,6 @@ export class Host<P extends Platform> {
   #store: Client | undefined;
   /** Services that no guest needs to be made. */
   readonly #coming: [string, Promise<void>][] = [];
-  #adminPort: number;
-  #url: string | undefined;
-  #ssh: SshState | undefined;
 
   constructor(file: HostFile, run: RunDirectory, hypervisor: Hypervisor<P>, events: HostEvents) {
     this.#file = file;
@@ -91,18 +90,26 @@ export class Host<P extends Platform> {
     });
     this.#toolstack = new RemoteToolstack(run.path);
     this.#guests = new HostGuests(run.path, this.#toolstack);
+    this.#faces = new Faces({
+      file,
+      run: run.path,
+      crew: this.#crew,
+      print: (text) => {
+        if (this.#phase !== 'stopping') events.print(text);
+      },
+    });
     this.#services = new Services({
       file,
       run: run.path,
       crew: this.#crew,
-      policy: () => policyText(file.xensock?.policy ?? {}, { adminPort: this.#adminPort || NOBODYS_PORT }),
+      policy: () =>
+        policyText(file.xensock?.policy ?? {}, { adminPort: this.#faces.adminPort || NOBODYS_PORT }),
       environment: (domid) => this.#environment(domid, 'outlives its process'),
       print: (text) => events.print(text),
       leaving: () => this.#phase === 'stopping',
       ending: this.#ending.signal,
     });
     this.#plan = new Plan(hostPlan(file));
-    this.#adminPort = file.admin?.port ?? 0;
   }
 
   get socket(): string {
@@ -151,8 +158,8 @@ export class Host<P extends Platform> {
       owner: self(),
       since: this.#since,
       socket: this.socket,
-      url: this.#url,
-      ssh: this.#ssh,
+      url: this.#faces.url,
+      ssh: this.#faces.ssh,
       uplink: this.#services.uplink,
       webs: this.#services.webs.filter(({ guest }) => guests.some(({ name }) => name === guest)),
       processes: [...this.#crew.states(), ...guestProcesses(this.#run.path)],
@@ -247,15 +254,13 @@ export class Host<P extends Platform> {
   /** All at the same time, until those serve that guests need; if one of them does not come up, none stays. */
   async #startAll(): Promise<void> {
     writeServices(this.#run.path, this.#serviceDomains());
-    const { admin, ssh } = this.#file;
     const first: [string, Promise<void>][] = [
-      ['toolstack', this.#startToolstack()],
+      ['toolstack', this.#faces.startToolstack()],
       ...this.#services
         .names()
         .map((name): [string, Promise<void>] => [name, this.#services.start(name, this.#there())]),
     ];
-    if (admin !== undefined) this.#coming.push(['admin', this.#startAdmin()]);
-    if (ssh !== undefined) this.#coming.push(['ssh', this.#startSsh(ssh)]);
+    this.#coming.push(...this.#faces.startOthers());
     // Whether they come up is asked later.
     for (const [, start] of this.#coming) start.catch(() => {});
     try {
@@ -277,42 +282,6 @@ export class Host<P extends Platform> {
     await endGuests(this.#run.path);
     const others: (ServiceName | 'admin')[] = ['admin', ...this.#services.names()];
     await Promise.all(others.map((name) => this.#crew.stop(name)));
-  }
-
-  #startAdmin(): Promise<void> {
-    return this.#crew.start({
-      name: 'admin',
-      policy: defaultPolicy,
-      command: () => xenstoreAdmin(this.#run.path, this.#adminPort),
-      ready: (match) => {
-        const { origin, port } = new URL(match[1]!);
-        this.#url = origin;
-        // Its users keep their address when it is started again.
-        this.#adminPort = Number(port);
-      },
-    });
-  }
-
-  #startToolstack(): Promise<void> {
-    return this.#crew.start({
-      name: 'toolstack',
-      policy: defaultPolicy,
-      command: () => toolstack(this.#run.path),
-      line: (text) => {
-        if (this.#phase !== 'stopping' && text.startsWith('guest ')) this.#events.print(text);
-      },
-    });
-  }
-
-  #startSsh({ port, args }: NonNullable<HostFile['ssh']>): Promise<void> {
-    return this.#crew.start({
-      name: 'ssh',
-      policy: defaultPolicy,
-      command: () => sshd(this.#run.path, port, args),
-      ready: ([, address = '', answered = '', fingerprint = '']) => {
-        this.#ssh = { address, port: Number(answered), fingerprint };
-      },
-    });
   }
 
   #openControl(): void {
