@@ -168,6 +168,22 @@ describe('files', () => {
   });
 });
 
+test('keys in a directory that others may write to let nobody in, until it is mended', () => {
+  const place = join(folder, 'loose');
+  clientKey(place);
+  const told: string[] = [];
+  const ring = new KeyRing(ownKeyFiles(place, 'without the user'), (line) => told.push(line));
+  const count = () => ring.keys().length;
+  expect(count()).toBe(1);
+  for (const mode of [0o770, 0o707]) {
+    chmodSync(place, mode);
+    expect(count()).toBe(0);
+    expect(told.at(-1)).toMatch(/others may write to \/.*\/loose, so nobody is let in by it; chmod go-w$/);
+  }
+  chmodSync(place, 0o755);
+  expect(count()).toBe(1);
+});
+
 describe('at the door', () => {
   const limits = {
     ...defaultLimits,

@@ -11,12 +11,13 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Fault, reasonOf } from '../io/fault.ts';
 import { type AuthorizedKey, type AuthorizedKeys, parseAuthorizedKeys } from './authorized.ts';
 import {
@@ -138,7 +139,8 @@ export class KeyRing {
     let now: Kept;
     try {
       const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
-      const stamp = `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+      const around = foldersOf(file).map(({ mode, uid }) => `${mode} ${uid}`);
+      const stamp = [dev, ino, size, mtimeMs, ctimeMs, ...around].join(' ');
       if (before?.stamp === stamp) return before;
       const read = readKeys(file);
       now = { stamp, ...read, digests: read.keys.map(({ blob }) => digestOf(blob)) };
@@ -157,15 +159,30 @@ export class KeyRing {
 
 const FILE_MAX_BYTES = 1 << 20;
 
+/** Where it lies, and a link to it, and the home that this is in: whoever can write to one can put another file in its place. */
+function foldersOf(file: string): { path: string; mode: number; uid: number }[] {
+  const folders = [resolve(file), realpathSync(file)].map((path) => dirname(path));
+  const above = folders.map((path) => dirname(path)).filter((path) => path === homedir());
+  return [...new Set([...folders, ...above])].map((path) => {
+    const { mode, uid } = statSync(path);
+    return { path, mode, uid };
+  });
+}
+
+/** As OpenSSH's StrictModes: whoever can write it can come in. `what`: of it. Throws. */
+function assertOurs(what: string, { mode, uid }: { readonly mode: number; readonly uid: number }): void {
+  if ((mode & 0o022) !== 0)
+    throw new Error(`others may write to ${what}, so nobody is let in by it; chmod go-w`);
+  if (uid !== 0 && uid !== process.getuid?.())
+    throw new Error(`${what} belongs to somebody else, so nobody is let in by it`);
+}
+
 function readKeys(file: string): AuthorizedKeys {
   const fd = openSync(file, 'r');
   try {
-    const { mode, uid, size } = fstatSync(fd);
-    // Whoever can write it can come in.
-    if ((mode & 0o022) !== 0)
-      throw new Error('others may write to it, so nobody is let in by it; chmod go-w');
-    if (uid !== 0 && uid !== process.getuid?.())
-      throw new Error('it belongs to somebody else, so nobody is let in by it');
+    const { size, ...its } = fstatSync(fd);
+    assertOurs('it', its);
+    for (const { path, ...folder } of foldersOf(file)) assertOurs(path, folder);
     if (size > FILE_MAX_BYTES) throw new Error(`it has more than ${FILE_MAX_BYTES} bytes`);
     const { keys, refused } = parseAuthorizedKeys(readFileSync(fd, 'utf8'), file);
     const good: AuthorizedKey[] = [];
