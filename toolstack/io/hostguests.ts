@@ -54,19 +54,21 @@ export class HostGuests {
     const names = [...this.#domids.keys()];
     await Promise.all(names.map((name) => this.#toolstack.unpause(name)));
     const limit = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)]);
-    await Promise.all(names.map((name) => this.#ready(name, limit)));
-  }
-
-  async #ready(name: string, signal: AbortSignal): Promise<void> {
-    const log = guestLog(this.#run, name);
-    const isThere = (): boolean => readRecords(this.#run).some(({ config }) => config.name === name);
-    for (let size = -1; !signal.aborted && isThere(); ) {
-      const now = statSync(log, { throwIfNoEntry: false })?.size ?? 0;
-      if (now !== size && /^guest is ready/m.test(readFileSync(log, 'utf8'))) return;
-      size = now;
-      await delay(LOOK_MS);
+    const logs = names.map((name) => ({ name, log: guestLog(this.#run, name), size: -1 }));
+    for (let waiting = logs; waiting.length > 0 && !limit.aborted; ) {
+      const there = new Set(readRecords(this.#run).map(({ config }) => config.name));
+      waiting = waiting.filter((one) => there.has(one.name) && !isReady(one));
+      if (waiting.length > 0) await delay(LOOK_MS);
     }
   }
+}
+
+/** `size`: at the last look, kept for the next one. */
+function isReady(one: { readonly log: string; size: number }): boolean {
+  const now = statSync(one.log, { throwIfNoEntry: false })?.size ?? 0;
+  if (now === one.size) return false;
+  one.size = now;
+  return now > 0 && /^guest is ready/m.test(readFileSync(one.log, 'utf8'));
 }
 
 /** Ends them all, orderly as far as they know how to; nobody may make any anew. */
