@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { pruneLogs } from '../../toolstack/io/guestprocess.ts';
+import { bulkLog, guestLog, pruneLogs } from '../../toolstack/io/guestprocess.ts';
 
 test('of domains that are gone the last 64 logs are kept, and of their consoles, with all that was set aside', () => {
   const run = mkdtempSync(join(tmpdir(), 'stubdom0-logs-'));
@@ -27,4 +27,8 @@ test('of domains that are gone the last 64 logs are kept, and of their consoles,
     expect(left).toEqual(expect.arrayContaining(['guest-g0.log', 'guest-g69.log.2', 'xenstored.log']));
     expect(left.filter((name) => /^guest-g[1-5]\./.test(name))).toEqual([]);
   }
+});
+
+test('what many guests share writes into no log of a guest, whatever that is called', () => {
+  expect(bulkLog('/run')).not.toBe(guestLog('/run', 'bulk'));
 });

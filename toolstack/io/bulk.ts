@@ -2,7 +2,7 @@
  * Guests of which many share a process: handed over to one that was started for the first of them, until it is full. Knows no domain but its number.
  */
 import type { Writable } from 'node:stream';
-import { BULK, guestLog, type Started, startReader } from './guestprocess.ts';
+import { bulkLog, type Started, startReader } from './guestprocess.ts';
 import { bulkCommand } from './programs.ts';
 
 const DOMAINS_A_PROCESS = 200;
@@ -38,7 +38,7 @@ export class Bulk {
   }
 
   #start(environment: Readonly<Record<string, string>>): Carriage {
-    const { id, over, input } = startReader(bulkCommand(environment), guestLog(this.#run, BULK));
+    const { id, over, input } = startReader(bulkCommand(environment), bulkLog(this.#run));
     const carriage = { id, over, input, taken: 0 };
     this.#carriage = carriage;
     void over.then(() => {

@@ -25,7 +25,7 @@ import { ended, identify, isAlive } from './identity.ts';
 
 const LOG_MAX_BYTES = 1 << 20;
 const LOGS_KEPT = 64;
-/** Whose log is that of many. */
+/** The program of which a process is that of many. */
 export const BULK = 'bulk';
 /** Becomes the program at a word of ours; without one, when we are gone before, it ends. */
 const GATE = 'read -r go || exit 1; exec "$@" </dev/null';
@@ -37,6 +37,11 @@ const NOT_THEIRS = ['STUBDOM0_LIFELINE', 'STUBDOM0_TOKEN', 'STUBDOM0_RUN'];
 /** Where a domain's process writes; a name may hold what a file's may not. */
 export function guestLog(run: string, name: string): string {
   return join(run, 'logs', logName(name));
+}
+
+/** Where the processes write that many share; no guest's. */
+export function bulkLog(run: string): string {
+  return join(run, 'logs', 'bulk.log');
 }
 
 export interface Started {
@@ -116,7 +121,7 @@ export function removeLogs(run: string, name: string): void {
 
 /** Of domains that are gone the last ones are kept, and of their consoles. */
 export function pruneLogs(run: string, names: readonly string[]): void {
-  const theirs = [BULK, ...names].flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]);
+  const theirs = names.flatMap((name) => [guestLog(run, name), guestLog(run, modelName(name))]);
   prune(join(run, 'logs'), new Set(theirs.map((path) => basename(path))));
   prune(join(run, 'logs', 'console'), new Set(names.map(logName)));
 }

@@ -11,7 +11,7 @@ import type { Made } from './creation.ts';
 import { allDomains, infoOf } from './domainlist.ts';
 import { removeAll } from './domains.ts';
 import { reasonOf } from './fault.ts';
-import { boundLog, guestLog, pruneLogs } from './guestprocess.ts';
+import { boundLog, bulkLog, guestLog, pruneLogs } from './guestprocess.ts';
 import { isAlive } from './identity.ts';
 import type { Keeper } from './keeper.ts';
 import { startModelAgain } from './model.ts';
@@ -145,6 +145,7 @@ export class Lives {
       this.#parts.run,
       this.#table.all().map(({ record }) => record.config.name),
     );
+    boundLog(bulkLog(this.#parts.run));
     for (const { record } of this.#table.all()) {
       boundLog(guestLog(this.#parts.run, record.config.name));
       const { uuid, phase, process, model } = record;
