@@ -2,11 +2,12 @@
 // prompt, several sessions over one connection, and what is not to be had.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Session } from '../../toolstack/cli/session.ts';
+import { appears } from './appears.ts';
 import { ended, hasOpenSsh, SshHost, Typist } from './sshhost.ts';
 
 /** Commands of the test's own. */
@@ -209,7 +210,7 @@ describe.skipIf(!hasOpenSsh)("OpenSSH's client", () => {
   test('has several sessions over one connection, each with its own end', async () => {
     const control = join(host.folder, 'mux');
     const master = host.start(admin, ['-M', '-S', control, '-N', 'admin@127.0.0.1']);
-    while (!existsSync(control)) await new Promise(setImmediate);
+    await appears(control);
     const through = (words: string[]) =>
       ended(host.start(admin, ['-S', control, 'admin@127.0.0.1', ...words]));
     const all = await Promise.all([

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Client, connect } from '../../xenstored/client/index.ts';
+import { appears } from './appears.ts';
 import { command, stubdom0, UpHost } from './uphost.ts';
 
 // Half a dozen processes each: a slow machine may take its time.
@@ -177,7 +178,7 @@ test('"stubdom0 down" from another shell takes it down; there is nothing to take
 
 test('Ctrl-C while it comes up takes back what was done', async () => {
   const host = bring(alone);
-  while (!existsSync(join(host.run, 'hypervisor/socket'))) await new Promise(setImmediate);
+  await appears(join(host.run, 'hypervisor/socket'));
   host.interrupt();
   expect(await host.ended).toBe(0);
   expect(host.survivors()).toEqual([]);

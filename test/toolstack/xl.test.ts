@@ -27,6 +27,7 @@ import { createByXl, recover, type XlParts } from '../../toolstack/io/xlcreation
 import { complaint, xlProgram } from '../../toolstack/io/xlprogram.ts';
 import { XlRecords } from '../../toolstack/io/xlrecords.ts';
 import type { Client, Transaction } from '../../xenstored/client/index.ts';
+import { appears } from './appears.ts';
 
 const UUID = '11111111-2222-3333-4444-555555555555';
 
@@ -167,7 +168,7 @@ describe('xl itself', () => {
         signal: stop.signal,
       },
     );
-    while (!existsSync(pid)) await new Promise((done) => setImmediate(done));
+    await appears(pid);
     const child = Number(readFileSync(pid, 'utf8'));
     stop.abort();
     await expect(running).rejects.toThrow(/abort/i);
