@@ -85,6 +85,7 @@ export class ManagedStore {
         domidOf: async () => undefined,
       }),
       makeRoom: async () => {},
+      forgetRoom: () => {},
       bulk: noProcess,
       records: new Records(directory),
       environment: () => ({}),

@@ -63,6 +63,7 @@ export function manage({ run, ctrl, store, environment, print }: ManageOptions):
     services,
     hotplug,
     makeRoom: (domid) => room.make(domid, table.devices()),
+    forgetRoom: (domid) => room.forget(domid),
     bulk: new Bulk(run),
     records: new Records(run),
     environment,

@@ -25,6 +25,8 @@ export interface Parts {
   readonly hotplug: Hotplug;
   /** Until that domain has room in the store for what it is to serve. */
   makeRoom(domid: number): Promise<void>;
+  /** That domain is no more. */
+  forgetRoom(domid: number): void;
   readonly bulk: Bulk;
   readonly records: Records;
   /** What makes a process that domain. */

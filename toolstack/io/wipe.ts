@@ -22,7 +22,10 @@ export async function wipe(
   await endProcess(record.process);
   const number = domid ?? info?.domid;
   await again(() => removeModel(parts, record));
-  if (number !== undefined) await again(() => forget(parts, number, uuid));
+  if (number !== undefined) {
+    parts.forgetRoom(number);
+    await again(() => forget(parts, number, uuid));
+  }
   if (its === 'but its record') return;
   if (record.phase === 'creating') removeLogs(parts.run, record.config.name);
   parts.records.remove(uuid);
