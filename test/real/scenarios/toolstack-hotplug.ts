@@ -22,7 +22,11 @@ async function nodesOf(
   return stdout
     .split('\n')
     .filter((line) => trees.some((tree) => line.startsWith(`${tree}/`) || line.startsWith(`${tree} `)))
-    .map((line) => line.replaceAll(`/${devid}`, '/DEVID').replaceAll(`"${devid}"`, '"DEVID"'))
+    .map((line) =>
+      line
+        .replaceAll(`/${kind}/${domid}/${devid}`, `/${kind}/${domid}/DEVID`)
+        .replaceAll(`/device/${kind}/${devid}`, `/device/${kind}/DEVID`),
+    )
     .sort();
 }
 
