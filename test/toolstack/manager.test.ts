@@ -7,6 +7,7 @@ import type { DomainConfig } from '../../toolstack/core/config.ts';
 import { guestConfig } from '../../toolstack/core/guestconfig.ts';
 import type { Progress } from '../../toolstack/core/toolstack.ts';
 import { readRecords } from '../../toolstack/io/records.ts';
+import { readServices, writeServices } from '../../toolstack/io/servicesfile.ts';
 import { guestNamed, ServiceHost } from './servicehost.ts';
 import { type Ended, stubdom0 } from './uphost.ts';
 
@@ -113,6 +114,16 @@ test('a second manager beside the first is refused, and takes up nothing', async
   expect(await names()).toEqual(['half']);
   await host.toolstack.destroy('half');
   await nothingIsLeft();
+});
+
+test('a manager that finds no store on its host ends with a line', async () => {
+  await host.killManager();
+  const services = readServices(host.run);
+  writeServices(host.run, []);
+  const { code, stderr } = await stubdom0('serve', '--run', host.run);
+  writeServices(host.run, services);
+  await host.manage();
+  expect({ code, stderr }).toEqual({ code: 1, stderr: `stubdom0: the host in ${host.run} has no store\n` });
 });
 
 test('a manager that is killed while it makes a domain anew has it made by the next', async () => {

@@ -19,25 +19,25 @@ export async function serve(run: string): Promise<number> {
   const ending = new Promise<void>((resolve) => onStop(resolve));
   const platform = simPlatform({ run, token: readFileSync(hypervisorPaths(run).token, 'latin1') });
   const store = await connect({ path: join(run, 'xenstored/socket'), first: 'wait' });
-  const manager = manage({
-    run,
-    ctrl: platform.openCtrl(),
-    store,
-    environment: (domid, life) => simulation.environment(platform, run, domid, life),
-    print: (text) => console.log(text),
-  });
   try {
+    const manager = manage({
+      run,
+      ctrl: platform.openCtrl(),
+      store,
+      environment: (domid, life) => simulation.environment(platform, run, domid, life),
+      print: (text) => console.log(text),
+    });
     const server = await serveToolstack(toolstackSocket(run), manager);
     console.log('toolstack is ready');
     await server.serving;
     await ending;
     await server.close();
+    await manager.close();
   } catch (error) {
     // Whoever looks after it starts it again; without an end of its own it would go on without orders.
     console.error(`stubdom0: ${reasonOf(error)}`);
     process.exit(1);
   }
-  await manager.close();
   await store.close();
   alone.release();
   process.exit(0);
