@@ -185,14 +185,17 @@ test('Ctrl-C while it comes up takes back what was done', async () => {
   expect(host.leftovers()).toEqual([]);
 });
 
-test('hypervisor killed: everything ends, with exit code 1 and one line that says why', async () => {
-  const host = bring(alone);
+test.each([
+  ['hypervisor', 'hypervisor', alone],
+  ['xenstored that keeps nothing', 'xenstored', { ...alone, xenstored: { database: 'memory' } }],
+])('%s killed: everything ends, with exit code 1 and one line that says why', async (_, name, file) => {
+  const host = bring(file);
   await host.isUp();
   const before = host.lines.length;
-  await host.kill('hypervisor');
+  await host.kill(name);
   expect(await host.ended).toBe(1);
   expect(host.lines.slice(before).filter((line) => !/taking the host down/.test(line))).toEqual([
-    'stubdom0: the host cannot go on without its hypervisor: ended by SIGKILL',
+    `stubdom0: the host cannot go on without its ${name}: ended by SIGKILL`,
   ]);
   expect(host.survivors()).toEqual([]);
   expect(host.leftovers()).toEqual([]);

@@ -240,8 +240,11 @@ export class Host<P extends Platform> {
     xenstored: (): Promise<void> =>
       this.#crew.start({
         name: 'xenstored',
-        policy: defaultPolicy,
-        // Started again, it finds its guests' rings where they were.
+        // Started again, it finds its guests' rings where they were; unless it kept nothing, and nobody's nodes are there any more.
+        policy: {
+          ...defaultPolicy,
+          onExit: this.#file.xenstored.database === 'memory' ? 'fatal' : 'restart',
+        },
         command: () =>
           xenstored(
             this.#run.path,
