@@ -121,6 +121,7 @@ export function recovery(phase: RecordPhase, there: boolean): Recovery {
     case 'running':
       return there ? 'go on' : 'it ended';
     case 'preserved':
+    case 'unknown':
       return 'keep';
   }
 }

@@ -2,13 +2,15 @@
  * What a toolstack writes down of a domain that it makes, before it does anything, so that another one that comes after a kill knows what is to go on and
  * what is to be taken back. Text in, a record out; knows no file and no process but by its number.
  */
+import { parseCfg } from './cfg.ts';
 import type { DomainConfig } from './config.ts';
 
 /**
  * `creating`, `ending`: whoever finds it so undoes it. `restarting`: whoever finds it so undoes it and makes the domain anew. `running`: it was handed
- * over to its user; what became of it since, the hypervisor tells. `preserved`: it ended, and was asked to stay to be looked at.
+ * over to its user; what became of it since, the hypervisor tells. `preserved`: it ended, and was asked to stay to be looked at. `unknown`: what was written
+ * down of it cannot be read; it is let be until somebody takes it away. Never written.
  */
-export type RecordPhase = 'creating' | 'running' | 'restarting' | 'ending' | 'preserved';
+export type RecordPhase = 'creating' | 'running' | 'restarting' | 'ending' | 'preserved' | 'unknown';
 
 /** A process, and when it was born: numbers are used again. */
 export interface RecordedProcess {
@@ -61,4 +63,13 @@ export function parseRecord(text: string): DomainRecord | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Of a domain of which only this is known; its uuid is its name. */
+export function unknownRecord(uuid: string, domid: number | undefined): DomainRecord {
+  const cfg = parseCfg(`name="${uuid}"`);
+  if (!cfg.ok) throw new Error(`${uuid} is no uuid`);
+  const nothing = { process: undefined, model: undefined, endedBy: undefined };
+  const life = { phase: 'unknown', start: 'running', madeMs: 0, quickEnds: 0 } as const;
+  return { version: 1, uuid, config: cfg.config, domid, ...life, ...nothing };
 }

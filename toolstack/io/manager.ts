@@ -8,7 +8,7 @@ import type { DeviceConfig, DomainConfig, VifConfig } from '../core/config.ts';
 import { terminalNode } from '../core/console.ts';
 import { deviceClash, filledIn, withDevice, withoutDevice } from '../core/deviceset.ts';
 import { plannedSteps } from '../core/domainplan.ts';
-import type { DomainRecord } from '../core/record.ts';
+import { type DomainRecord, unknownRecord } from '../core/record.ts';
 import type {
   CreateOrder,
   DeviceEntry,
@@ -19,6 +19,7 @@ import type {
   Progress,
   Swept,
 } from '../core/toolstack.ts';
+import { infoOf } from './domainlist.ts';
 import { Fault } from './fault.ts';
 import { hostInfo, hypervisorLog } from './hostinfo.ts';
 import { Keeper } from './keeper.ts';
@@ -26,7 +27,7 @@ import { CONTROL, listDomains } from './listing.ts';
 import { Lives } from './lives.ts';
 import type { Parts } from './parts.ts';
 import { checkKernel } from './programs.ts';
-import { readRecords } from './records.ts';
+import { readRecords, unreadableRecords } from './records.ts';
 import { sweep } from './sweep.ts';
 import type { Entry, Table } from './table.ts';
 import type { Toolstack } from './toolstack.ts';
@@ -52,7 +53,7 @@ export class Manager implements Toolstack {
     this.#keeper = new Keeper(parts, table, (made) => this.#lives.begun(made));
     this.#lives = new Lives(parts, table, this.#keeper);
     parts.records.removeFresh();
-    this.#lives.begin(readRecords(parts.run));
+    this.#lives.begin([...readRecords(parts.run), ...this.#unknown()]);
   }
 
   async list(): Promise<DomainEntry[]> {
@@ -100,7 +101,7 @@ export class Manager implements Toolstack {
     wait: 'wait' | 'return',
     signal?: AbortSignal,
   ): Promise<void> {
-    const { entry, domid } = await this.#ours(domain);
+    const { entry, domid } = await this.#living(domain);
     await this.#parts.store.write(`/local/domain/${domid}/control/shutdown`, how);
     if (wait === 'return') return;
     const { uuid } = entry.record;
@@ -111,7 +112,7 @@ export class Manager implements Toolstack {
   }
 
   async pause(domain: DomainRef): Promise<void> {
-    const { domid } = await this.#ours(domain);
+    const { domid } = await this.#living(domain);
     this.#parts.ctrl.pause(domid);
   }
 
@@ -133,7 +134,7 @@ export class Manager implements Toolstack {
   }
 
   async sysrq(domain: DomainRef, letter: string): Promise<void> {
-    const { domid } = await this.#ours(domain);
+    const { domid } = await this.#living(domain);
     await this.#parts.store.write(`/local/domain/${domid}/control/sysrq`, letter);
   }
 
@@ -190,6 +191,18 @@ export class Manager implements Toolstack {
     this.#lives.end();
   }
 
+  /** Those of which no more is known than that they are no domains of the host's own; with their uuid for a name. */
+  #unknown(): DomainRecord[] {
+    return unreadableRecords(this.#parts.run).map((uuid) => {
+      const domid = infoOf(this.#parts.ctrl, { uuid, domid: undefined })?.domid;
+      const domain = domid === undefined ? '' : ` (domain ${domid})`;
+      this.#parts.print(
+        `guest ${uuid}${domain}: what was written down of it cannot be read; "stubdom0 destroy ${uuid}" takes it away`,
+      );
+      return unknownRecord(uuid, domid);
+    });
+  }
+
   /** Filled in. Throws Fault. */
   #checked(config: DomainConfig): DomainConfig {
     this.#checkName(config.name, undefined);
@@ -230,14 +243,17 @@ export class Manager implements Toolstack {
     const named = this.#table.byName(domain);
     const service = services.find(({ name }) => name === domain)?.domid;
     const domid = number ?? named?.record.domid ?? service ?? (domain === CONTROL ? 0 : undefined);
-    const info = domid === undefined ? undefined : ctrl.getDomainInfo(domid);
+    const found = domid === undefined ? undefined : ctrl.getDomainInfo(domid);
+    // Numbers are used again: what is kept of a domain is not who has its number now.
+    const isAnother = named !== undefined && found !== undefined && found.handle !== named.record.uuid;
+    const info = isAnother ? undefined : found;
     const entry =
       named ??
       (info === undefined
         ? this.#table.all().find(({ record }) => record.domid === domid && domid !== undefined)
         : this.#table.get(info.handle));
     if (info === undefined && entry === undefined) throw noDomain(domain);
-    return { domid: domid ?? -1, info, entry };
+    return { domid: isAnother ? -1 : (domid ?? -1), info, entry };
   }
 
   /** Throws Fault: there is none, or it is none of ours. */
@@ -248,12 +264,20 @@ export class Manager implements Toolstack {
     return { ...target, entry };
   }
 
+  /** Throws Fault: none of ours, or only its record is there. */
+  async #living(domain: DomainRef): Promise<Target & { readonly entry: Entry }> {
+    const target = await this.#ours(domain);
+    if (target.info === undefined) throw noneNow(target.entry.record);
+    return target;
+  }
+
   /** When nobody else is at work on it: as it is then. Throws Fault: there is none any more. */
   async #alone<T>(domain: DomainRef, work: (record: DomainRecord, domid: number) => Promise<T>): Promise<T> {
     const { uuid } = (await this.#ours(domain)).entry.record;
     return await this.#table.exclusive(uuid, async () => {
       const record = this.#table.get(uuid)?.record;
       if (record?.domid === undefined) throw noDomain(domain);
+      if (infoOf(this.#parts.ctrl, record) === undefined) throw noneNow(record);
       return await work(record, record.domid);
     });
   }
@@ -261,4 +285,8 @@ export class Manager implements Toolstack {
 
 function noDomain(domain: DomainRef): Fault {
   return new Fault(`${domain} is an invalid domain identifier`, { kind: 'no domain' });
+}
+
+function noneNow({ config, phase }: DomainRecord): Fault {
+  return new Fault(`${config.name} has no domain now: it is only written down (${phase})`);
 }

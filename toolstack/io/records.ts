@@ -9,6 +9,7 @@ import { type DomainRecord, parseRecord, recordText } from '../core/record.ts';
 import { namesIn } from './lookup.ts';
 
 const SUFFIX = '.json';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class Records {
   readonly #folder: string;
@@ -44,13 +45,22 @@ export class Records {
 
 /** All that can be read, of the host in this run directory; in no order. */
 export function readRecords(run: string): DomainRecord[] {
+  return readAll(run).flatMap(({ record }) => record ?? []);
+}
+
+/** Uuids of those that cannot be read, as their files' names tell. */
+export function unreadableRecords(run: string): string[] {
+  return readAll(run).flatMap(({ uuid, record }) => (record === undefined && UUID.test(uuid) ? [uuid] : []));
+}
+
+function readAll(run: string): { uuid: string; record: DomainRecord | undefined }[] {
   const folder = join(run, 'toolstack', 'domains');
-  const records: DomainRecord[] = [];
-  for (const name of namesIn(folder)) {
-    const record = name.endsWith(SUFFIX) ? parseRecord(textOf(join(folder, name))) : undefined;
-    if (record !== undefined && name === `${record.uuid}${SUFFIX}`) records.push(record);
-  }
-  return records;
+  const names = namesIn(folder).filter((name) => name.endsWith(SUFFIX));
+  return names.map((name) => {
+    const uuid = name.slice(0, -SUFFIX.length);
+    const record = parseRecord(textOf(join(folder, name)));
+    return { uuid, record: record?.uuid === uuid ? record : undefined };
+  });
 }
 
 function textOf(path: string): string {
